@@ -1,0 +1,285 @@
+/* The intermediate representation: everything a model computes is a list of equations over tensors.
+ *
+ *   Graph
+ *    ├── Axis      what an index ranges over: a number, a ragged list per example, the batch, a sum of axes
+ *    ├── Tensor    a named partial function of indices: input, param, state or value
+ *    └── Equation  defines (part of) one tensor:
+ *
+ *        dst[lhs...]  op=  body          for every tuple of letters that satisfies all conds
+ *
+ *        o[b, i, h, f] sum=  a[b,h,i,j] * val[b,j,h,f]    over b, i, h, f, j   where j <= i
+ *        │             │     └ body: a DAG of Scalars     │                    └ conds
+ *        └ lhs         └ op (none: plain assignment)      └ letters
+ *
+ * One node does all the work. A letter that stands bare on the left-hand side is an output letter, every other
+ * letter is reduced. A left-hand index may also be a constant (`a[b, 1, h, i, j]`: one case of a tensor that several
+ * equations define on disjoint cells), an inject (one source of a sum of axes) or, with op sum, any integer
+ * expression: a keyed sum, which is what the gradient of a gather is.
+ *
+ * Meaning, exactly (ir/interp.c is the executable form of this paragraph):
+ *  - letter k runs over 0 .. size-1 of its axis; the size of a ragged axis is read at its parent letter;
+ *  - conds are evaluated in order, each one only where those before it hold; body only where all of them hold;
+ *    select, and, or evaluate only the operand that decides. So a load may rely on conds for being in range;
+ *  - a cell of dst that no tuple reaches holds 0 (false) and is "absent"; a sum over nothing is 0. max, min and
+ *    argmax are never read where nothing was reached: the front end has proven it or tests a count first;
+ *  - a recurrence is a tensor that an equation reads at a shifted index and that depends on it: a strongly connected
+ *    component of equations along one axis. There is no scan node: the order is found by the plan pass.
+ *
+ * Before pass_batch the graph speaks of one example: per-example tensors have no batch dimension and the example is
+ * implicit. After it, dims[0] of every per-example tensor is the batch axis and loads carry its index as argument 0.
+ *
+ * Memory: a Graph owns one arena; everything below lives and dies with it. Pointers are stable, ids are dense.
+ * Scalars are hash-consed: equal expressions are the same pointer, so comparison is ==. */
+#ifndef HEDDLE_IR_H
+#define HEDDLE_IR_H
+
+#include "arena.h"
+#include "diag.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MAX_DIMS = 8, MAX_LETTERS = 12, MAX_PARTS = 16 };
+
+/* ---- types ------------------------------------------------------------------------------------------------ */
+
+/* Type of a scalar expression. REAL is the precision of the run (f32 or f64); F32 stays f32 in an f64 run too:
+ * every operation on it is rounded to f32 (bucket edges need that). INT is 64 bit. */
+typedef enum { TYPE_BOOL, TYPE_INT, TYPE_REAL, TYPE_F32 } Type;
+
+/* How a tensor's elements lie in memory. A load widens: I32, I64 -> INT; REAL -> REAL. */
+typedef enum { ELEM_BOOL, ELEM_I32, ELEM_I64, ELEM_REAL, ELEM_F32 } Elem;
+
+Type elem_type(Elem e);
+
+/* ---- axes ------------------------------------------------------------------------------------------------- */
+
+typedef enum {
+    AXIS_FIXED,  /* size known when the graph is built: numbers, named members, vocabularies */
+    AXIS_BATCH,  /* the examples of the step */
+    AXIS_RAGGED, /* a list per element of the parent axis; parent == NULL: per example */
+    AXIS_TABLE,  /* a size per position of a fixed parent axis, known now: the vocabulary of each field */
+    AXIS_SUM     /* parts laid one after another; ragged if a part is */
+} AxisKind;
+
+typedef struct Axis Axis;
+struct Axis {
+    int id;
+    const char *name;
+    AxisKind kind;
+    int64_t size;         /* FIXED: the size (-1: a vocabulary not known yet). RAGGED: the bound. TABLE: the sum */
+    int64_t min;          /* RAGGED: declared minimum length */
+    Axis *parent;         /* RAGGED (may be NULL: the example), TABLE */
+    const int64_t *sizes; /* TABLE: size per position of the parent */
+    int nparts;           /* SUM */
+    Axis *parts[MAX_PARTS];
+    const char *vocab;          /* FIXED: name of the vocabulary this axis enumerates, or NULL */
+    int nmembers;               /* FIXED with named members */
+    const char *const *members;
+    Span span;
+};
+
+bool axis_is_ragged(const Axis *a); /* its size differs between examples: RAGGED, or SUM with such a part */
+int64_t axis_bound(const Axis *a);  /* largest possible size; -1 if unknown (batch) */
+
+/* ---- scalars ---------------------------------------------------------------------------------------------- */
+
+/* Leaves and structural operators first, then the functions of scalar.def. */
+typedef enum {
+    OP_CONST,  /* num (REAL, F32) or inum (INT, BOOL) */
+    OP_LETTER, /* inum: number of the letter in its equation */
+    OP_LOAD,   /* tensor[args...]; before pass_batch `at` marks a load whose args[0] names the example (x@b) */
+    OP_SIZE,   /* length of axis at its parents: args = indices of the ancestors, outermost first (after batch: b first) */
+    OP_PART,   /* args[0] = index into the sum axis (+ b): number of the part it falls in */
+    OP_LOCAL,  /* args[0] = index into the sum axis (+ b): position inside that part */
+    OP_INJECT, /* inum = part, args[0] = position inside the part (+ b): index into the sum axis */
+    OP_RAND,   /* uniform in [0,1): stream `name`, keyed by args (INT); after batch args[0] is the row id, unless by_step */
+    OP_SELF,   /* the example's own index in the batch; pass_batch replaces it by the letter b */
+    OP_STEP,   /* number of thresholds table[0..ntable) that are <= args[0]: a monotone step function of an integer */
+#define OP(name, ...) OP_##name,
+#include "scalar.def"
+#undef OP
+    OP_COUNT
+} Op;
+
+typedef enum { RULE_ARITH, RULE_REAL, RULE_TRUNC, RULE_INT, RULE_COMPARE, RULE_BOOL, RULE_SELECT, RULE_TO_REAL,
+               RULE_TO_F32, RULE_SAME } TypeRule;
+enum { COMMUTES = 1, MONOTONE = 2, CHEAP = 4 };
+
+typedef struct {
+    const char *name;
+    int nargs;
+    TypeRule rule;
+    const char *derivative[3];
+    int flags;
+} OpInfo;
+extern const OpInfo op_info[OP_COUNT]; /* rows of the structural operators have a name and nargs -1 */
+
+typedef struct Tensor Tensor;
+typedef struct Equation Equation;
+
+typedef struct Scalar Scalar;
+struct Scalar {
+    int id; /* dense in the graph, args before users */
+    Op op;
+    Type type;
+    int nargs;
+    bool at;      /* LOAD */
+    bool by_step; /* RAND: the same for every example of the step */
+    Scalar *const *args;
+    union {
+        double num;
+        int64_t inum;
+        Tensor *tensor;
+    };
+    Axis *axis;             /* SIZE, PART, LOCAL, INJECT */
+    const char *name;       /* RAND: the stream's path */
+    const int64_t *table;   /* STEP, ascending */
+    int ntable;
+    Span span; /* of the first place that built it; not part of its identity */
+};
+
+/* ---- tensors and equations -------------------------------------------------------------------------------- */
+
+typedef enum {
+    ROLE_INPUT, /* given with each batch */
+    ROLE_PARAM, /* learned; initialised by `init` */
+    ROLE_STATE, /* lives from step to step: optimizer moments, running averages. `next` holds its value afterwards */
+    ROLE_VALUE  /* defined by equations */
+} Role;
+
+typedef struct {
+    const char *text; /* as written, for reports */
+    enum { INIT_CONST, INIT_NORMAL, INIT_UNIFORM, INIT_TRUNC_NORMAL, INIT_ORTHOGONAL } kind;
+    /* mean and std (normal), radius (uniform), value (const): expressions over the letters of the param's dims
+     * (OP_LETTER k = dim k), so that an initialiser may depend on the index; constants usually */
+    Scalar *a, *b;
+    Scalar *cond; /* the param's own domain over the same letters, or NULL: cells outside are 0 and stay 0 */
+} Init;
+
+struct Tensor {
+    int id;
+    const char *name; /* unique in the graph: the path a user sees, layer.0.Wq */
+    Elem elem;
+    Role role;
+    bool per_example; /* differs between examples; after pass_batch dims[0] is the batch axis */
+    bool is_output;   /* wanted by the caller: never inlined, never dropped */
+    bool is_draw;     /* a random draw by name: never inlined; a batch may give its values instead */
+    int ndim;
+    Axis *dims[MAX_DIMS];
+    Init *init;             /* PARAM, STATE */
+    const char *const *tags; /* PARAM: @nodecay ...; NULL-terminated or NULL */
+    const char *vocab;      /* INPUT of ids: its vocabulary, or NULL */
+    int64_t lo, hi;         /* INT tensors: range of values, lo > hi means unknown */
+    Tensor *next;           /* STATE: the value after the step. PARAM: after the optimizer's update */
+    Tensor *grad;           /* set by pass_differentiate */
+    Span span;
+};
+
+typedef enum { RED_NONE, RED_SUM, RED_MAX, RED_MIN, RED_ARGMAX, RED_ANY } Reduce;
+/* ARGMAX yields the first reduced index (INT) that attains the maximum of the body; one reduced letter only.
+ * mean is a sum divided by a count, count a sum of 1, draw a RAND or an ARGMAX: they are gone in the graph. */
+extern const char *const reduce_name[];
+
+typedef struct {
+    Axis *axis;
+    const char *name;
+    int parent; /* number of the letter at which a ragged or table axis is read; -1: none, or the implicit example */
+} Letter;
+
+struct Equation {
+    int id;
+    Tensor *dst;
+    Scalar *lhs[MAX_DIMS]; /* one per dst dimension */
+    Reduce op;
+    int nletters;
+    Letter letters[MAX_LETTERS]; /* output letters first, in lhs order, then reduced ones */
+    int nconds;
+    Scalar *const *conds; /* BOOL, all must hold */
+    Scalar *body;
+    Span span;
+};
+
+bool equation_is_output(const Equation *e, int letter); /* the letter stands bare on the left-hand side */
+
+/* How params are updated: a row of passes/optimizer.def with its values; group[] overrides values for params that
+ * carry a tag. lr is not here: it is an input of the step, "opt.lr", as is "opt.step" (1, 2, ...). */
+typedef struct {
+    const char *name;
+    double value;
+} NamedValue;
+
+typedef struct {
+    const char *rule;
+    int nvalues;
+    NamedValue *values;
+    int ngroups;
+    struct {
+        const char *tag;
+        int nvalues;
+        NamedValue *values;
+    } *groups;
+    double clip; /* bound on the global gradient norm; 0: none */
+} Optimizer;
+
+struct Graph {
+    Arena *arena;
+    Diag *diag;
+    const char *name;
+    bool batched; /* pass_batch has run */
+    Axis *batch;  /* the batch axis (always exists) */
+    Tensor *row;  /* INPUT int64 per example: id of the row, the same wherever the example turns up */
+    Axis **axes;         int naxes;
+    Tensor **tensors;    int ntensors;
+    Equation **equations; int nequations; /* in an order in which values are defined before use, recurrences aside */
+    Scalar **scalars;    int nscalars;
+    Tensor *loss;        /* or NULL */
+    Optimizer *optimizer; /* or NULL */
+    struct ScalarTable *table;
+};
+typedef struct Graph Graph;
+
+/* ---- construction (graph.c). Builders check types and call bug() on misuse: an ill-typed scalar cannot exist. ---- */
+
+Graph *graph_new(Arena *arena, Diag *diag, const char *name);
+Axis *graph_axis(Graph *g, Axis proto);       /* copies proto, assigns id */
+Tensor *graph_tensor(Graph *g, Tensor proto); /* copies proto, assigns id; bug() if the name is taken */
+Tensor *graph_find(const Graph *g, const char *name);
+Equation *graph_equation(Graph *g, Equation proto); /* copies proto and its conds array, appends, verifies it */
+
+Scalar *sc_real(Graph *g, double v);
+Scalar *sc_int(Graph *g, int64_t v);
+Scalar *sc_bool(Graph *g, bool v);
+Scalar *sc_letter(Graph *g, int k);
+Scalar *sc_load(Graph *g, Tensor *t, int n, Scalar *const *args);
+Scalar *sc_size(Graph *g, Axis *a, int n, Scalar *const *args);
+Scalar *sc_axis_op(Graph *g, Op op, Axis *a, int part, int n, Scalar *const *args); /* PART, LOCAL, INJECT */
+Scalar *sc_rand(Graph *g, const char *stream, bool by_step, int n, Scalar *const *args);
+Scalar *sc_self(Graph *g);
+Scalar *sc_step(Graph *g, int n, const int64_t *table, Scalar *arg);
+Scalar *sc_op(Graph *g, Op op, ...);                        /* nargs Scalar* follow; INT promotes to REAL where mixed */
+Scalar *sc_opv(Graph *g, Op op, int n, Scalar *const *args);
+/* The same node with other arguments (types are derived again). */
+Scalar *sc_rebuild(Graph *g, const Scalar *s, Scalar *const *args);
+Scalar *sc_with_span(Graph *g, Scalar *s, Span span); /* sets the span if it has none yet */
+
+/* Replaces letter k by map[k] (NULL: leaves it) everywhere in s. */
+Scalar *sc_substitute(Graph *g, Scalar *s, int n, Scalar *const *map);
+/* Calls f on every node of s once, args before users. */
+void sc_walk(const Scalar *s, void (*f)(const Scalar *, void *), void *ctx);
+bool sc_uses_letter(const Scalar *s, int k);
+bool sc_is_const(const Scalar *s, double v); /* REAL or INT constant equal to v */
+/* Value of a closed expression (no letters, loads): REAL by double arithmetic, F32 rounded after each operation. */
+bool sc_evaluate(const Scalar *s, double *out);
+
+/* ---- text form, verifier, oracle -------------------------------------------------------------------------- */
+
+void graph_print(const Graph *g, Text *out);                                  /* canonical; ir/ir.md */
+Graph *graph_parse(Arena *arena, Diag *diag, const char *file, const char *text); /* NULL after an error */
+/* Parses one scalar expression over the given names (letters, args a b c y ...): names[i] stands for values[i]. */
+Scalar *scalar_parse(Graph *g, const char *text, int n, const char *const *names, Scalar *const *values);
+bool graph_verify(const Graph *g, Text *why); /* the invariants of this header; false: why says which is broken */
+
+/* random.h: the definition of RAND, shared by the interpreter, the generated code and the runtime. */
+
+#endif

@@ -1,0 +1,81 @@
+/* The passes: each one function on the graph, in its own file, dumpable and testable alone.
+ *
+ *   lower (front end) ─► infer ─► simplify ─► batch ─► differentiate ─► optimize ─► recompute ─► contract
+ *        ─► fuse-map ─► plan ─► code generation
+ *
+ * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
+ * later ones shrink. pipeline.c is the table of them. */
+#ifndef HEDDLE_PASSES_H
+#define HEDDLE_PASSES_H
+
+#include "ir.h"
+
+/* infer: proves every load in range by interval analysis over letters, sizes, conds and declared value ranges;
+ * an unprovable one is E0210 at its span. */
+void pass_infer(Graph *g);
+
+/* simplify: constants folded, equal equations merged, dead equations dropped, select under a sum into its domain,
+ * integer step functions of one integer into OP_STEP tables. */
+void pass_simplify(Graph *g);
+
+/* batch: the spec speaks of one example; here the examples come in. Per-example tensors get dims[0] = batch, every
+ * equation that defines one gets the letter b, loads get their example, sizes their parent, random draws their row. */
+void pass_batch(Graph *g);
+
+/* differentiate: reverse mode from g->loss to every real PARAM; sets param->grad and appends adjoint equations. Needs batch. */
+void pass_differentiate(Graph *g);
+
+/* optimize: g->optimizer's rule as equations: param->next and moments (STATE tensors "opt.m.PATH" ...) from
+ * param->grad and the inputs opt.lr, opt.step. Needs differentiate. */
+void pass_optimize(Graph *g);
+
+/* recompute: forward values that the adjoints read and that are cheaper to compute again than to keep are inlined there. */
+void pass_recompute(Graph *g);
+
+/* contract: marks equations that are matrix products. fuse-map: pointwise producers into their consumers. */
+void pass_fuse_map(Graph *g);
+
+/* Whether the values of an equation are kept in memory: the one place that decides it. */
+bool should_store(const Graph *g, const Equation *e);
+
+typedef struct {
+    const char *name;
+    void (*run)(Graph *g);
+    const char *why; /* why it stands where it stands */
+} Pass;
+extern const Pass pipeline[];
+extern const int npasses;
+
+typedef struct {
+    bool training;     /* differentiate and update */
+    const char *stop;  /* run up to and including this pass (explain --after), or NULL */
+    const char *skip;  /* comma-separated names of passes to leave out, or NULL */
+    bool verify;       /* verify the graph after every pass */
+    void (*dump)(void *ctx, const char *pass, const Graph *g);
+    void *ctx;
+} PipelineOptions;
+/* Runs the table; false after a user's error (in g->diag). */
+bool pipeline_run(Graph *g, const PipelineOptions *o);
+
+/* ---- plan: the order of execution --------------------------------------------------------------------------- */
+
+typedef struct {
+    bool is_scan; /* a recurrence: equations[0..n) run once for each position of `axis`, in this order */
+    bool backwards;
+    Axis *axis;
+    int n;
+    Equation **equations;
+    int *scan_letter; /* per equation: its letter over the scan axis, or -1 */
+} Group;
+
+typedef struct {
+    Graph *graph;
+    int ngroups;
+    Group *groups;
+} Schedule;
+
+/* plan: strongly connected components of equations become scans, the rest is ordered so that values are used soon
+ * after they are made. NULL after an error (a recurrence that is not along one axis: E0230). */
+Schedule *pass_plan(Graph *g);
+
+#endif

@@ -1,0 +1,156 @@
+/* The plan: what a compiled model is. The compiler writes one, the runtime executes it, and neither needs to know
+ * how the other works: no IR and no LLVM here, plain data and function pointers only.
+ *
+ *   Plan ── axes ── signatures (prefix offsets over the examples)
+ *     ├──── tensors (element type, dims, layout)
+ *     └──── steps, in order: kernel calls, scans (a loop over a position around kernel calls), externs
+ *
+ * Layout. A per-example tensor lies example after example. Inside one example its other dims lie in `order`,
+ * outermost first; the block of example b starts at element  sig(b) * fixed  where `fixed` is the product of its
+ * dims that are the same for every example, and sig(b) the sum over the examples before b of the product of its
+ * ragged dims. With one ragged dim that comes first this is "packed rows": row = offsets[b] + i.
+ * A dim whose parent dim stands in the same tensor (a list per event, a vocabulary per field) and its parent form
+ * one combined dim: its index is rows[parent row] + position. */
+#ifndef HEDDLE_PLAN_H
+#define HEDDLE_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PLAN_DIMS = 8, PLAN_SIG = 4, PLAN_PARTS = 16 };
+
+typedef enum { DT_BOOL, DT_I32, DT_I64, DT_F32, DT_F64 } DType;
+extern const size_t dtype_size[];
+
+typedef enum { PAX_FIXED, PAX_BATCH, PAX_RAGGED, PAX_TABLE, PAX_SUM } PlanAxisKind;
+
+typedef struct {
+    const char *name;
+    PlanAxisKind kind;
+    int64_t size, min;    /* FIXED: size; RAGGED: bound and minimum; TABLE: total */
+    int parent;           /* RAGGED nested in another axis, TABLE: that axis; -1: per example */
+    const int64_t *rows;  /* TABLE: offsets, parent size + 1 entries */
+    int nparts;
+    int parts[PLAN_PARTS];
+    const char *vocab;    /* or NULL */
+} PlanAxis;
+
+/* An int64 array the runtime computes per batch, or a constant table.
+ *  OFF_SIGNATURE  batch + 1 entries: prefix sums over examples of the product of the sizes of `axes`
+ *                 (no axes: 0, 1, 2 ...; one axis: the packed row offsets of that axis)
+ *  OFF_ROWS       for a nested ragged axis: entry r = first row of the list that belongs to row r of its parent */
+typedef struct {
+    enum { OFF_SIGNATURE, OFF_ROWS } kind;
+    int naxes;
+    int axes[PLAN_SIG];
+} PlanOffsets;
+
+typedef enum { PT_INPUT, PT_PARAM, PT_STATE, PT_VALUE, PT_OUTPUT } PlanRole;
+
+typedef struct {
+    const char *name;
+    DType dtype;
+    PlanRole role;
+    bool per_example;
+    bool is_draw; /* a batch may give its values by name; they replace the computed ones */
+    int ndim;
+    int dims[PLAN_DIMS];  /* axes; dims[0] is the batch axis if per_example */
+    int order[PLAN_DIMS]; /* memory order: dims numbers, outermost first; the batch dim first if there is one */
+    int offsets;          /* per_example: signature of its ragged dims, index into Plan.offsets */
+    int64_t fixed;        /* product of the sizes of its other dims that are known now */
+    int batch_dims;       /* how many further dims range over the batch: multiply by the batch size */
+    int alias;            /* tensor whose storage this one shares (a param after its update), or -1 */
+    const char *vocab;    /* INPUT of ids */
+    const char *const *tags;
+    /* PARAM, STATE: what it starts as. Values depend on (seed, name, flat index) alone. */
+    struct {
+        enum { PINIT_CONST, PINIT_NORMAL, PINIT_UNIFORM, PINIT_TRUNC_NORMAL, PINIT_ORTHOGONAL, PINIT_GIVEN } kind;
+        double a, b;        /* const: a; normal: mean a, std b; uniform: radius a; trunc_normal: std a */
+        const double *scale; /* or NULL: per element value of a (const) or std or radius, row-major, where it depends on the index */
+        const char *text;
+    } init;
+    int line;
+    const char *file;
+} PlanTensor;
+
+/* What a kernel sees. Every array is in the kernel's own order, fixed when it was generated; equal kernels of
+ * different layers are one function called with different arguments. */
+typedef struct {
+    void *const *tensors;
+    const int64_t *const *offsets;
+    const uint64_t *keys; /* random streams: key of (seed, step, name) */
+    int64_t batch;        /* examples in the batch */
+    int64_t lo, hi;       /* items of this call: see Split */
+    int64_t t;            /* position of the scan around it */
+    int64_t last;         /* scans: the number of positions; else 0 */
+} KernelArgs;
+typedef void (*Kernel)(const KernelArgs *);
+
+/* How a kernel's work may be cut. Items are numbered from 0; a call does lo <= item < hi. The cut never depends on
+ * the number of threads, so results do not either. */
+typedef enum {
+    SPLIT_NONE,   /* one call, lo = 0, hi = 1 */
+    SPLIT_BATCH,  /* items are examples; they write disjoint cells */
+    SPLIT_ROWS,   /* items are packed rows of signature `rows_of` */
+    SPLIT_FIXED,  /* items are 0 .. nitems of a fixed axis; disjoint cells */
+    SPLIT_REDUCE  /* items are examples (or packed rows if rows_of >= 0): every chunk of `grain` items adds into a
+                     private zeroed copy of tensors[0], the copies are then added in order */
+} Split;
+
+typedef struct {
+    Kernel fn;
+    const char *name; /* symbol */
+    Split split;
+    int64_t nitems; /* SPLIT_FIXED */
+    int rows_of;    /* index into Plan.offsets or -1 */
+    int64_t grain;  /* REDUCE: items per chunk. Else: a hint, items per task */
+    bool zero;      /* tensors[0] is zeroed before the (first) call */
+    int ntensors;   /* tensors[0] is the one written */
+    int *tensors;
+    int noffsets;
+    int *offsets; /* into Plan.offsets */
+    int nkeys;
+    const char **keys; /* names of random streams */
+    bool *key_by_step;
+    const char *label; /* for profiles: the equation's name */
+    int line;
+    double flop_per_item;
+} PlanCall;
+
+typedef struct {
+    enum { STEP_CALL, STEP_SCAN, STEP_EXTERN } kind;
+    PlanCall call;
+    /* SCAN: for t = 0 .. longest - 1 (or down): each call in order with that t. Calls are split over the batch. */
+    int ncalls;
+    PlanCall *calls;
+    int scan_axis; /* the axis of positions; PAX_BATCH: positions are the levels given by input `levels` */
+    bool backwards;
+    struct PlanExtern *ext;
+} PlanStep;
+
+/* A user's C function, called once per example through libffi (runtime/extern.c). */
+typedef struct PlanExtern {
+    const char *library, *symbol;
+    int ntensors, nout; /* the last nout tensors are written */
+    int *tensors;
+    void *fn;
+} PlanExtern;
+
+typedef struct Plan {
+    const char *name;
+    DType real; /* DT_F32 or DT_F64 */
+    int naxes;     PlanAxis *axes;
+    int noffsets;  PlanOffsets *offsets;
+    int ntensors;  PlanTensor *tensors;
+    int nsteps;    PlanStep *steps;
+    int batch_axis;
+    int row; /* tensor: ids of the examples' rows (input "row"), or -1 */
+    int loss; /* tensor or -1 */
+    void *owner; /* what keeps the memory and the code alive */
+    void (*destroy)(struct Plan *);
+} Plan;
+
+int plan_find(const Plan *p, const char *name); /* tensor number or -1 */
+
+#endif
