@@ -10,8 +10,10 @@ typedef struct Arena Arena;
 
 Arena *arena_new(void);
 void arena_free(Arena *a);                                       /* NULL is fine */
-void *arena_alloc(Arena *a, size_t size);                        /* zeroed, 16-byte aligned; bug() past memory's end:
-                                                                    see arena_on_exhausted */
+void *arena_alloc(Arena *a, size_t size);                        /* zeroed, 16-byte aligned */
+/* When memory runs out, f(ctx) is called and must not return (longjmp); without it, bug(). */
+void arena_on_exhausted(Arena *a, void (*f)(void *ctx), void *ctx);
+void arena_limit(Arena *a, size_t bytes); /* pretends that memory ends there: walks the paths above in tests */
 char *arena_strdup(Arena *a, const char *s);
 char *arena_strndup(Arena *a, const char *s, size_t n);
 char *arena_printf(Arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
