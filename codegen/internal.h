@@ -1,0 +1,227 @@
+/* What the files of codegen/ share. The way of one equation:
+ *
+ *   describe.c   KernelInfo: the equation with its tensors, offsets and random streams abstracted to argument
+ *                numbers, and a text that says everything the generated code depends on. Two equations with the same
+ *                text (the same statement in layer 1 and in layer 7) are one function; the text is the cache key
+ *   kernel.c     unique texts: found in the cache on disk, or emitted and compiled, several at a time
+ *   loops.c      any equation as a loop nest        product.c   matrix products, register blocked
+ *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
+ *   plan_build.c the Plan: tensors, steps, splits
+ *
+ * Emission may depend on nothing that the text does not show. */
+#ifndef HEDDLE_CODEGEN_INTERNAL_H
+#define HEDDLE_CODEGEN_INTERNAL_H
+
+#include "codegen.h"
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+enum { CODEGEN_ABI = 1 }; /* raised whenever emission changes what a kernel text means */
+
+/* ---- layout (layout.c): how a tensor lies in memory; a function of its dims alone. plan.h says what it means ---- */
+
+typedef struct {
+    int order[MAX_DIMS];  /* dims, outermost first; a dim follows its parent dim directly */
+    int parent[MAX_DIMS]; /* dim that holds the position at which this dim's size is read, or -1 */
+    int nsig;             /* axes of the signature: what is ragged, ascending ids; a nested axis stands for its
+                             elements in the whole example, its parent is not listed */
+    const Axis *sig[PLAN_SIG];
+    int64_t fixed;        /* product of the sizes known now */
+    int batch_dims;       /* dims over the batch besides the example */
+} Layout;
+
+/* False (with a reason in *why) if the tensor cannot be laid out. */
+bool layout_of(const Tensor *t, Layout *l, const char **why);
+bool axis_same(const Axis *a, const Axis *b); /* the same indices: one axis, or two fixed ones of one size */
+
+/* ---- kernel identity (describe.c) -------------------------------------------------------------------------- */
+
+typedef struct {
+    int kind; /* OFF_SIGNATURE or OFF_ROWS */
+    int naxes;
+    const Axis *axes[PLAN_SIG];
+} OffsetInfo;
+
+typedef struct {
+    const Equation *e;
+    const Graph *g;
+    DType real;
+    /* How it runs. scan: the letter that stands still at args->t, or -1. item: the letter that [lo, hi) cuts
+     * (bare or reduced), -1: none. key_dim: SPLIT_FIXED over the keys of this dim of dst: a call takes the tuples
+     * whose index there lies in [lo, hi); else -1. */
+    Split split;
+    int item, key_dim, scan;
+    bool sole;       /* no other equation writes dst: cells that fail the conds may be set to 0 */
+    bool accumulate; /* adds into dst, which the runtime has zeroed, instead of setting it */
+    bool zero;       /* wants dst zeroed: it does not reach every cell */
+    int64_t grain;
+    bool is_product; /* product_emit makes it; already vectorised, so it gets the short pipeline */
+    /* Arguments, in the kernel's order. tensors[0] is dst. */
+    int ntensors;
+    const Tensor **tensors;
+    Layout *layouts;
+    int noffsets;
+    OffsetInfo *offsets;
+    int nkeys;
+    const char **keys;
+    bool *key_by_step;
+    /* All scalars of lhs, conds and body, args before users, ascending ids. */
+    int nnodes;
+    const Scalar **nodes;
+    Text text;       /* the identity */
+    char name[40];   /* hd_ and a hash of the identity */
+} KernelInfo;
+
+int kernel_tensor(const KernelInfo *k, const Tensor *t); /* argument number; bug() if it is none */
+int kernel_offsets(const KernelInfo *k, int kind, int naxes, const Axis *const *axes);
+int kernel_key(const KernelInfo *k, const char *stream, bool by_step);
+int kernel_node(const KernelInfo *k, const Scalar *s); /* index into nodes; -1: none of its scalars */
+
+/* ---- emission (emit.c) -------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char cpu[64];
+    char *features; /* owned */
+    bool fma, avx2, avx512;
+    int vector_bits; /* 128, 256, 512 */
+} Target;
+
+typedef struct {
+    KernelInfo *k;
+    const Target *target;
+    LLVMContextRef ctx;
+    LLVMModuleRef module;
+    LLVMBuilderRef b;
+    LLVMValueRef fn;
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, real, ptr; /* real: type of TYPE_REAL in this run */
+    LLVMBasicBlockRef entry;   /* for allocas: emit_local */
+    LLVMBasicBlockRef ret;     /* returns */
+    LLVMValueRef *tensors;     /* base addresses, one per argument */
+    LLVMValueRef *offsets;     /* addresses of int64 arrays */
+    LLVMValueRef *keys;        /* i64 */
+    LLVMValueRef batch, lo, hi, t, last;
+    LLVMValueRef letter[MAX_LETTERS]; /* i64, bound by the loop nest; NULL: not yet */
+    /* Values of nodes already emitted in a block that dominates the builder's position. */
+    LLVMValueRef *memo;
+    int *memo_log;
+    int nlog;
+    LLVMValueRef *scopes;  /* metadata: alias scope per tensor, and the list of all others */
+    LLVMValueRef *noalias;
+    LLVMValueRef invariant; /* empty metadata node */
+} Emit;
+
+/* Adds the function k->name to the module and leaves the builder inside it, arguments loaded. emit_finish returns. */
+void emit_start(Emit *x, KernelInfo *k, const Target *target, LLVMModuleRef module);
+void emit_finish(Emit *x);
+
+LLVMTypeRef emit_type(const Emit *x, Type t);            /* BOOL i1, INT i64, REAL float or double, F32 float */
+LLVMTypeRef emit_elem_type(const Emit *x, const Tensor *t); /* in memory: BOOL i8 */
+LLVMValueRef emit_i64(const Emit *x, int64_t v);
+LLVMValueRef emit_number(const Emit *x, LLVMTypeRef type, double v);
+LLVMValueRef emit_local(Emit *x, LLVMTypeRef type, const char *name); /* alloca in the entry block */
+/* Calls an LLVM intrinsic that is overloaded over `noverload` types. */
+LLVMValueRef emit_intrinsic(Emit *x, const char *name, int noverload, LLVMTypeRef *overload, int nargs,
+                            LLVMValueRef *args);
+/* Attribute for loads of data that no kernel call writes (offsets, tables, inputs). */
+void emit_mark_invariant(Emit *x, LLVMValueRef load);
+/* Alias scopes: marks a load or store as one of tensor argument `n`, distinct from all other arguments. */
+void emit_mark_tensor(Emit *x, LLVMValueRef access, int n);
+/* Constant array in the module: i64 values. */
+LLVMValueRef emit_table(Emit *x, int64_t n, const int64_t *v, const char *name);
+LLVMBasicBlockRef emit_block(Emit *x, const char *name); /* appended to the function */
+LLVMValueRef emit_min(Emit *x, LLVMValueRef a, LLVMValueRef b); /* signed i64 */
+LLVMValueRef emit_max(Emit *x, LLVMValueRef a, LLVMValueRef b);
+
+/* for (i = lo; i < hi; i += step): a guarded do-while, as the vectoriser likes it. `next` is the block to branch to
+ * for "continue"; the values memoised inside are forgotten at the end. */
+typedef struct {
+    LLVMValueRef i, hi, step;
+    LLVMBasicBlockRef body, next, exit;
+    int mark;
+} Loop;
+void loop_begin(Emit *x, Loop *l, const char *name, LLVMValueRef lo, LLVMValueRef hi, int64_t step);
+void loop_end(Emit *x, Loop *l);
+/* A scope in which values may be memoised that do not dominate what follows it. */
+int scope_enter(Emit *x);
+void scope_leave(Emit *x, int mark);
+
+/* ---- sizes and addresses (address.c) ------------------------------------------------------------------------ */
+
+/* Size of an axis; at: indices of its ancestors, outermost first (example first), as OP_SIZE has them. */
+LLVMValueRef emit_axis_size(Emit *x, const Axis *a, int n, LLVMValueRef *at);
+LLVMValueRef emit_letter_size(Emit *x, int letter); /* at the bound parents */
+/* Letters (bits) on which the size of a letter depends: its ancestors. */
+unsigned letter_ancestors(const Equation *e, int letter);
+/* Number of an element, given an index for each dim: i64. Strides between neighbours along a dim; a constant where
+ * it is known. The innermost dim of the layout has stride 1. */
+LLVMValueRef emit_element_index(Emit *x, int tensor, LLVMValueRef *index);
+LLVMValueRef emit_element(Emit *x, int tensor, LLVMValueRef *index); /* its address */
+LLVMValueRef emit_stride(Emit *x, int tensor, int dim, LLVMValueRef *index);
+/* Stride of a dim where it is the same for all examples, else 0. */
+int64_t static_stride(const KernelInfo *k, int tensor, int dim);
+int64_t axis_static_size(const Axis *a); /* -1 where it differs */
+/* Loads and stores of an element as its Type, marked with its alias scope. */
+LLVMValueRef emit_load(Emit *x, int tensor, LLVMValueRef address);
+void emit_store(Emit *x, int tensor, LLVMValueRef value, LLVMValueRef address);
+
+/* ---- values (scalar.c, math.c) ------------------------------------------------------------------------------- */
+
+/* The value of a scalar under the bound letters, at the builder's position; may add blocks where an operand must
+ * only be evaluated when chosen. */
+LLVMValueRef emit_scalar(Emit *x, const Scalar *s);
+LLVMValueRef emit_convert(Emit *x, LLVMValueRef v, Type from, Type to);
+/* Its loads are in range for every value of the letters, conds or not, and nothing in it traps. */
+bool scalar_is_safe(const KernelInfo *k, const Scalar *s);
+unsigned scalar_letters(const Scalar *s); /* the set of letters it depends on */
+
+/* One function of scalar.def over values of one LLVM type: float, double, or vectors of them. Straight-line code. */
+LLVMValueRef math_exp(Emit *x, LLVMValueRef v);
+LLVMValueRef math_log(Emit *x, LLVMValueRef v);
+LLVMValueRef math_tanh(Emit *x, LLVMValueRef v);
+LLVMValueRef math_sigmoid(Emit *x, LLVMValueRef v);
+LLVMValueRef math_erf(Emit *x, LLVMValueRef v);
+LLVMValueRef math_sin(Emit *x, LLVMValueRef v);
+LLVMValueRef math_cos(Emit *x, LLVMValueRef v);
+LLVMValueRef math_pow(Emit *x, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef math_fma(Emit *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a * b + c, fused where there is FMA */
+
+/* ---- kernels ------------------------------------------------------------------------------------------------- */
+
+/* loops.c: decides split, item, accumulate, zero for an equation (everything of KernelInfo that is a choice). */
+void loops_choose(KernelInfo *k);
+void loops_emit(Emit *x);
+
+/* product.c: a sum of a product of two loads is a matrix product. product_choose returns false if the equation is
+ * not one that it serves; else it sets the choices in *k (split, item, zero ...) before the text is made. */
+bool product_choose(KernelInfo *k);
+void product_emit(Emit *x);
+double product_flop(const KernelInfo *k); /* per item, 0 if it is none */
+
+/* ---- compilation (target.c, kernel.c, cache.c, jit.c) --------------------------------------------------------- */
+
+bool target_init(Target *t, const char *cpu, Text *why);
+void target_free(Target *t);
+LLVMTargetMachineRef target_machine(const Target *t, Text *why); /* one per thread */
+void target_attributes(const Target *t, LLVMContextRef ctx, LLVMValueRef fn);
+
+extern const char *const codegen_pipeline;
+
+/* One object file per kernel name; NULL dir: no cache. */
+bool cache_read(const char *dir, const char *name, LLVMMemoryBufferRef *out);
+void cache_write(const char *dir, const char *name, const void *data, size_t n);
+
+typedef struct Jit Jit;
+Jit *jit_new(Text *why);
+bool jit_add(Jit *j, LLVMMemoryBufferRef object, Text *why); /* takes the buffer */
+void *jit_find(Jit *j, const char *name, Text *why);
+void jit_free(Jit *j);
+
+/* Makes all distinct kernels among infos[0..n) executable: fn[i] is set for each. */
+bool kernels_compile(int n, KernelInfo **infos, const CodegenOptions *o, const Target *t, Jit *jit, void **fn,
+                     CodegenStats *stats, Text *why);
+
+/* describe.c: fills arguments, nodes, text and name from e, g, real and the choices. */
+bool kernel_describe(KernelInfo *k, const Target *target, Text *why);
+void kernel_info_free(KernelInfo *k);
+
+#endif
