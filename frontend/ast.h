@@ -163,6 +163,7 @@ typedef enum {
     ST_FN,    /* fn name[letters](params) = value; `init name(params) = value` is the same with is_init */
     ST_REL,   /* rel name(a, b) and its pairs */
     ST_BLOCK, /* block name<axes>(sig) -> sig, body */
+    ST_EXTERN, /* extern name(params) from "library" [gradient symbol]: a C function of doubles */
     ST_USE,   /* use "file"; gone after spec_load */
 
     /* In blocks and sections; params and states at file level belong to the model. */
@@ -283,7 +284,7 @@ struct Stmt {
     int ntags; /* param: "nodecay" for @nodecay */
     const char **tags;
 
-    const char *from, *to, *along; /* prove */
+    const char *from, *to, *along; /* prove; extern: from = the library's file, to = symbol of the gradient or NULL */
     int nnames;                    /* variant: the names after `from` */
     const char **names;
 };
