@@ -11,10 +11,10 @@
  *        │             │     └ body: a DAG of Scalars     │                    └ conds
  *        └ lhs         └ op (none: plain assignment)      └ letters
  *
- * One node does all the work. A letter that stands bare on the left-hand side is an output letter, every other
- * letter is reduced. A left-hand index may also be a constant (`a[b, 1, h, i, j]`: one case of a tensor that several
- * equations define on disjoint cells), an inject (one source of a sum of axes) or, with op sum, any integer
- * expression: a keyed sum, which is what the gradient of a gather is.
+ * One node does all the work. A letter that stands bare on the left-hand side, or alone inside an inject there, is an
+ * output letter, every other letter is reduced. A left-hand index may also be a constant (`a[b, 1, h, i, j]`: one case
+ * of a tensor that several equations define on disjoint cells), an inject (one source of a sum of axes) or, with op
+ * sum, any integer expression: a keyed sum, which is what the gradient of a gather is.
  *
  * Meaning, exactly (ir/interp.c is the executable form of this paragraph):
  *  - letter k runs over 0 .. size-1 of its axis; the size of a ragged axis is read at its parent letter;
@@ -81,6 +81,9 @@ struct Axis {
 
 bool axis_is_ragged(const Axis *a); /* its size differs between examples: RAGGED, or SUM with such a part */
 int64_t axis_bound(const Axis *a);  /* largest possible size; -1 if unknown (batch) */
+/* How many indices of ancestors its size depends on, besides the example's: OP_SIZE of a has that many args, after
+ * pass_batch one more in front (the example's index) if a is ragged. */
+int axis_nparents(const Axis *a);
 
 /* ---- scalars ---------------------------------------------------------------------------------------------- */
 
@@ -200,7 +203,8 @@ struct Equation {
     Span span;
 };
 
-bool equation_is_output(const Equation *e, int letter); /* the letter stands bare on the left-hand side */
+/* The letter stands bare on the left-hand side, or alone inside an inject there. */
+bool equation_is_output(const Equation *e, int letter);
 
 /* How params are updated: a row of passes/optimizer.def with its values; group[] overrides values for params that
  * carry a tag. lr is not here: it is an input of the step, "opt.lr", as is "opt.step" (1, 2, ...). */
@@ -248,6 +252,7 @@ Tensor *graph_find(const Graph *g, const char *name);
 Equation *graph_equation(Graph *g, Equation proto); /* copies proto and its conds array, appends, verifies it */
 
 Scalar *sc_real(Graph *g, double v);
+Scalar *sc_f32(Graph *g, double v); /* rounded to float */
 Scalar *sc_int(Graph *g, int64_t v);
 Scalar *sc_bool(Graph *g, bool v);
 Scalar *sc_letter(Graph *g, int k);
@@ -259,6 +264,7 @@ Scalar *sc_self(Graph *g);
 Scalar *sc_step(Graph *g, int n, const int64_t *table, Scalar *arg);
 Scalar *sc_op(Graph *g, Op op, ...);                        /* nargs Scalar* follow; INT promotes to REAL where mixed */
 Scalar *sc_opv(Graph *g, Op op, int n, Scalar *const *args);
+const char *sc_check(Op op, int n, Scalar *const *args); /* NULL, or why sc_opv would not take these */
 /* The same node with other arguments (types are derived again). */
 Scalar *sc_rebuild(Graph *g, const Scalar *s, Scalar *const *args);
 Scalar *sc_with_span(Graph *g, Scalar *s, Span span); /* sets the span if it has none yet */
@@ -278,6 +284,7 @@ void graph_print(const Graph *g, Text *out);                                  /*
 Graph *graph_parse(Arena *arena, Diag *diag, const char *file, const char *text); /* NULL after an error */
 /* Parses one scalar expression over the given names (letters, args a b c y ...): names[i] stands for values[i]. */
 Scalar *scalar_parse(Graph *g, const char *text, int n, const char *const *names, Scalar *const *values);
+bool equation_verify(const Graph *g, const Equation *e, Text *why); /* one equation alone; graph_equation asks it */
 bool graph_verify(const Graph *g, Text *why); /* the invariants of this header; false: why says which is broken */
 
 /* random.h: the definition of RAND, shared by the interpreter, the generated code and the runtime. */
