@@ -1,0 +1,398 @@
+/* The loops around the tiles of a matrix product; product_gemm.h has the picture.
+ *
+ * A strip is all rows of a block against one panel of columns: as many tiles of mr rows as fit, then smaller ones.
+ * It is a function of its own, because a product calls it from several places (whole panels, the last panel). */
+#include "product_micro.h"
+#include <stdio.h>
+
+/* A block of B (KC rows, a panel) and its tile's rows of A stay in the first cache; all panels of NC columns and MC
+ * rows of A in the second. A product whose k is not much longer than KC is done in one block. */
+enum { KC = 256, KC_WHOLE = 384, MC = 192, NC = 256 };
+
+/* Rows of a tile by its vectors: mr * nv + nv + 1 <= registers, found by measurement. */
+static int tile_rows(const GemmTarget *t, int nv)
+{
+    static const int wide[GEMM_MAX_VECTORS + 1] = {0, 12, 12, 8, 6, 5}, narrow[GEMM_MAX_VECTORS + 1] = {0, 8, 6, 4, 2, 2};
+    return (t->registers == 32 ? wide : narrow)[nv];
+}
+
+static int rest_rows(int rows)
+{
+    return rows >= 10 ? 4 : rows == 8 ? 3 : rows > 2 ? 2 : 1;
+}
+
+/* Vectors of a panel. A known width is cut so that the panels are full and alike; narrow tiles are slower. */
+static int panel_vectors(const GemmTarget *t, LLVMValueRef n)
+{
+    static const double cost[GEMM_MAX_VECTORS + 1] = {0, 1.5, 2.2, 3.05, 4, 5};
+    int most = t->registers == 32 ? 5 : 2, usual = t->registers == 32 ? 4 : 2;
+    if (!LLVMIsAConstantInt(n)) {
+        return usual;
+    }
+    long long vectors = (LLVMConstIntGetSExtValue(n) + t->lanes - 1) / t->lanes;
+    if (vectors <= usual) {
+        return vectors < 1 ? 1 : (int)vectors;
+    }
+    int best = usual;
+    double least = 0;
+    for (int nv = usual - (usual > 2); nv <= most; nv++) {
+        double c = (double)(vectors / nv) * cost[nv] + cost[vectors % nv];
+        if (least == 0 || c < least - 1e-9 || (c < least + 1e-9 && nv == usual)) {
+            least = c;
+            best = nv;
+        }
+    }
+    return best;
+}
+
+/* ---- strips ------------------------------------------------------------------------------------------------- */
+
+enum { S_A, S_B, S_C, S_M, S_K, S_AM, S_AK, S_BK, S_CM, S_CN, S_LOAD, S_NCOLS, S_RANGES, S_FIRST, S_COUNT };
+
+typedef struct {
+    GemmBuild *g;
+    LLVMBuilderRef b;
+    LLVMValueRef f, p[S_COUNT], local; /* local: i32 [GEMM_MAX_ROWS][2] */
+    int nv;
+    TileMask mask;
+} Strip;
+
+/* Calls the tile for `mr` rows from row `r` on and `k` values of k from value `k0` of the block on. */
+static void call_tile(Strip *s, int mr, TileMask mask, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k,
+                      LLVMValueRef load)
+{
+    GemmBuild *g = s->g;
+    LLVMBuilderRef b = s->b;
+    LLVMValueRef tile = gemm_tile(g, mr, s->nv, mask), a = s->p[S_A], row = s->p[S_B];
+    a = gemm_at(g, b, gemm_at(g, b, a, LLVMBuildMul(b, r, s->p[S_AM], "")), LLVMBuildMul(b, k0, s->p[S_AK], ""));
+    row = gemm_at(g, b, row, LLVMBuildMul(b, k0, s->p[S_BK], ""));
+    LLVMValueRef c = gemm_at(g, b, s->p[S_C], LLVMBuildMul(b, r, s->p[S_CM], ""));
+    LLVMValueRef args[12] = {a,         row,       c,    k,           s->p[S_AM], s->p[S_AK],
+                             s->p[S_BK], s->p[S_CM], s->p[S_CN], load, s->p[S_NCOLS], s->local};
+    LLVMBuildCall2(b, g->tile_type, tile, args, 12, "");
+}
+
+/* Bound `which` (0: lower, 1: upper) of row r, relative to the first k or column here. */
+static LLVMValueRef bound_of(Strip *s, LLVMValueRef r, int which)
+{
+    GemmBuild *g = s->g;
+    LLVMValueRef at = LLVMBuildAdd(s->b, LLVMBuildMul(s->b, r, gemm_int(g, 2), ""), gemm_int(g, which), "");
+    LLVMValueRef p = LLVMBuildGEP2(s->b, g->i64, s->p[S_RANGES], &at, 1, "");
+    return LLVMBuildSub(s->b, LLVMBuildLoad2(s->b, g->i64, p, ""), s->p[S_FIRST], "");
+}
+
+static LLVMValueRef clamp(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef most)
+{
+    return gemm_max(b, gemm_min(b, x, most), gemm_int(g, 0));
+}
+
+/* Rows r .. r + mr where each row has its own interval of columns. */
+static void tile_of_columns(Strip *s, int mr, LLVMValueRef r)
+{
+    GemmBuild *g = s->g;
+    LLVMBuilderRef b = s->b;
+    LLVMValueRef lo[2] = {0}, hi[2] = {0}; /* [0] least, [1] greatest over the rows */
+    for (int i = 0; i < mr; i++) {
+        LLVMValueRef row = LLVMBuildAdd(b, r, gemm_int(g, i), ""), bound[2];
+        for (int w = 0; w < 2; w++) {
+            bound[w] = clamp(g, b, bound_of(s, row, w), s->p[S_NCOLS]);
+            LLVMValueRef at = gemm_int(g, 2 * i + w);
+            LLVMValueRef p = LLVMBuildGEP2(b, g->i32, s->local, &at, 1, "");
+            LLVMBuildStore(b, LLVMBuildTrunc(b, bound[w], g->i32, ""), p);
+            LLVMValueRef *x = w ? hi : lo;
+            x[0] = i ? gemm_min(b, x[0], bound[w]) : bound[w];
+            x[1] = i ? gemm_max(b, x[1], bound[w]) : bound[w];
+        }
+    }
+    LLVMValueRef whole = gemm_int(g, (long long)s->nv * g->target->lanes);
+    LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, lo[0], hi[1], ""));
+    LLVMValueRef inside = LLVMBuildICmp(b, LLVMIntSLE, lo[1], gemm_int(g, 0), "");
+    inside = LLVMBuildAnd(b, inside, LLVMBuildICmp(b, LLVMIntSGE, hi[0], whole, ""), "");
+    LLVMBasicBlockRef full = LLVMAppendBasicBlockInContext(g->target->llvm, s->f, "inside");
+    LLVMBasicBlockRef edge = LLVMAppendBasicBlockInContext(g->target->llvm, s->f, "across");
+    LLVMBuildCondBr(b, inside, full, edge);
+    LLVMPositionBuilderAtEnd(b, full);
+    call_tile(s, mr, TILE_FULL, r, gemm_int(g, 0), s->p[S_K], s->p[S_LOAD]);
+    LLVMBuildBr(b, after);
+    LLVMPositionBuilderAtEnd(b, edge);
+    call_tile(s, mr, TILE_ROWS, r, gemm_int(g, 0), s->p[S_K], s->p[S_LOAD]);
+    gemm_end(b, after);
+}
+
+/* Each of mr rows alone over its own [lo, hi) of k; nothing happens where that is empty and C needs no zeros. */
+static void rows_alone(Strip *s, int mr, LLVMValueRef r, LLVMValueRef from, LLVMValueRef to, LLVMValueRef load)
+{
+    GemmBuild *g = s->g;
+    LLVMBuilderRef b = s->b;
+    LLVMValueRef end = LLVMBuildAdd(b, r, gemm_int(g, mr), "");
+    GemmLoop row = gemm_loop(g, b, r, end, gemm_int(g, 1));
+    LLVMValueRef lo = gemm_max(b, clamp(g, b, bound_of(s, row.i, 0), s->p[S_K]), from);
+    LLVMValueRef hi = gemm_min(b, clamp(g, b, bound_of(s, row.i, 1), s->p[S_K]), to);
+    LLVMValueRef some = LLVMBuildICmp(b, LLVMIntSLT, lo, hi, "");
+    LLVMValueRef count = LLVMBuildSelect(b, some, LLVMBuildSub(b, hi, lo, ""), gemm_int(g, 0), "");
+    LLVMValueRef first = LLVMBuildSelect(b, some, lo, gemm_int(g, 0), "");
+    LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildOr(b, some, LLVMBuildNot(b, load, ""), ""));
+    call_tile(s, 1, s->mask, row.i, first, count, load);
+    gemm_end(b, after);
+    gemm_loop_end(b, &row);
+}
+
+/* Rows r .. r + mr where each row has its own interval of k: before the common interval, in it, behind it. In this
+ * order every element still sums over ascending k. */
+static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
+{
+    GemmBuild *g = s->g;
+    LLVMBuilderRef b = s->b;
+    LLVMValueRef first = 0, mid_lo = 0, mid_hi = 0, last = 0;
+    for (int i = 0; i < mr; i++) {
+        LLVMValueRef row = LLVMBuildAdd(b, r, gemm_int(g, i), "");
+        LLVMValueRef lo = clamp(g, b, bound_of(s, row, 0), s->p[S_K]);
+        LLVMValueRef hi = clamp(g, b, bound_of(s, row, 1), s->p[S_K]);
+        first = i ? gemm_min(b, first, lo) : lo;
+        mid_lo = i ? gemm_max(b, mid_lo, lo) : lo;
+        mid_hi = i ? gemm_min(b, mid_hi, hi) : hi;
+        last = i ? gemm_max(b, last, hi) : hi;
+    }
+    mid_hi = gemm_max(b, mid_lo, mid_hi);
+    LLVMValueRef load = s->p[S_LOAD];
+    if (mr > 1) {
+        LLVMValueRef before = LLVMBuildICmp(b, LLVMIntSLT, first, mid_lo, "");
+        LLVMBasicBlockRef after = gemm_if(g, b, before);
+        rows_alone(s, mr, r, gemm_int(g, 0), mid_lo, load);
+        gemm_end(b, after);
+        load = LLVMBuildOr(b, load, before, "");
+    }
+    call_tile(s, mr, s->mask, r, mid_lo, LLVMBuildSub(b, mid_hi, mid_lo, ""), load);
+    if (mr > 1) {
+        LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
+        rows_alone(s, mr, r, mid_hi, s->p[S_K], LLVMConstInt(g->i1, 1, false));
+        gemm_end(b, after);
+    }
+}
+
+static LLVMValueRef strip_function(GemmBuild *g, int nv, TileMask mask, LLVMTypeRef *type)
+{
+    LLVMTypeRef types[S_COUNT];
+    for (int i = 0; i < S_COUNT; i++) {
+        types[i] = i <= S_C || i == S_RANGES ? g->ptr : i == S_LOAD ? g->i1 : g->i64;
+    }
+    *type = LLVMFunctionType(g->none, types, S_COUNT, false);
+    char name[64];
+    snprintf(name, sizeof name, "strip_%d%s", nv, mask == TILE_FULL ? "" : "c");
+    Strip s = {.g = g, .nv = nv, .mask = mask};
+    s.f = gemm_function(g, name, *type, 3);
+    LLVMBuilderRef b = s.b = LLVMCreateBuilderInContext(g->target->llvm);
+    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(g->target->llvm, s.f, "entry"));
+    const Gemm *op = g->op;
+    LLVMValueRef constant[S_COUNT] = {
+        [S_AM] = op->a_m, [S_AK] = op->a_k, [S_BK] = g->b_k, [S_CM] = op->c_m, [S_CN] = op->c_n};
+    for (unsigned i = 0; i < S_COUNT; i++) {
+        s.p[i] = constant[i] && LLVMIsAConstantInt(constant[i]) ? constant[i] : LLVMGetParam(s.f, i);
+    }
+    s.local = op->n_range ? gemm_alloca(b, g->i32, 2 * GEMM_MAX_ROWS, 8) : LLVMConstNull(g->ptr);
+    LLVMValueRef done = gemm_int(g, 0), m = s.p[S_M];
+    int rows = tile_rows(g->target, nv);
+    for (;;) {
+        LLVMValueRef end = LLVMBuildAdd(b, LLVMBuildSub(b, m, gemm_int(g, rows), ""), gemm_int(g, 1), "");
+        GemmLoop loop = gemm_loop(g, b, done, end, gemm_int(g, rows));
+        if (op->n_range) {
+            tile_of_columns(&s, rows, loop.i);
+        } else if (op->k_range) {
+            tile_of_k(&s, rows, loop.i);
+        } else {
+            call_tile(&s, rows, mask, loop.i, gemm_int(g, 0), s.p[S_K], s.p[S_LOAD]);
+        }
+        gemm_loop_end(b, &loop);
+        done = loop.i;
+        if (rows == 1) {
+            break;
+        }
+        rows = rest_rows(rows);
+    }
+    LLVMBuildRetVoid(b);
+    LLVMDisposeBuilder(b);
+    return s.f;
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    GemmBuild *g;
+    LLVMBuilderRef b;
+    LLVMValueRef a, panels, c, m, k, n, n0, k0, load, ranges; /* of the current block */
+    LLVMValueRef strip[GEMM_MAX_VECTORS + 1][2];
+    LLVMTypeRef strip_type;
+} Block;
+
+static void call_strip(Block *x, int nv, TileMask mask, LLVMValueRef column, LLVMValueRef ncols)
+{
+    GemmBuild *g = x->g;
+    LLVMBuilderRef b = x->b;
+    LLVMValueRef *f = &x->strip[nv][mask == TILE_FULL ? 0 : 1];
+    if (!*f) {
+        *f = strip_function(g, nv, mask, &x->strip_type);
+    }
+    const Gemm *op = g->op;
+    LLVMValueRef per_column = g->packed ? x->k : gemm_int(g, 1);
+    LLVMValueRef panel = gemm_at(g, b, x->panels, LLVMBuildMul(b, column, per_column, ""));
+    LLVMValueRef c = gemm_at(g, b, x->c, LLVMBuildMul(b, column, op->c_n, ""));
+    LLVMValueRef first = op->n_range ? LLVMBuildAdd(b, x->n0, column, "") : x->k0;
+    LLVMValueRef args[S_COUNT] = {x->a,    panel,   c,       x->m,    x->k,  op->a_m,   op->a_k,
+                                  g->b_k, op->c_m, op->c_n, x->load, ncols, x->ranges, first};
+    LLVMBuildCall2(b, x->strip_type, *f, args, S_COUNT, "");
+}
+
+/* One block of rows against all panels of the block of columns. */
+static void all_panels(Block *x, int nv)
+{
+    GemmBuild *g = x->g;
+    LLVMBuilderRef b = x->b;
+    int width = nv * g->target->lanes;
+    LLVMValueRef end = LLVMBuildAdd(b, LLVMBuildSub(b, x->n, gemm_int(g, width), ""), gemm_int(g, 1), "");
+    bool known = LLVMIsAConstantInt(g->op->n);
+    long long n = known ? LLVMConstIntGetSExtValue(g->op->n) : 0;
+    LLVMValueRef done = gemm_int(g, 0);
+    if (!known || n >= width) {
+        GemmLoop panel = gemm_loop(g, b, done, end, gemm_int(g, width));
+        call_strip(x, nv, TILE_FULL, panel.i, gemm_int(g, width));
+        gemm_loop_end(b, &panel);
+        done = panel.i;
+    }
+    if (known && n % width == 0) {
+        return;
+    }
+    LLVMValueRef rest = LLVMBuildSub(b, x->n, done, "");
+    LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSGT, rest, gemm_int(g, 0), ""));
+    if (known) {
+        int vectors = (int)((n % width + g->target->lanes - 1) / g->target->lanes);
+        call_strip(x, vectors, TILE_COLUMNS, done, rest);
+        gemm_end(b, after);
+        return;
+    }
+    /* An unknown rest: one vector, two, or a whole panel under a mask. */
+    for (int vectors = 1; vectors < nv; vectors++) {
+        if (vectors > 2) {
+            continue;
+        }
+        LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(
+            g->target->llvm, LLVMGetBasicBlockParent(LLVMGetInsertBlock(b)), "fits");
+        LLVMBasicBlockRef wider = LLVMAppendBasicBlockInContext(
+            g->target->llvm, LLVMGetBasicBlockParent(LLVMGetInsertBlock(b)), "wider");
+        LLVMValueRef limit = gemm_int(g, (long long)vectors * g->target->lanes);
+        LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLE, rest, limit, ""), fits, wider);
+        LLVMPositionBuilderAtEnd(b, fits);
+        call_strip(x, vectors, TILE_COLUMNS, done, rest);
+        LLVMBuildBr(b, after);
+        LLVMPositionBuilderAtEnd(b, wider);
+    }
+    call_strip(x, nv, TILE_COLUMNS, done, rest);
+    gemm_end(b, after);
+}
+
+/* The intervals of the rows of a block, evaluated once for all its panels. */
+static void fill_ranges(Block *x, LLVMValueRef row0)
+{
+    GemmBuild *g = x->g;
+    LLVMBuilderRef b = x->b;
+    GemmRange range = g->op->k_range ? g->op->k_range : g->op->n_range;
+    GemmLoop row = gemm_loop(g, b, gemm_int(g, 0), x->m, gemm_int(g, 1));
+    LLVMValueRef bound[2];
+    range(g->op->range_ctx, b, LLVMBuildAdd(b, row0, row.i, ""), bound);
+    for (int w = 0; w < 2; w++) {
+        LLVMValueRef at = LLVMBuildAdd(b, LLVMBuildMul(b, row.i, gemm_int(g, 2), ""), gemm_int(g, w), "");
+        LLVMBuildStore(b, bound[w], LLVMBuildGEP2(b, g->i64, x->ranges, &at, 1, ""));
+    }
+    gemm_loop_end(b, &row);
+}
+
+/* B is packed where a tile cannot read it as it lies: columns apart, or rows so far apart that they fall into the
+ * same few lines of the first cache. */
+static bool must_pack(const GemmTarget *t, const Gemm *op)
+{
+    if (!gemm_is(op->b_n, 1)) {
+        return true;
+    }
+    if (t->registers == 16 && !t->has_fma) {
+        return true; /* no masked loads: padded panels need none */
+    }
+    long long bytes = LLVMIsAConstantInt(op->b_k) ? LLVMConstIntGetSExtValue(op->b_k) * (t->is_double ? 8 : 4) : 1;
+    return bytes >= 1024 && bytes % 512 == 0;
+}
+
+static long long least(LLVMValueRef v, long long most)
+{
+    return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) < most ? LLVMConstIntGetSExtValue(v) : most;
+}
+
+void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
+{
+    Gemm op = *given;
+    if (!gemm_is(op.c_n, 1) && gemm_is(op.c_m, 1) && !op.k_range && !op.n_range) {
+        /* Vectors run along the rows of C instead: C' = B' A'. The same multiplications in the same order. */
+        op.m = given->n, op.n = given->m, op.a = given->b, op.b = given->a, op.c_m = given->c_n, op.c_n = given->c_m;
+        op.a_m = given->b_n, op.a_k = given->b_k, op.b_k = given->a_k, op.b_n = given->a_m;
+    }
+    LLVMContextRef llvm = t->llvm;
+    GemmBuild g = {.target = t,
+                   .i1 = LLVMInt1TypeInContext(llvm),
+                   .i32 = LLVMInt32TypeInContext(llvm),
+                   .i64 = LLVMInt64TypeInContext(llvm),
+                   .ptr = LLVMPointerTypeInContext(llvm, 0),
+                   .real = t->is_double ? LLVMDoubleTypeInContext(llvm) : LLVMFloatTypeInContext(llvm),
+                   .none = LLVMVoidTypeInContext(llvm),
+                   .op = &op,
+                   .packed = must_pack(t, &op)};
+    g.vector = LLVMVectorType(g.real, (unsigned)t->lanes);
+    int nv = panel_vectors(t, op.n), width = nv * t->lanes, rows = tile_rows(t, nv);
+    g.b_k = g.packed ? gemm_int(&g, width) : op.b_k;
+    bool whole_k = LLVMIsAConstantInt(op.k) && LLVMConstIntGetSExtValue(op.k) <= KC_WHOLE;
+    bool whole_n = !g.packed || (LLVMIsAConstantInt(op.n) && LLVMConstIntGetSExtValue(op.n) <= NC);
+    long long kc = whole_k ? LLVMConstIntGetSExtValue(op.k) : KC, nc = NC / width * width, mc = MC / rows * rows;
+    LLVMValueRef zero = gemm_int(&g, 0);
+    Block x = {.g = &g, .b = b};
+    if (g.packed) {
+        long long columns = (least(op.n, whole_n ? NC : nc) + width - 1) / width * width;
+        x.panels = gemm_alloca(b, g.real, kc * columns + (long long)t->lanes * width, 64);
+    }
+    x.ranges = op.k_range || op.n_range ? gemm_alloca(b, g.i64, 2 * mc, 8) : LLVMConstNull(g.ptr);
+
+    GemmLoop columns = {0}, ks = {0};
+    x.n0 = zero, x.n = op.n;
+    if (!whole_n) {
+        columns = gemm_loop(&g, b, zero, op.n, gemm_int(&g, nc));
+        x.n0 = columns.i;
+        x.n = gemm_min(b, LLVMBuildSub(b, op.n, columns.i, ""), gemm_int(&g, nc));
+    }
+    x.k0 = zero, x.k = op.k;
+    x.load = LLVMConstInt(g.i1, op.accumulate, false);
+    if (!whole_k) {
+        /* At least once: a sum over nothing is 0 and must be stored. */
+        ks = gemm_loop(&g, b, zero, gemm_max(b, op.k, gemm_int(&g, 1)), gemm_int(&g, kc));
+        x.k0 = ks.i;
+        x.k = gemm_min(b, LLVMBuildSub(b, op.k, ks.i, ""), gemm_int(&g, kc));
+        x.load = LLVMBuildOr(b, x.load, LLVMBuildICmp(b, LLVMIntSGT, ks.i, zero, ""), "");
+    }
+    LLVMValueRef from = gemm_at(&g, b, op.b, LLVMBuildMul(b, x.k0, op.b_k, ""));
+    from = gemm_at(&g, b, from, LLVMBuildMul(b, x.n0, op.b_n, ""));
+    if (g.packed) {
+        LLVMValueRef args[6] = {from, x.panels, x.k, x.n, op.b_k, op.b_n}, pack = gemm_pack(&g, width);
+        LLVMBuildCall2(b, g.pack_type, pack, args, 6, "");
+    } else {
+        x.panels = from;
+    }
+    GemmLoop blocks = gemm_loop(&g, b, zero, op.m, gemm_int(&g, mc));
+    x.m = gemm_min(b, LLVMBuildSub(b, op.m, blocks.i, ""), gemm_int(&g, mc));
+    x.a = gemm_at(&g, b, gemm_at(&g, b, op.a, LLVMBuildMul(b, blocks.i, op.a_m, "")), LLVMBuildMul(b, x.k0, op.a_k, ""));
+    x.c = gemm_at(&g, b, gemm_at(&g, b, op.c, LLVMBuildMul(b, blocks.i, op.c_m, "")), LLVMBuildMul(b, x.n0, op.c_n, ""));
+    if (op.k_range || op.n_range) {
+        fill_ranges(&x, blocks.i);
+    }
+    all_panels(&x, nv);
+    gemm_loop_end(b, &blocks);
+    if (!whole_k) {
+        gemm_loop_end(b, &ks);
+    }
+    if (!whole_n) {
+        gemm_loop_end(b, &columns);
+    }
+}

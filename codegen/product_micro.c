@@ -1,0 +1,356 @@
+/* Tiles of a matrix product: mr rows of nv vectors of C live in registers while k runs.
+ *
+ *            B[k, 0..nv)      one row of a panel: nv loads
+ *               │
+ *     A[r, k] ──*── acc[r][v]     r < mr: one broadcast and nv fused multiply-adds each
+ *
+ * mr * nv + nv + 1 registers must suffice, else the loop spills and runs at half its speed. Nothing is unrolled
+ * over k: the accumulators already keep both multipliers busy, and unrolled code costs compile time.
+ * A mask concerns loads of B (unless it is packed and padded) and C, never the arithmetic. */
+#include "product_micro.h"
+#include <stdio.h>
+#include <string.h>
+
+void gemm_target_features(GemmTarget *t, const char *features, bool is_double)
+{
+    int bytes = strstr(features, "+avx512f") ? 64 : strstr(features, "+avx2") ? 32 : 16;
+    t->is_double = is_double;
+    t->lanes = bytes / (is_double ? 8 : 4);
+    t->registers = bytes == 64 ? 32 : 16;
+    t->has_fma = bytes == 64 || strstr(features, "+fma,") != NULL;
+}
+
+/* ---- helpers ------------------------------------------------------------------------------------------------ */
+
+LLVMValueRef gemm_int(const GemmBuild *g, long long v)
+{
+    return LLVMConstInt(g->i64, (unsigned long long)v, true);
+}
+
+bool gemm_is(LLVMValueRef v, long long value)
+{
+    return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) == value;
+}
+
+LLVMValueRef gemm_at(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef base, LLVMValueRef index)
+{
+    return LLVMBuildGEP2(b, g->real, base, &index, 1, "");
+}
+
+LLVMValueRef gemm_min(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y)
+{
+    return LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntSLT, x, y, ""), x, y, "");
+}
+
+LLVMValueRef gemm_max(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y)
+{
+    return LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntSGT, x, y, ""), x, y, "");
+}
+
+LLVMValueRef gemm_function(const GemmBuild *g, const char *name, LLVMTypeRef type, unsigned pointers)
+{
+    LLVMValueRef f = LLVMAddFunction(g->target->module, name, type);
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    unsigned noalias = LLVMGetEnumAttributeKindForName("noalias", 7);
+    for (unsigned i = 1; i <= pointers; i++) {
+        LLVMAddAttributeAtIndex(f, i, LLVMCreateEnumAttribute(g->target->llvm, noalias, 0));
+    }
+    /* The tiles are called from many places of one kernel; inlined they would only cost compile time. */
+    unsigned keep = LLVMGetEnumAttributeKindForName("noinline", 8);
+    LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->target->llvm, keep, 0));
+    if (g->target->attributes) {
+        g->target->attributes(g->target->ctx, f);
+    }
+    return f;
+}
+
+LLVMValueRef gemm_alloca(LLVMBuilderRef b, LLVMTypeRef type, long long count, unsigned align)
+{
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(b);
+    LLVMBasicBlockRef entry = LLVMGetEntryBasicBlock(LLVMGetBasicBlockParent(here));
+    LLVMValueRef first = LLVMGetFirstInstruction(entry);
+    if (first) {
+        LLVMPositionBuilderBefore(b, first);
+    } else {
+        LLVMPositionBuilderAtEnd(b, entry);
+    }
+    LLVMValueRef p = LLVMBuildAlloca(b, LLVMArrayType2(type, (uint64_t)count), "scratch");
+    LLVMSetAlignment(p, align);
+    LLVMPositionBuilderAtEnd(b, here);
+    return p;
+}
+
+static LLVMValueRef splat(LLVMBuilderRef b, LLVMTypeRef vector, LLVMValueRef x)
+{
+    LLVMTypeRef i32 = LLVMInt32TypeInContext(LLVMGetTypeContext(vector));
+    LLVMValueRef one = LLVMBuildInsertElement(b, LLVMGetUndef(vector), x, LLVMConstInt(i32, 0, false), "");
+    LLVMValueRef zeros = LLVMConstNull(LLVMVectorType(i32, LLVMGetVectorSize(vector)));
+    return LLVMBuildShuffleVector(b, one, LLVMGetUndef(vector), zeros, "");
+}
+
+LLVMValueRef gemm_lanes(const GemmBuild *g, LLVMBuilderRef b, int first, LLVMValueRef lo, LLVMValueRef hi)
+{
+    int lanes = g->target->lanes;
+    LLVMTypeRef type = LLVMVectorType(g->i32, (unsigned)lanes);
+    LLVMValueRef column[16];
+    for (int i = 0; i < lanes; i++) {
+        column[i] = LLVMConstInt(g->i32, (unsigned)(first + i), false);
+    }
+    LLVMValueRef iota = LLVMConstVector(column, (unsigned)lanes);
+    LLVMValueRef in = LLVMBuildICmp(b, LLVMIntSLT, iota, splat(b, type, LLVMBuildTrunc(b, hi, g->i32, "")), "");
+    if (lo) {
+        LLVMValueRef from = splat(b, type, LLVMBuildTrunc(b, lo, g->i32, ""));
+        in = LLVMBuildAnd(b, in, LLVMBuildICmp(b, LLVMIntSGE, iota, from, ""), "");
+    }
+    return in;
+}
+
+static LLVMValueRef intrinsic(const GemmBuild *g, LLVMBuilderRef b, const char *name, LLVMTypeRef *overload,
+                              size_t noverload, LLVMValueRef *args, unsigned nargs)
+{
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef f = LLVMGetIntrinsicDeclaration(g->target->module, id, overload, noverload);
+    LLVMTypeRef type = LLVMIntrinsicGetType(g->target->llvm, id, overload, noverload);
+    return LLVMBuildCall2(b, type, f, args, nargs, "");
+}
+
+static LLVMValueRef element_bytes(const GemmBuild *g)
+{
+    return LLVMConstInt(g->i32, g->target->is_double ? 8 : 4, false);
+}
+
+LLVMValueRef gemm_load(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef p, LLVMValueRef mask)
+{
+    if (!mask) {
+        LLVMValueRef v = LLVMBuildLoad2(b, g->vector, p, "");
+        LLVMSetAlignment(v, g->target->is_double ? 8 : 4);
+        return v;
+    }
+    LLVMTypeRef overload[2] = {g->vector, g->ptr};
+    LLVMValueRef args[4] = {p, element_bytes(g), mask, LLVMConstNull(g->vector)};
+    return intrinsic(g, b, "llvm.masked.load", overload, 2, args, 4);
+}
+
+void gemm_store(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef v, LLVMValueRef p, LLVMValueRef mask)
+{
+    if (!mask) {
+        LLVMSetAlignment(LLVMBuildStore(b, v, p), g->target->is_double ? 8 : 4);
+        return;
+    }
+    LLVMTypeRef overload[2] = {g->vector, g->ptr};
+    LLVMValueRef args[4] = {v, p, element_bytes(g), mask};
+    intrinsic(g, b, "llvm.masked.store", overload, 2, args, 4);
+}
+
+GemmLoop gemm_loop(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef from, LLVMValueRef to, LLVMValueRef step)
+{
+    GemmLoop loop = {.step = step};
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(b);
+    LLVMValueRef f = LLVMGetBasicBlockParent(before);
+    LLVMContextRef llvm = g->target->llvm;
+    loop.head = LLVMAppendBasicBlockInContext(llvm, f, "loop");
+    LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(llvm, f, "body");
+    loop.exit = LLVMAppendBasicBlockInContext(llvm, f, "after");
+    LLVMBuildBr(b, loop.head);
+    LLVMPositionBuilderAtEnd(b, loop.head);
+    loop.i = LLVMBuildPhi(b, g->i64, "i");
+    LLVMAddIncoming(loop.i, &from, &before, 1);
+    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, loop.i, to, ""), body, loop.exit);
+    LLVMPositionBuilderAtEnd(b, body);
+    return loop;
+}
+
+void gemm_loop_end(LLVMBuilderRef b, GemmLoop *loop)
+{
+    LLVMBasicBlockRef latch = LLVMGetInsertBlock(b);
+    LLVMValueRef next = LLVMBuildAdd(b, loop->i, loop->step, "");
+    LLVMAddIncoming(loop->i, &next, &latch, 1);
+    LLVMBuildBr(b, loop->head);
+    LLVMPositionBuilderAtEnd(b, loop->exit);
+}
+
+LLVMBasicBlockRef gemm_if(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef cond)
+{
+    LLVMValueRef f = LLVMGetBasicBlockParent(LLVMGetInsertBlock(b));
+    LLVMBasicBlockRef then = LLVMAppendBasicBlockInContext(g->target->llvm, f, "then");
+    LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(g->target->llvm, f, "end");
+    LLVMBuildCondBr(b, cond, then, after);
+    LLVMPositionBuilderAtEnd(b, then);
+    return after;
+}
+
+void gemm_end(LLVMBuilderRef b, LLVMBasicBlockRef after)
+{
+    LLVMBuildBr(b, after);
+    LLVMPositionBuilderAtEnd(b, after);
+}
+
+/* ---- a tile ------------------------------------------------------------------------------------------------- */
+
+/* Addresses of the lanes of C from column v * lanes on when its columns do not lie side by side. */
+static LLVMValueRef scattered(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef row, int v, LLVMValueRef c_n)
+{
+    int lanes = g->target->lanes;
+    LLVMValueRef p = LLVMGetUndef(LLVMVectorType(g->ptr, (unsigned)lanes));
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef at = gemm_at(g, b, row, LLVMBuildMul(b, gemm_int(g, v * lanes + i), c_n, ""));
+        p = LLVMBuildInsertElement(b, p, at, LLVMConstInt(g->i32, (unsigned)i, false), "");
+    }
+    return p;
+}
+
+static LLVMValueRef load_c(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef row, int v, LLVMValueRef c_n,
+                           LLVMValueRef mask)
+{
+    if (gemm_is(c_n, 1)) {
+        return gemm_load(g, b, gemm_at(g, b, row, gemm_int(g, v * g->target->lanes)), mask);
+    }
+    LLVMTypeRef overload[2] = {g->vector, LLVMVectorType(g->ptr, (unsigned)g->target->lanes)};
+    LLVMValueRef args[4] = {scattered(g, b, row, v, c_n), element_bytes(g), mask, LLVMConstNull(g->vector)};
+    return intrinsic(g, b, "llvm.masked.gather", overload, 2, args, 4);
+}
+
+static void store_c(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef row, int v, LLVMValueRef c_n,
+                    LLVMValueRef mask)
+{
+    if (gemm_is(c_n, 1)) {
+        gemm_store(g, b, x, gemm_at(g, b, row, gemm_int(g, v * g->target->lanes)), mask);
+        return;
+    }
+    LLVMTypeRef overload[2] = {g->vector, LLVMVectorType(g->ptr, (unsigned)g->target->lanes)};
+    LLVMValueRef args[4] = {x, scattered(g, b, row, v, c_n), element_bytes(g), mask};
+    intrinsic(g, b, "llvm.masked.scatter", overload, 2, args, 4);
+}
+
+/* The mask of vector v in row r of C, or NULL where everything is stored. */
+static LLVMValueRef c_mask(const GemmBuild *g, LLVMBuilderRef b, TileMask mask, LLVMValueRef ncols, LLVMValueRef rows,
+                           int r, int v, bool needed)
+{
+    int first = v * g->target->lanes;
+    if (mask == TILE_COLUMNS) {
+        return gemm_lanes(g, b, first, NULL, ncols);
+    }
+    if (mask == TILE_ROWS) {
+        LLVMValueRef bound[2];
+        for (int i = 0; i < 2; i++) {
+            LLVMValueRef at = gemm_int(g, 2 * r + i);
+            bound[i] = LLVMBuildLoad2(b, g->i32, LLVMBuildGEP2(b, g->i32, rows, &at, 1, ""), "");
+            bound[i] = LLVMBuildSExt(b, bound[i], g->i64, "");
+        }
+        return gemm_lanes(g, b, first, bound[0], bound[1]);
+    }
+    return needed ? gemm_lanes(g, b, first, NULL, gemm_int(g, first + g->target->lanes)) : NULL;
+}
+
+enum { P_A, P_B, P_C, P_K, P_AM, P_AK, P_BK, P_CM, P_CN, P_LOAD, P_NCOLS, P_ROWS, P_COUNT };
+
+/* A stride that is known is used as a constant, whatever the caller passes. */
+static LLVMValueRef known(LLVMValueRef f, unsigned param, LLVMValueRef v)
+{
+    return LLVMIsAConstantInt(v) ? v : LLVMGetParam(f, param);
+}
+
+LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, TileMask mask)
+{
+    LLVMValueRef *made = &g->tiles[mr][nv][mask];
+    if (*made) {
+        return *made;
+    }
+    LLVMTypeRef types[P_COUNT];
+    for (int i = 0; i < P_COUNT; i++) {
+        types[i] = i <= P_C || i == P_ROWS ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
+    }
+    g->tile_type = LLVMFunctionType(g->none, types, P_COUNT, false);
+    char name[64];
+    snprintf(name, sizeof name, "tile_%dx%d%s", mr, nv, mask == TILE_FULL ? "" : mask == TILE_ROWS ? "r" : "c");
+    LLVMValueRef f = *made = gemm_function(g, name, g->tile_type, 3);
+    LLVMContextRef llvm = g->target->llvm;
+    LLVMBuilderRef b = LLVMCreateBuilderInContext(llvm);
+    LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(llvm, f, "entry");
+    LLVMBasicBlockRef read = LLVMAppendBasicBlockInContext(llvm, f, "read");
+    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(llvm, f, "start");
+    LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(llvm, f, "head");
+    LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(llvm, f, "body");
+    LLVMBasicBlockRef exit = LLVMAppendBasicBlockInContext(llvm, f, "exit");
+
+    LLVMPositionBuilderAtEnd(b, entry);
+    LLVMValueRef a_m = known(f, P_AM, g->op->a_m), a_k = known(f, P_AK, g->op->a_k);
+    LLVMValueRef b_k = known(f, P_BK, g->b_k), c_m = known(f, P_CM, g->op->c_m), c_n = known(f, P_CN, g->op->c_n);
+    LLVMValueRef ncols = LLVMGetParam(f, P_NCOLS), rows = LLVMGetParam(f, P_ROWS);
+    LLVMValueRef a_row[GEMM_MAX_ROWS], c_row[GEMM_MAX_ROWS], b_mask[GEMM_MAX_VECTORS] = {0};
+    for (int r = 0; r < mr; r++) {
+        a_row[r] = LLVMBuildMul(b, a_m, gemm_int(g, r), "");
+    }
+    for (int v = 0; v < nv && !g->packed && mask != TILE_FULL; v++) {
+        b_mask[v] = gemm_lanes(g, b, v * g->target->lanes, NULL, ncols);
+    }
+    LLVMBuildCondBr(b, LLVMGetParam(f, P_LOAD), read, start);
+
+    LLVMPositionBuilderAtEnd(b, read);
+    LLVMValueRef acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS], zero = LLVMConstNull(g->vector);
+    for (int r = 0; r < mr; r++) {
+        c_row[r] = gemm_at(g, b, LLVMGetParam(f, P_C), LLVMBuildMul(b, c_m, gemm_int(g, r), ""));
+        for (int v = 0; v < nv; v++) {
+            LLVMValueRef on = c_mask(g, b, mask, ncols, rows, r, v, !gemm_is(c_n, 1));
+            acc[r][v] = load_c(g, b, c_row[r], v, c_n, on);
+        }
+    }
+    LLVMBuildBr(b, start);
+
+    LLVMPositionBuilderAtEnd(b, start);
+    for (int r = 0; r < mr; r++) {
+        for (int v = 0; v < nv; v++) {
+            LLVMValueRef phi = LLVMBuildPhi(b, g->vector, "");
+            LLVMAddIncoming(phi, (LLVMValueRef[]){zero, acc[r][v]}, (LLVMBasicBlockRef[]){entry, read}, 2);
+            acc[r][v] = phi;
+        }
+    }
+    LLVMBuildBr(b, head);
+
+    LLVMPositionBuilderAtEnd(b, head);
+    LLVMValueRef k = LLVMBuildPhi(b, g->i64, "k"), pa = LLVMBuildPhi(b, g->ptr, "pa"), pb = LLVMBuildPhi(b, g->ptr, "pb");
+    LLVMValueRef sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+    for (int r = 0; r < mr; r++) {
+        for (int v = 0; v < nv; v++) {
+            sum[r][v] = LLVMBuildPhi(b, g->vector, "acc");
+            LLVMAddIncoming(sum[r][v], &acc[r][v], &start, 1);
+        }
+    }
+    LLVMValueRef first[3] = {LLVMGetParam(f, P_K), LLVMGetParam(f, P_A), LLVMGetParam(f, P_B)};
+    LLVMAddIncoming(k, &first[0], &start, 1);
+    LLVMAddIncoming(pa, &first[1], &start, 1);
+    LLVMAddIncoming(pb, &first[2], &start, 1);
+    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSGT, k, gemm_int(g, 0), ""), body, exit);
+
+    LLVMPositionBuilderAtEnd(b, body);
+    LLVMValueRef row[GEMM_MAX_VECTORS];
+    for (int v = 0; v < nv; v++) {
+        row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * g->target->lanes)), b_mask[v]);
+    }
+    const char *fma = g->target->has_fma ? "llvm.fma" : "llvm.fmuladd";
+    for (int r = 0; r < mr; r++) {
+        LLVMValueRef x = splat(b, g->vector, LLVMBuildLoad2(b, g->real, gemm_at(g, b, pa, a_row[r]), ""));
+        for (int v = 0; v < nv; v++) {
+            LLVMValueRef args[3] = {x, row[v], sum[r][v]};
+            LLVMValueRef next = intrinsic(g, b, fma, &g->vector, 1, args, 3);
+            LLVMAddIncoming(sum[r][v], &next, &body, 1);
+        }
+    }
+    LLVMValueRef next[3] = {LLVMBuildSub(b, k, gemm_int(g, 1), ""), gemm_at(g, b, pa, a_k), gemm_at(g, b, pb, b_k)};
+    LLVMAddIncoming(k, &next[0], &body, 1);
+    LLVMAddIncoming(pa, &next[1], &body, 1);
+    LLVMAddIncoming(pb, &next[2], &body, 1);
+    LLVMBuildBr(b, head);
+
+    LLVMPositionBuilderAtEnd(b, exit);
+    for (int r = 0; r < mr; r++) {
+        c_row[r] = gemm_at(g, b, LLVMGetParam(f, P_C), LLVMBuildMul(b, c_m, gemm_int(g, r), ""));
+        for (int v = 0; v < nv; v++) {
+            LLVMValueRef on = c_mask(g, b, mask, ncols, rows, r, v, !gemm_is(c_n, 1));
+            store_c(g, b, sum[r][v], c_row[r], v, c_n, on);
+        }
+    }
+    LLVMBuildRetVoid(b);
+    LLVMDisposeBuilder(b);
+    return f;
+}

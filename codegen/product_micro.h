@@ -1,0 +1,59 @@
+/* The innermost parts of a matrix product: tiles and the packing of B. See product_gemm.h for the whole. */
+#ifndef HEDDLE_PRODUCT_MICRO_H
+#define HEDDLE_PRODUCT_MICRO_H
+
+#include "product_gemm.h"
+
+enum { GEMM_MAX_VECTORS = 5, GEMM_MAX_ROWS = 12 };
+
+/* What of a tile's columns is stored: all of them; the first ncols; for each row its own interval. */
+typedef enum { TILE_FULL, TILE_COLUMNS, TILE_ROWS } TileMask;
+
+/* One product while it is emitted: types, the strides that are known, the functions made so far. */
+typedef struct {
+    const GemmTarget *target;
+    LLVMTypeRef i1, i32, i64, ptr, real, vector, none;
+    const Gemm *op;
+    bool packed;      /* B is read from packed panels: whole vectors, padded with zeros */
+    LLVMValueRef b_k; /* distance of two rows of B as the tile sees it */
+    LLVMValueRef tiles[GEMM_MAX_ROWS + 1][GEMM_MAX_VECTORS + 1][3], pack;
+    LLVMTypeRef tile_type, pack_type;
+} GemmBuild;
+
+/* A tile:
+ *   void tile(ptr a, ptr b, ptr c, i64 k, i64 a_m, i64 a_k, i64 b_k, i64 c_m, i64 c_n, i1 load, i64 ncols, ptr rows)
+ * load: C is added to; ncols: valid columns of the panel; rows: i32 [mr][2], interval of columns per row. */
+LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, TileMask mask);
+
+/* Packs k rows of n columns of B into panels of `width` columns, panel p at dst + p * width * k, zeros behind n:
+ *   void pack(ptr src, ptr dst, i64 k, i64 n, i64 b_k, i64 b_n) */
+LLVMValueRef gemm_pack(GemmBuild *g, int width);
+
+/* ---- small helpers of the emitters ---- */
+
+LLVMValueRef gemm_int(const GemmBuild *g, long long v);
+bool gemm_is(LLVMValueRef v, long long value); /* a constant equal to value */
+LLVMValueRef gemm_at(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef base, LLVMValueRef index); /* &base[index] */
+LLVMValueRef gemm_min(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef gemm_max(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y);
+/* A new private function of the module; `pointers` leading arguments of it do not alias. */
+LLVMValueRef gemm_function(const GemmBuild *g, const char *name, LLVMTypeRef type, unsigned pointers);
+LLVMValueRef gemm_alloca(LLVMBuilderRef b, LLVMTypeRef type, long long count, unsigned align);
+/* Lanes of a vector that starts at column `first` and lie in [lo, hi): a vector of i1. lo may be NULL: 0. */
+LLVMValueRef gemm_lanes(const GemmBuild *g, LLVMBuilderRef b, int first, LLVMValueRef lo, LLVMValueRef hi);
+LLVMValueRef gemm_load(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef p, LLVMValueRef mask);
+void gemm_store(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef v, LLVMValueRef p, LLVMValueRef mask);
+
+/* for (i = from; i < to; i += step) { ... } */
+typedef struct {
+    LLVMBasicBlockRef head, exit;
+    LLVMValueRef i, step;
+} GemmLoop;
+GemmLoop gemm_loop(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef from, LLVMValueRef to, LLVMValueRef step);
+void gemm_loop_end(LLVMBuilderRef b, GemmLoop *loop);
+
+/* if (cond) { ... } */
+LLVMBasicBlockRef gemm_if(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef cond);
+void gemm_end(LLVMBuilderRef b, LLVMBasicBlockRef after);
+
+#endif

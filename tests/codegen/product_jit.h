@@ -1,0 +1,29 @@
+/* Makes one matrix product of product_gemm.h callable, for its test and its benchmark. */
+#ifndef PRODUCT_JIT_H
+#define PRODUCT_JIT_H
+
+#include "../../codegen/product_gemm.h"
+#include <stdint.h>
+
+/* m, n, k, then the strides: a_m a_k b_k b_n c_m c_n. */
+enum { M_, N_, K_, AM_, AK_, BK_, BN_, CM_, CN_, NSIZES };
+/* RANGE_NONE; or row i has [lo_mul * i + lo_add, hi_mul * i + hi_add) of k or n. */
+typedef struct {
+    enum { RANGE_NONE, RANGE_K, RANGE_N } kind;
+    int64_t lo_mul, lo_add, hi_mul, hi_add;
+} JitRange;
+
+typedef void (*ProductFn)(const void *a, const void *b, void *c, const int64_t *sizes);
+
+typedef struct {
+    ProductFn fn;
+    void *jit; /* LLVMOrcLLJITRef */
+    double compile_seconds;
+} Product;
+
+/* cpu: "native", "x86-64-v4", "x86-64-v3", "x86-64". Sizes whose bit is set in `known` are constants in the code. */
+Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, unsigned known, bool accumulate,
+                        JitRange range);
+void product_free(Product *p);
+
+#endif
