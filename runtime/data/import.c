@@ -1,0 +1,193 @@
+/* The frame around the formats: find out which it is, read, decide about bad rows, finish, report. */
+#include "import.h"
+
+#include "import_table.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool has_file(const char *dir, const char *name)
+{
+    char *path = import_find(dir, name);
+    free(path);
+    return path != NULL;
+}
+
+static const char *guess(const char *path, const ImportOptions *o)
+{
+    if (o->schema) {
+        return "text";
+    }
+    if (is_directory(path) && (has_file(path, "ratings.dat") || has_file(path, "u.data"))) {
+        return "movielens";
+    }
+    if (is_directory(path) || strstr(import_base(path), ".inter")) {
+        return "recbole";
+    }
+    return NULL;
+}
+
+static cJSON *source_json(const ImportReport *r, int npaths, const char *const *paths)
+{
+    cJSON *extra = cJSON_CreateObject();
+    cJSON *source = cJSON_AddObjectToObject(extra, "source");
+    cJSON_AddStringToObject(source, "format", r->format);
+    cJSON *files = cJSON_AddArrayToObject(source, "paths");
+    for (int i = 0; i < npaths; i++) {
+        cJSON_AddItemToArray(files, cJSON_CreateString(import_base(paths[i])));
+    }
+    cJSON_AddNumberToObject(source, "bad_rows", (double)r->bad);
+    cJSON_AddNumberToObject(source, "unknown_rows", (double)r->unknown);
+    if (r->has_time) {
+        cJSON *time = cJSON_AddObjectToObject(extra, "time");
+        cJSON_AddNumberToObject(time, "min", (double)r->time_min);
+        cJSON_AddNumberToObject(time, "max", (double)r->time_max);
+    }
+    return extra;
+}
+
+static int64_t names_of(Builder *b, const char *vocab, Error *e)
+{
+    int v = builder_vocab(b, vocab, e);
+    return v < 0 ? 0 : builder_names(b, v)->n;
+}
+
+static bool read_all(Importer *im, const char *format, int npaths, const char *const *paths, const char *out)
+{
+    if (strcmp(format, "text") == 0) {
+        return import_text(im, npaths, paths, out);
+    }
+    if (npaths != 1) {
+        return error_set(im->e, EXIT_USAGE, "format %s reads one path, a directory; %d were given", format, npaths);
+    }
+    if (strcmp(format, "movielens") == 0) {
+        return import_movielens(im, paths[0], out);
+    }
+    if (strcmp(format, "recbole") == 0) {
+        return import_recbole(im, paths[0], out);
+    }
+    return error_set(im->e, EXIT_USAGE, "there is no format '%s'; choose movielens, text or recbole", format);
+}
+
+bool data_import(const char *format, int npaths, const char *const *paths, const char *out, const ImportOptions *o,
+                 ImportReport *report, Error *e)
+{
+    struct timespec start, end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    *report = (ImportReport){.is_log = true};
+    if (npaths < 1) {
+        return error_set(e, EXIT_USAGE, "nothing to import: name a directory or files");
+    }
+    if (o->has_missing && !(fabs(o->missing) < 0x1p31)) {
+        return error_set(e, EXIT_USAGE, "the value for missing numbers must lie below 2^31");
+    }
+    if (!format && !(format = guess(paths[0], o))) {
+        return error_set(e, EXIT_USAGE, "cannot tell the format of %s; name it: movielens, recbole, or text with the "
+                         "declaration of its columns", paths[0]);
+    }
+    snprintf(report->format, sizeof report->format, "%s", format);
+    Importer im = {.options = o, .report = report, .e = e};
+    if (!read_all(&im, format, npaths, paths, out)) {
+        builder_abort(im.builder);
+        return false;
+    }
+    Builder *b = im.builder;
+    if (report->bad > 0 && !o->skip_bad && !builder_failed(b)) {
+        builder_abort(b);
+        return error_set(e, EXIT_DATA, "%lld of %lld rows are bad, the first at %s; repair them, or skip bad rows",
+                         (long long)report->bad, (long long)report->read, report->shown[0]);
+    }
+    report->rows = builder_rows(b, TABLE_MAIN);
+    report->users = names_of(b, "user", e);
+    report->items = names_of(b, "item", e);
+    if (report->rows == 0 && !builder_failed(b)) {
+        builder_abort(b);
+        return error_set(e, EXIT_DATA, "%s holds no usable row", paths[0]);
+    }
+    if (!builder_finish(b, source_json(report, npaths, paths), e)) {
+        return false;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    report->seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
+    return true;
+}
+
+/* ---- report ------------------------------------------------------------------------------------------------ */
+
+static void print_day(FILE *f, int64_t seconds)
+{
+    struct tm tm;
+    time_t t = (time_t)seconds;
+    char day[32];
+    if (gmtime_r(&t, &tm) && strftime(day, sizeof day, "%Y-%m-%d", &tm)) {
+        fprintf(f, " (%s)", day);
+    }
+}
+
+void import_report_print(const ImportReport *r, FILE *f)
+{
+    fprintf(f, "%-10s %lld\n", r->is_log ? "events" : "rows", (long long)r->rows);
+    if (r->users > 0) {
+        fprintf(f, "users      %lld\n", (long long)r->users);
+    }
+    if (r->items > 0) {
+        fprintf(f, "items      %lld\n", (long long)r->items);
+    }
+    if (r->has_time) {
+        fprintf(f, "time       %lld", (long long)r->time_min);
+        print_day(f, r->time_min);
+        fprintf(f, " to %lld", (long long)r->time_max);
+        print_day(f, r->time_max);
+        fputc('\n', f);
+    }
+    if (r->unknown > 0) {
+        fprintf(f, "left out   %lld events of unknown users or items\n", (long long)r->unknown);
+    }
+    if (r->bad > 0) {
+        fprintf(f, "bad rows   %lld of %lld\n", (long long)r->bad, (long long)r->read);
+        for (int i = 0; i < r->nshown; i++) {
+            fprintf(f, "  %s\n", r->shown[i]);
+        }
+        if (r->bad > r->nshown) {
+            fprintf(f, "  and %lld more\n", (long long)(r->bad - r->nshown));
+        }
+    }
+    if (r->seconds > 0) {
+        fprintf(f, "read in    %.2f s\n", r->seconds);
+    }
+}
+
+char *import_report_json(const ImportReport *r)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "format", r->format);
+    cJSON_AddStringToObject(json, "form", r->is_log ? "log" : "rows");
+    cJSON_AddNumberToObject(json, "rows", (double)r->rows);
+    cJSON_AddNumberToObject(json, "users", (double)r->users);
+    cJSON_AddNumberToObject(json, "items", (double)r->items);
+    cJSON_AddNumberToObject(json, "read", (double)r->read);
+    cJSON_AddNumberToObject(json, "bad", (double)r->bad);
+    cJSON_AddNumberToObject(json, "unknown", (double)r->unknown);
+    if (r->has_time) {
+        cJSON_AddNumberToObject(json, "time_min", (double)r->time_min);
+        cJSON_AddNumberToObject(json, "time_max", (double)r->time_max);
+    }
+    cJSON *shown = cJSON_AddArrayToObject(json, "bad_rows");
+    for (int i = 0; i < r->nshown; i++) {
+        cJSON_AddItemToArray(shown, cJSON_CreateString(r->shown[i]));
+    }
+    cJSON_AddNumberToObject(json, "seconds", r->seconds);
+    char *text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return text;
+}
