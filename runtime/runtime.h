@@ -64,6 +64,21 @@ double session_scalar(Session *s, const char *name); /* a tensor without dims, a
 bool session_set_scalar(Session *s, const char *name, double v); /* an input without dims: lr, step count */
 
 int64_t session_peak_bytes(const Session *s);
+const Plan *session_plan(const Session *s);
+uint64_t session_seed(const Session *s);
+
+/* Copies params and states that both sessions have (a training and a ranking plan of one spec). */
+bool session_adopt(Session *s, Session *from, Error *e);
+
+/* Where the time went: one row per step of the plan, added up over all runs since the last reset. */
+typedef struct {
+    const char *label; /* the equation's name; a scan has that of its first call */
+    int line;
+    int64_t runs;
+    double seconds, flop;
+} StepProfile;
+int session_profile(const Session *s, const StepProfile **rows);
+void session_profile_reset(Session *s);
 
 /* ---- safetensors (safetensors.c) --------------------------------------------------------------------------- */
 

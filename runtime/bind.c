@@ -1,0 +1,542 @@
+/* Binding a batch: which arrays there are, how long the lists are, and every value in its place and type. What a
+ * batch holds comes from a file, so nothing in it is believed; each message names the array, the place and the
+ * remedy. Ids are checked here once, so that kernels may gather without looking. */
+#include "convert.h"
+#include "inits.h"
+#include "session_impl.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which arrays ----------------------------------------------------------------------------------------- */
+
+static const char offsets_suffix[] = ".offsets";
+
+static bool names_offsets(const char *name, const char *axis)
+{
+    size_t n = strlen(axis);
+    return strncmp(name, axis, n) == 0 && strcmp(name + n, offsets_suffix) == 0;
+}
+
+static const Array *find_offsets(const Batch *b, const char *axis)
+{
+    for (int i = 0; i < b->n; i++) {
+        if (names_offsets(b->arrays[i].name, axis)) {
+            return &b->arrays[i];
+        }
+    }
+    return NULL;
+}
+
+static bool takes_values(const PlanTensor *t)
+{
+    return t->role == PT_INPUT || t->role == PT_STATE || t->is_draw;
+}
+
+static bool is_wanted(const Plan *p, const char *name)
+{
+    int t = plan_find(p, name);
+    if (t >= 0 && takes_values(&p->tensors[t])) {
+        return true;
+    }
+    for (int i = 0; i < p->naxes; i++) {
+        if (p->axes[i].kind == PAX_RAGGED && names_offsets(name, p->axes[i].name)) {
+            return true;
+        }
+    }
+    return strcmp(name, "row") == 0 || strcmp(name, "levels") == 0;
+}
+
+static void list_inputs(const Plan *p, char *out, size_t size)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (int t = 0; t < p->ntensors && at + 1 < size; t++) {
+        if (p->tensors[t].role == PT_INPUT && strncmp(p->tensors[t].name, "opt.", 4) != 0) {
+            int n = snprintf(out + at, size - at, "%s%s", at ? ", " : "", p->tensors[t].name);
+            at += n > 0 ? (size_t)n : 0;
+        }
+    }
+}
+
+static bool check_names(const Session *s, const Batch *b, Error *e)
+{
+    for (int i = 0; i < b->n; i++) {
+        const char *name = b->arrays[i].name;
+        if (!is_wanted(s->plan, name)) {
+            char known[600];
+            list_inputs(s->plan, known, sizeof known);
+            return error_set(e, EXIT_DATA, "the batch holds '%s', which '%s' does not read: its inputs are %s", name,
+                             s->plan->name, known);
+        }
+        for (int k = 0; k < i; k++) {
+            if (strcmp(b->arrays[k].name, name) == 0) {
+                return error_set(e, EXIT_DATA, "the batch holds '%s' twice: remove one", name);
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- sizes ------------------------------------------------------------------------------------------------ */
+
+static void mark_axis(const Plan *p, int axis, bool *needed)
+{
+    if (needed[axis]) {
+        return;
+    }
+    needed[axis] = true;
+    const PlanAxis *a = &p->axes[axis];
+    if ((a->kind == PAX_RAGGED || a->kind == PAX_TABLE) && a->parent >= 0) {
+        mark_axis(p, a->parent, needed);
+    }
+    for (int i = 0; a->kind == PAX_SUM && i < a->nparts; i++) {
+        mark_axis(p, a->parts[i], needed);
+    }
+}
+
+static void mark_axes(const Plan *p, bool *needed)
+{
+    for (int k = 0; k < p->noffsets; k++) {
+        for (int i = 0; i < p->offsets[k].naxes; i++) {
+            mark_axis(p, p->offsets[k].axes[i], needed);
+        }
+    }
+    for (int k = 0; k < p->nsteps; k++) {
+        if (p->steps[k].kind == STEP_SCAN) {
+            mark_axis(p, p->steps[k].scan_axis, needed);
+        }
+    }
+}
+
+static const char *shape_text(int ndim, const int64_t *dims, char *out, size_t size)
+{
+    size_t at = (size_t)snprintf(out, size, "[");
+    for (int i = 0; i < ndim && at < size; i++) {
+        at += (size_t)snprintf(out + at, size - at, "%s%lld", i ? ", " : "", (long long)dims[i]);
+    }
+    if (at < size) {
+        snprintf(out + at, size - at, "]");
+    }
+    return out;
+}
+
+static int64_t elements(const Array *a)
+{
+    int64_t n = 1;
+    for (int i = 0; i < a->ndim; i++) {
+        if (a->dims[i] < 0 || !size_mul(n, a->dims[i], &n)) {
+            return -1;
+        }
+    }
+    return n;
+}
+
+/* Reads "AXIS.offsets" into a new array of lists + 1 entries. */
+static bool read_offsets(Session *s, const Batch *b, int axis, int64_t lists, int64_t **out, Error *e)
+{
+    const PlanAxis *a = &s->plan->axes[axis];
+    const char *of = a->parent < 0 ? "example" : "row";
+    const Array *given = find_offsets(b, a->name);
+    if (!given) {
+        return error_set(e, EXIT_DATA,
+                         "the batch lacks '%s%s': the first row of each %s's list on axis '%s' (int64, %lld entries)",
+                         a->name, offsets_suffix, of, a->name, (long long)lists + 1);
+    }
+    if (elements(given) != lists + 1) {
+        char shape[160];
+        return error_set(e, EXIT_DATA, "'%s' has shape %s: with %lld %ss it needs %lld entries", given->name,
+                         shape_text(given->ndim, given->dims, shape, sizeof shape), (long long)lists, of,
+                         (long long)lists + 1);
+    }
+    int64_t *v = malloc(((size_t)lists + 1) * sizeof *v), bad;
+    if (!v) {
+        return error_set(e, EXIT_RESOURCES, "no memory for '%s'", given->name);
+    }
+    ConvertStatus status = convert(v, DT_I64, 1, given->data, given->dtype, 1, lists + 1, &bad);
+    if (status != CONVERT_OK) {
+        free(v);
+        return error_set(e, EXIT_DATA, "'%s', entry %lld %s: offsets are row numbers", given->name, (long long)bad,
+                         convert_text(status));
+    }
+    *out = v; /* freed with the shapes */
+    if (v[0] != 0) {
+        return error_set(e, EXIT_DATA, "'%s' begins with %lld: the first entry must be 0", given->name,
+                         (long long)v[0]);
+    }
+    for (int64_t i = 0; i < lists; i++) {
+        if (v[i + 1] < v[i]) {
+            return error_set(e, EXIT_DATA, "'%s', entry %lld is %lld after %lld: offsets must not descend", given->name,
+                             (long long)i + 1, (long long)v[i + 1], (long long)v[i]);
+        }
+        if (v[i + 1] - v[i] > a->size) {
+            return error_set(e, EXIT_DATA,
+                             "%s %lld has %lld rows on axis '%s', whose bound is %lld: cut the list, or set -D "
+                             "%s.max=%lld",
+                             of, (long long)i, (long long)(v[i + 1] - v[i]), a->name, (long long)a->size, a->name,
+                             (long long)(v[i + 1] - v[i]));
+        }
+        if (v[i + 1] - v[i] < a->min) {
+            return error_set(e, EXIT_DATA, "%s %lld has %lld rows on axis '%s', which has at least %lld: leave it out",
+                             of, (long long)i, (long long)(v[i + 1] - v[i]), a->name, (long long)a->min);
+        }
+    }
+    return true;
+}
+
+/* Reads the lists of a ragged axis, its parent's first. nrows[axis] becomes the number of its rows; -1: not read. */
+static bool read_axis(Session *s, const Batch *b, int axis, int64_t *nrows, Error *e)
+{
+    const Plan *p = s->plan;
+    const PlanAxis *a = &p->axes[axis];
+    if (nrows[axis] >= 0 || a->kind != PAX_RAGGED) {
+        return true;
+    }
+    int64_t lists = s->shapes.batch;
+    int64_t **into = &s->shapes.rows[axis];
+    if (a->parent >= 0) {
+        const PlanAxis *parent = &p->axes[a->parent];
+        into = &s->shapes.lists[axis];
+        if (parent->kind == PAX_RAGGED) {
+            if (!read_axis(s, b, a->parent, nrows, e)) {
+                return false;
+            }
+            lists = nrows[a->parent];
+        } else if (parent->kind != PAX_FIXED || !size_mul(lists, parent->size, &lists)) {
+            return error_set(e, EXIT_SPEC,
+                             "axis '%s' is a list per element of '%s': nest it in a ragged or a numbered "
+                             "axis",
+                             a->name, parent->name);
+        }
+    }
+    if (!read_offsets(s, b, axis, lists, into, e)) {
+        return false;
+    }
+    nrows[axis] = (*into)[lists];
+    return true;
+}
+
+/* A batch of levels: example b runs in round levels[b] of a scan over the batch; by default one after another. */
+static bool read_levels(Session *s, const Batch *b, Error *e)
+{
+    free(s->levels);
+    s->levels = malloc(((size_t)b->batch + 1) * sizeof *s->levels);
+    if (!s->levels) {
+        return error_set(e, EXIT_RESOURCES, "no memory for the levels of a batch");
+    }
+    for (int64_t i = 0; i < b->batch; i++) {
+        s->levels[i] = i;
+    }
+    const Array *given = batch_find(b, "levels");
+    int64_t bad = 0;
+    if (given && elements(given) != b->batch) {
+        return error_set(e, EXIT_DATA, "'levels' has %lld entries for %lld examples", (long long)elements(given),
+                         (long long)b->batch);
+    }
+    if (given && convert(s->levels, DT_I64, 1, given->data, given->dtype, 1, b->batch, &bad) != CONVERT_OK) {
+        return error_set(e, EXIT_DATA, "'levels', entry %lld is not a whole number", (long long)bad);
+    }
+    for (int64_t i = 0; i < b->batch; i++) {
+        if (s->levels[i] < 0 || s->levels[i] >= b->batch) {
+            return error_set(e, EXIT_DATA, "'levels', entry %lld is %lld: levels run from 0 to %lld", (long long)i,
+                             (long long)s->levels[i], (long long)b->batch - 1);
+        }
+    }
+    return true;
+}
+
+bool bind_sizes(Session *s, const Batch *b, Error *e)
+{
+    const Plan *p = s->plan;
+    if (b->batch < 1) {
+        return error_set(e, EXIT_DATA, "the batch holds no examples");
+    }
+    shapes_begin(&s->shapes, b->batch);
+    if (!check_names(s, b, e) || !read_levels(s, b, e)) {
+        return false;
+    }
+    bool *needed = calloc((size_t)p->naxes + 1, sizeof *needed);
+    int64_t *nrows = malloc(((size_t)p->naxes + 1) * sizeof *nrows);
+    bool good = needed && nrows;
+    if (!good) {
+        error_set(e, EXIT_RESOURCES, "no memory for the axes of a batch");
+    } else {
+        mark_axes(p, needed);
+    }
+    for (int i = 0; good && i < p->naxes; i++) {
+        nrows[i] = -1;
+    }
+    for (int i = 0; good && i < p->naxes; i++) {
+        good = (!needed[i] && !find_offsets(b, p->axes[i].name)) || read_axis(s, b, i, nrows, e);
+    }
+    free(needed);
+    free(nrows);
+    good = good && shapes_finish(&s->shapes, e);
+    /* Sizes of dims over the batch are part of a layout. */
+    for (int t = 0; good && t < p->ntensors; t++) {
+        good = p->tensors[t].batch_dims == 0 || layout_of(&s->shapes, t, &s->layouts[t], e);
+    }
+    return good;
+}
+
+/* ---- values ----------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const PlanTensor *tensor;
+    const Array *given;
+    char *data;
+    ConvertStatus status;
+    int64_t bad; /* element of the array */
+} Copy;
+
+static bool copy_run(void *ctx, int64_t own, int64_t own_stride, int64_t packed, int64_t count)
+{
+    Copy *c = ctx;
+    int64_t bad = 0;
+    const char *from = (const char *)c->given->data + packed * (int64_t)dtype_size[c->given->dtype];
+    char *to = c->data + own * (int64_t)dtype_size[c->tensor->dtype];
+    c->status = convert(to, c->tensor->dtype, own_stride, from, c->given->dtype, 1, count, &bad);
+    c->bad = packed + bad;
+    return c->status == CONVERT_OK;
+}
+
+/* "row 17 (example 3, position 5 on axis 'T')", for element `at` of a packed array. */
+static const char *place_text(const Session *s, int t, const Array *a, int64_t at, char *out, size_t size)
+{
+    int64_t width = 1;
+    for (int i = 1; i < a->ndim; i++) {
+        width *= a->dims[i];
+    }
+    int64_t row = width > 0 ? at / width : 0;
+    const Layout *l = &s->layouts[t];
+    if (!s->plan->tensors[t].per_example) {
+        snprintf(out, size, "entry %lld", (long long)at);
+    } else if (l->lead < 0) {
+        snprintf(out, size, "example %lld%s", (long long)row, width > 1 ? ", in its row" : "");
+    } else {
+        int axis = l->groups[l->lead].axis;
+        const int64_t *rows = s->shapes.rows[axis];
+        int64_t b = 0;
+        while (b + 1 < s->shapes.batch && rows[b + 1] <= row) {
+            b++;
+        }
+        snprintf(out, size, "row %lld (example %lld, position %lld on axis '%s')", (long long)row, (long long)b,
+                 (long long)(row - rows[b]), s->plan->axes[axis].name);
+    }
+    return out;
+}
+
+/* The axis that a vocabulary's name stands for, or -1. */
+static int vocab_axis(const Plan *p, const char *vocab)
+{
+    int found = -1;
+    for (int i = 0; i < p->naxes; i++) {
+        if (p->axes[i].vocab && strcmp(p->axes[i].vocab, vocab) == 0 && p->axes[i].kind != PAX_RAGGED) {
+            found = found < 0 || p->axes[i].kind == PAX_FIXED ? i : found;
+        }
+    }
+    return found;
+}
+
+typedef struct {
+    const Session *s;
+    int tensor;
+    const Array *given;
+    int64_t lo, hi;
+    const PlanAxis *table;              /* ids of a vocabulary per position of the table's parent, or NULL */
+    int64_t parent_stride, parent_size; /* of that position, in the packed form */
+    const int64_t *lists;               /* or: ids lie in lists per position, these are the lists' first rows */
+    int64_t width;                      /* elements per packed row */
+    Error *e;
+} RangeCheck;
+
+/* The list that holds a row: the last one that begins at or before it and is not empty. */
+static int64_t list_of(const int64_t *lists, int64_t n, int64_t row)
+{
+    int64_t lo = 0, hi = n;
+    while (hi - lo > 1) {
+        int64_t mid = lo + (hi - lo) / 2;
+        if (lists[mid] <= row) {
+            lo = mid;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static bool check_range(void *ctx, int64_t own, int64_t own_stride, int64_t packed, int64_t count)
+{
+    RangeCheck *r = ctx;
+    const PlanTensor *t = &r->s->plan->tensors[r->tensor];
+    const void *data = r->s->data[r->tensor];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = own + i * own_stride, lo = r->lo, hi = r->hi;
+        int64_t v = t->dtype == DT_I32 ? ((const int32_t *)data)[at] : ((const int64_t *)data)[at];
+        if (r->table) {
+            int64_t f = r->lists ? list_of(r->lists, r->s->shapes.batch * r->parent_size, (packed + i) / r->width)
+                                 : (packed + i) / r->parent_stride;
+            f %= r->parent_size;
+            lo = 0;
+            hi = r->table->rows[f + 1] - r->table->rows[f] - 1;
+        }
+        if (v >= lo && v <= hi) {
+            continue;
+        }
+        char place[200];
+        place_text(r->s, r->tensor, r->given, packed + i, place, sizeof place);
+        if (t->vocab) {
+            return error_set(r->e, EXIT_DATA,
+                             "'%s', %s: id %lld is outside vocabulary '%s', which has ids %lld to %lld: import the "
+                             "data again, or give the vocabulary its true size",
+                             t->name, place, (long long)v, t->vocab, (long long)lo, (long long)hi);
+        }
+        return error_set(r->e, EXIT_DATA, "'%s', %s: %lld is outside %lld to %lld", t->name, place, (long long)v,
+                         (long long)lo, (long long)hi);
+    }
+    return true;
+}
+
+static bool check_values(const Session *s, int tensor, const Array *given, Error *e)
+{
+    const Plan *p = s->plan;
+    const PlanTensor *t = &p->tensors[tensor];
+    if (t->dtype != DT_I32 && t->dtype != DT_I64) {
+        return true;
+    }
+    RangeCheck r = {.s = s, .tensor = tensor, .given = given, .lo = t->lo, .hi = t->hi, .e = e};
+    bool is_bounded = t->lo != 0 || t->hi != 0;
+    int axis = t->vocab ? vocab_axis(p, t->vocab) : -1;
+    if (axis >= 0 && p->axes[axis].kind == PAX_TABLE) {
+        const Layout *l = &s->layouts[tensor];
+        int64_t stride = 1;
+        for (int i = l->n - 1; i >= 0; i--) {
+            int parent = p->axes[axis].parent;
+            if (l->groups[i].axis == parent && i != l->lead) {
+                r.table = &p->axes[axis];
+                r.parent_stride = stride;
+                r.parent_size = l->groups[i].size;
+            } else if (i == l->lead && l->groups[i].outer == parent && s->shapes.lists[l->groups[i].axis]) {
+                r.table = &p->axes[axis];
+                r.lists = s->shapes.lists[l->groups[i].axis];
+                r.parent_size = p->axes[parent].size;
+            }
+            stride *= i == l->lead ? 1 : l->groups[i].size;
+        }
+        r.width = stride;
+        is_bounded = true;
+        if (!r.table) {
+            r.lo = 0;
+            r.hi = p->axes[axis].size - 1;
+        }
+    } else if (axis >= 0 && p->axes[axis].size >= 0) {
+        r.lo = 0;
+        r.hi = p->axes[axis].size - 1;
+        is_bounded = true;
+    }
+    return !is_bounded || packed_walk(&s->shapes, tensor, &s->layouts[tensor], check_range, &r);
+}
+
+static bool copy_in(Session *s, int tensor, const Array *given, Error *e)
+{
+    const PlanTensor *t = &s->plan->tensors[tensor];
+    int ndim;
+    int64_t dims[PLAN_DIMS];
+    if (!packed_dims(&s->shapes, tensor, &ndim, dims, e)) {
+        return false;
+    }
+    /* A trailing or leading dim of size 1 more or less is the same array to whoever wrote it only for scalars. */
+    bool same = ndim == given->ndim || (ndim == 0 && elements(given) == 1);
+    for (int i = 0; same && i < ndim; i++) {
+        same = dims[i] == given->dims[i];
+    }
+    if (!same) {
+        char got[160], want[160];
+        const char *rows = s->layouts[tensor].lead >= 0
+                               ? s->plan->axes[s->layouts[tensor].groups[s->layouts[tensor].lead].axis].name
+                               : NULL;
+        return error_set(e, EXIT_DATA, "'%s' has shape %s and must have %s%s%s%s", t->name,
+                         shape_text(given->ndim, given->dims, got, sizeof got),
+                         shape_text(ndim, dims, want, sizeof want), rows ? ": one row per row of axis '" : "",
+                         rows ? rows : "", rows ? "'" : "");
+    }
+    Copy c = {.tensor = t, .given = given, .data = s->data[tensor]};
+    if (!packed_walk(&s->shapes, tensor, &s->layouts[tensor], copy_run, &c)) {
+        char place[200];
+        return error_set(e, EXIT_DATA, "'%s', %s: the value %s (wanted: %s)", t->name,
+                         place_text(s, tensor, given, c.bad, place, sizeof place), convert_text(c.status),
+                         dtype_name[t->dtype]);
+    }
+    return check_values(s, tensor, given, e);
+}
+
+/* Rows of a batch are numbered when it does not say which rows they are. */
+static void number_rows(Session *s, int tensor)
+{
+    for (int64_t b = 0; b < s->shapes.batch; b++) {
+        if (s->plan->tensors[tensor].dtype == DT_I32) {
+            ((int32_t *)s->data[tensor])[b] = (int32_t)b;
+        } else {
+            ((int64_t *)s->data[tensor])[b] = b;
+        }
+    }
+}
+
+/* A state per example that the batch does not give starts at its initial value in every example. */
+static bool start_state(Session *s, int tensor, Error *e)
+{
+    const PlanTensor *t = &s->plan->tensors[tensor];
+    int64_t block = tensor_count(&s->shapes, tensor) / s->shapes.batch;
+    for (int64_t b = 0; b < s->shapes.batch; b++) {
+        char *at = (char *)s->data[tensor] + b * block * (int64_t)dtype_size[t->dtype];
+        if (!init_fill(t, s->seed, block, 1, at, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool bind_inputs(Session *s, const Batch *b, Error *e)
+{
+    const Plan *p = s->plan;
+    for (int t = 0; t < p->ntensors; t++) {
+        const PlanTensor *x = &p->tensors[t];
+        if (!takes_values(x)) {
+            continue;
+        }
+        const Array *given = batch_find(b, x->name);
+        s->is_given[t] = given != NULL;
+        if (x->is_draw && x->role != PT_INPUT) {
+            continue; /* after the step that computes it */
+        }
+        if (!s->data[t]) {
+            continue; /* no step reads it */
+        }
+        if (given) {
+            if (!copy_in(s, t, given, e)) {
+                return false;
+            }
+        } else if (t == p->row) {
+            number_rows(s, t);
+        } else if (x->role == PT_STATE) {
+            if (x->per_example && !start_state(s, t, e)) {
+                return false;
+            }
+        } else if (!s->is_set[t]) {
+            int ndim;
+            int64_t dims[PLAN_DIMS];
+            char want[160];
+            if (!packed_dims(&s->shapes, t, &ndim, dims, e)) {
+                return false;
+            }
+            return error_set(e, EXIT_DATA, "the batch lacks input '%s' (%s, shape %s)", x->name, dtype_name[x->dtype],
+                             shape_text(ndim, dims, want, sizeof want));
+        }
+    }
+    return true;
+}
+
+bool bind_draw(Session *s, int tensor, Error *e)
+{
+    return copy_in(s, tensor, batch_find(s->batch, s->plan->tensors[tensor].name), e);
+}

@@ -1,0 +1,93 @@
+/* The inside of a session, shared by the files that make one up:
+ *
+ *   session.c   creation, params and states       memory.c  liveness and the arena
+ *   bind.c      a batch's sizes, inputs, draws    exec.c    the steps          fetch.c   results
+ *   extern.c    a user's C functions */
+#ifndef HEDDLE_SESSION_IMPL_H
+#define HEDDLE_SESSION_IMPL_H
+
+#include "layout.h"
+
+typedef struct {
+    void **tensors;
+    const int64_t **offsets;
+    uint64_t *keys;
+} CallArgs;
+
+typedef struct {
+    const PlanExtern *plan;
+    void (*fn)(void);
+    void *library; /* to be closed, or NULL */
+    void *cif;     /* prepared call */
+    void **types;
+    int naxes; /* ragged axes whose sizes are passed, in order of first appearance */
+    int axes[PLAN_DIMS * PLAN_PARTS];
+} Extern;
+
+typedef struct {
+    int64_t at, size;
+} Hole;
+
+struct Session {
+    const Plan *plan;
+    Pool *pool;
+    uint64_t seed;
+    Shapes shapes;
+    Layout *layouts; /* per tensor */
+
+    /* Storage. root[t]: the tensor whose storage t uses. kept[root]: storage that outlives a step (params, states,
+     * scalar inputs). data[t]: where t lies in this run. */
+    int *root;
+    void **kept;
+    int64_t *kept_bytes;
+    void **data;
+    bool *is_set;   /* scalar inputs that have a value */
+    bool *is_given; /* draws and per-example states that this batch gives */
+    int *updated;   /* tensors that are copied into the param they alias at the end of a step */
+    int nupdated;
+
+    /* Liveness: a root in the arena lives from before step `first` to after step `last`. */
+    int *first, *last;      /* first > last: never touched */
+    int *writer;            /* last step that writes a tensor, or -1 */
+    int *births, *birth_of; /* births[birth_of[k] .. birth_of[k + 1]): tensors born before step k */
+    int *deaths, *death_of;
+    int64_t *sizes, *places; /* per tensor: bytes with slack, offset in the arena */
+    Hole *holes;
+    char *arena;
+    int64_t arena_bytes, kept_total, private_bytes, peak;
+    char *scratch; /* private accumulators */
+    void **scratch_tensors;
+    int64_t scratch_ntensors;
+
+    /* Per step: first of its calls in `calls`. */
+    int *call_of;
+    int ncalls;
+    CallArgs *calls;
+    Extern *externs; /* per step; only those of STEP_EXTERN are used */
+    StepProfile *profile;
+    int64_t *levels; /* per example, for scans over the batch */
+    const Batch *batch;
+    uint64_t step;
+    bool ran;
+};
+
+/* Arrays of calls of a step, uniform over its kinds. */
+int step_calls(const PlanStep *step, const PlanCall **calls);
+
+bool memory_init(Session *s, Error *e);    /* aliases and liveness; once */
+bool memory_reserve(Session *s, Error *e); /* the arena for this batch */
+void memory_free(Session *s);
+void *memory_new(int64_t bytes); /* zeroed, aligned, with slack; NULL if there is no memory */
+bool memory_scratch(Session *s, int64_t bytes, int64_t npointers, Error *e);
+
+bool bind_sizes(Session *s, const Batch *b, Error *e);  /* offsets; which arrays there are */
+bool bind_inputs(Session *s, const Batch *b, Error *e); /* values, once there is memory for them */
+bool bind_draw(Session *s, int tensor, Error *e);       /* puts the given values of a draw in place */
+
+bool exec_steps(Session *s, Error *e);
+
+bool extern_open(Extern *x, const Session *s, const PlanExtern *plan, Error *e);
+void extern_close(Extern *x);
+void extern_run(const Extern *x, Session *s);
+
+#endif
