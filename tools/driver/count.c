@@ -1,0 +1,203 @@
+/* The domain of an equation is walked over the letters that its conditions mention; the others multiply. Rows of one
+ * length are counted once. */
+#include "count.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const Graph *g;
+    const Equation *e;
+    int64_t batch, length;
+    int64_t at[MAX_LETTERS];
+    unsigned walked; /* letters that conditions mention */
+} Count;
+
+static int64_t axis_length(const Count *c, const Axis *a)
+{
+    switch (a->kind) {
+    case AXIS_BATCH:
+        return c->batch;
+    case AXIS_RAGGED:
+        return c->length < a->size || a->size < 0 ? c->length : a->size;
+    case AXIS_SUM: {
+        int64_t n = 0;
+        for (int i = 0; i < a->nparts; i++) {
+            n += axis_length(c, a->parts[i]);
+        }
+        return n;
+    }
+    case AXIS_TABLE: /* the mean size: parents are counted separately */
+        return a->parent->size > 0 ? (a->size + a->parent->size - 1) / a->parent->size : 0;
+    case AXIS_FIXED:
+        break;
+    }
+    return a->size;
+}
+
+/* Value of an integer or condition that is a function of letters and lengths alone; false if data decides. */
+static bool evaluate(const Count *c, const Scalar *s, double *out)
+{
+    double v[3] = {0};
+    if (s->op == OP_CONST) {
+        *out = s->type == TYPE_INT || s->type == TYPE_BOOL ? (double)s->inum : s->num;
+        return true;
+    }
+    if (s->op == OP_LETTER) {
+        *out = (double)c->at[s->inum];
+        return true;
+    }
+    if (s->op == OP_SIZE) {
+        *out = (double)axis_length(c, s->axis);
+        return true;
+    }
+    if (s->op < OP_add || s->nargs > 3) {
+        return false;
+    }
+    for (int i = 0; i < s->nargs; i++) {
+        if (!evaluate(c, s->args[i], &v[i])) {
+            return false;
+        }
+    }
+    switch (s->op) {
+    case OP_add: *out = v[0] + v[1]; return true;
+    case OP_sub: *out = v[0] - v[1]; return true;
+    case OP_mul: *out = v[0] * v[1]; return true;
+    case OP_neg: *out = -v[0]; return true;
+    case OP_max: *out = fmax(v[0], v[1]); return true;
+    case OP_min: *out = fmin(v[0], v[1]); return true;
+    case OP_idiv: *out = floor(v[0] / v[1]); return v[1] != 0;
+    case OP_mod: *out = v[0] - v[1] * floor(v[0] / v[1]); return v[1] != 0;
+    case OP_lt: *out = v[0] < v[1]; return true;
+    case OP_le: *out = v[0] <= v[1]; return true;
+    case OP_eq: *out = v[0] == v[1]; return true;
+    case OP_ne: *out = v[0] != v[1]; return true;
+    case OP_and: *out = v[0] != 0 && v[1] != 0; return true;
+    case OP_or: *out = v[0] != 0 || v[1] != 0; return true;
+    case OP_not: *out = v[0] == 0; return true;
+    case OP_select: *out = v[0] != 0 ? v[1] : v[2]; return true;
+    default: return false;
+    }
+}
+
+static bool decidable(const Count *c, const Scalar *s)
+{
+    double v;
+    return evaluate(c, s, &v);
+}
+
+/* Tuples of the walked letters from letter k on that satisfy all decidable conditions. */
+static double walk(Count *c, int k)
+{
+    const Equation *e = c->e;
+    if (k == e->nletters) {
+        for (int i = 0; i < e->nconds; i++) {
+            double v;
+            if (evaluate(c, e->conds[i], &v) && v == 0) {
+                return 0;
+            }
+        }
+        return 1;
+    }
+    if (!(c->walked >> k & 1)) {
+        return walk(c, k + 1);
+    }
+    double n = 0;
+    int64_t size = axis_length(c, e->letters[k].axis);
+    for (c->at[k] = 0; c->at[k] < size; c->at[k]++) {
+        n += walk(c, k + 1);
+    }
+    c->at[k] = 0;
+    return n;
+}
+
+static void count_node(const Scalar *s, void *ctx)
+{
+    double *n = ctx;
+    bool real = s->type == TYPE_REAL || s->type == TYPE_F32;
+    *n += real && s->op >= OP_add && s->op != OP_real && s->op != OP_f32 && s->op != OP_stop && s->op != OP_select;
+}
+
+/* Tuples of one example (the batch letter stands still). */
+static double tuples(Count *c)
+{
+    const Equation *e = c->e;
+    c->walked = 0;
+    for (int i = 0; i < e->nconds; i++) {
+        for (int k = 0; k < e->nletters; k++) {
+            if (sc_uses_letter(e->conds[i], k) && decidable(c, e->conds[i]) &&
+                e->letters[k].axis->kind != AXIS_BATCH) {
+                c->walked |= 1u << k;
+            }
+        }
+    }
+    double n = walk(c, 0);
+    for (int k = 0; k < e->nletters; k++) {
+        if (!(c->walked >> k & 1) && e->letters[k].axis != c->g->batch) {
+            n *= (double)axis_length(c, e->letters[k].axis);
+        }
+    }
+    return n;
+}
+
+static bool over_batch(const Graph *g, const Equation *e)
+{
+    for (int k = 0; k < e->nletters; k++) {
+        if (e->letters[k].axis == g->batch) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Calls by row length: tuples of one example times how many examples have that length. */
+static double count_sorted(const Graph *g, const Equation *e, int64_t batch, const int64_t *sorted)
+{
+    Count c = {.g = g, .e = e, .batch = batch};
+    double per_tuple = e->op == RED_NONE ? 0 : 1;
+    sc_walk(e->body, count_node, &per_tuple);
+    if (per_tuple == 0) {
+        return 0;
+    }
+    if (!over_batch(g, e)) {
+        return per_tuple * tuples(&c);
+    }
+    double total = 0;
+    for (int64_t b = 0; b < batch;) {
+        int64_t same = 1;
+        while (b + same < batch && sorted[b + same] == sorted[b]) {
+            same++;
+        }
+        c.length = sorted[b];
+        total += per_tuple * (double)same * tuples(&c);
+        b += same;
+    }
+    return total;
+}
+
+double count_equation(const Graph *g, const Equation *e, int64_t length)
+{
+    return count_sorted(g, e, 1, &length);
+}
+
+double count_operations(const Graph *g, int64_t batch, const int64_t *lengths)
+{
+    int64_t *sorted = malloc((size_t)(batch > 0 ? batch : 1) * sizeof *sorted);
+    if (!sorted) {
+        return NAN;
+    }
+    memcpy(sorted, lengths, (size_t)batch * sizeof *sorted);
+    qsort(sorted, (size_t)batch, sizeof *sorted, by_value);
+    double total = 0;
+    for (int i = 0; i < g->nequations; i++) {
+        total += count_sorted(g, g->equations[i], batch, sorted);
+    }
+    free(sorted);
+    return total;
+}

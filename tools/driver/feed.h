@@ -1,0 +1,33 @@
+/* Batches of a data set for a program: what its inputs are called decides which columns are read. */
+#ifndef HEDDLE_FEED_H
+#define HEDDLE_FEED_H
+
+#include "data/dataset.h"
+#include "driver.h"
+
+typedef struct Feed Feed;
+typedef enum { FEED_TRAIN, FEED_VALID, FEED_TEST, FEED_SERVE } FeedSplit;
+
+typedef struct {
+    const char *recipe; /* how the data is cut into examples (runtime/data/loader.h); NULL: what suits the data */
+    bool held_back;     /* without a recipe: keep a validation event between training and test */
+    int nmaps;
+    const char *const *maps; /* input=column */
+} FeedOptions;
+
+Feed *feed_open(const DataSet *ds, const Program *p, const FeedOptions *o, FeedSplit split, Error *e);
+void feed_close(Feed *f);
+int64_t feed_rows(const Feed *f);  /* examples of one epoch */
+const char *feed_report(Feed *f);  /* one line on skipped and cut rows */
+
+/* The order from now on: shuffled by (seed, epoch), or as in the data. */
+void feed_order(Feed *f, bool shuffle, uint64_t seed, int64_t epoch);
+/* Examples first .. first + n - 1 of the order; valid until the next call. */
+bool feed_batch(Feed *f, int64_t first, int64_t n, Batch *out, Error *e);
+/* The example of one user, by dense id; false with an error if it has none. */
+bool feed_user(Feed *f, int64_t user, Batch *out, Error *e);
+
+/* Sizes of all vocabularies and the field lists of a data set become the project's. */
+void project_use_data(Project *p, const DataSet *ds);
+
+#endif

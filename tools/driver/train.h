@@ -1,0 +1,33 @@
+/* Training and evaluation: the loops around a session. */
+#ifndef HEDDLE_TRAIN_H
+#define HEDDLE_TRAIN_H
+
+#include "driver.h"
+#include "feed.h"
+
+typedef struct {
+    const char *data, *out, *record;
+    int64_t steps, epochs, batch; /* -1: what the spec says */
+    int64_t checkpoint_steps, eval_every, record_steps;
+    bool resume, validate, terminal;
+    uint64_t seed;
+    int threads;
+    int argc;
+    char **argv; /* for the manifest */
+} TrainOptions;
+
+/* Trains; writes RUN/weights.safetensors, checkpoint.safetensors, metrics.jsonl, manifest.json. False after an error:
+ * in *report (diagnostics of the spec) or *e. */
+bool train(Project *p, const TrainOptions *o, Text *report, Error *e);
+
+/* One figure of the rank section, "hr@10" and its value. */
+typedef struct {
+    char name[32];
+    double value;
+} Figure;
+enum { MAX_FIGURES = 32 };
+
+/* Metrics of a compiled rank section over all rows of a feed; returns how many figures there are, -1 after an error. */
+int evaluate(Project *p, Program *rank, Session *s, Feed *feed, int64_t batch, Figure *figures, Error *e);
+
+#endif

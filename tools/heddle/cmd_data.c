@@ -1,0 +1,164 @@
+/* heddle data: import, synth, show. */
+#include "command.h"
+#include "data/dataset.h"
+#include "data/import.h"
+#include "data/synth.h"
+#include "files.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void show_progress(void *ctx, const char *file, int64_t rows)
+{
+    (void)ctx;
+    const char *slash = strrchr(file, '/');
+    fprintf(stderr, "\r\033[K%s: %lld rows", slash ? slash + 1 : file, (long long)rows);
+}
+
+static int import(int argc, char **argv)
+{
+    static const Command self = {"data import", "[movielens|text|recbole] PATH... --out DATA",
+                                 "read files into a data set",
+                                 "heddle data import movielens ml-1m --out ml1m\n"
+                                 "heddle data import recbole beauty.inter --out beauty\n"
+                                 "heddle data import text clicks.csv.gz --schema clicks.json --out clicks\n",
+                                 import};
+    const char *out = NULL, *missing = NULL, *unknown = NULL;
+    bool json = false;
+    ImportOptions o = {0};
+    const Option options[] = {
+        {"--out", "DATA", OPT_TEXT, &out, "where the data set goes, a directory"},
+        {"--schema", "FILE", OPT_TEXT, &o.schema, "text: the declaration of its columns (docs/data.md)"},
+        {"--skip-bad", NULL, OPT_FLAG, &o.skip_bad, "leave out rows that cannot be read instead of refusing"},
+        {"--unknown", "error|drop", OPT_TEXT, &unknown, "events whose user or item is not listed (error)"},
+        {"--missing", "NUMBER", OPT_TEXT, &missing, "what an empty number stands for (default: a bad row)"},
+        {"--replace", NULL, OPT_FLAG, &o.replace, "replace a data set that is there already"},
+        {"--user-field", "NAME", OPT_TEXT, &o.user_field, "recbole: the user's field (user_id)"},
+        {"--item-field", "NAME", OPT_TEXT, &o.item_field, "recbole: the item's field (item_id)"},
+        {"--time-field", "NAME", OPT_TEXT, &o.time_field, "recbole: the time's field (timestamp)"},
+        {"--label-field", "NAME", OPT_TEXT, &o.label_field, "recbole: the label's field (label)"},
+        {"--json", NULL, OPT_FLAG, &json, "the report as JSON"},
+    };
+    const char *args[MAX_POSITIONAL];
+    int code = parse_options(&self, argc, argv, options, (int)(sizeof options / sizeof *options), 1, MAX_POSITIONAL,
+                             args);
+    if (code >= 0) {
+        return code;
+    }
+    if (!out) {
+        return usage_error(&self, "--out is needed");
+    }
+    if (unknown && strcmp(unknown, "drop") != 0 && strcmp(unknown, "error") != 0) {
+        return usage_error(&self, "--unknown is error or drop, not '%s'", unknown);
+    }
+    o.drop_unknown = unknown && strcmp(unknown, "drop") == 0;
+    if (missing) {
+        char *end;
+        o.missing = strtod(missing, &end);
+        o.has_missing = true;
+        if (*end || end == missing) {
+            return usage_error(&self, "--missing wants a number, not '%s'", missing);
+        }
+    }
+    static const char *const formats[] = {"movielens", "text", "recbole"};
+    const char *format = NULL;
+    int first = 0;
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(args[0], formats[i]) == 0) {
+            format = formats[i];
+            first = 1;
+        }
+    }
+    int npaths = 0;
+    while (first + npaths < MAX_POSITIONAL && args[first + npaths]) {
+        npaths++;
+    }
+    if (npaths == 0) {
+        return usage_error(&self, "there is no path to import");
+    }
+    bool terminal = progress_wanted();
+    o.progress = terminal ? show_progress : NULL;
+    ImportReport report = {0};
+    Error e = {0};
+    bool ok = data_import(format, npaths, args + first, out, &o, &report, &e);
+    if (terminal) {
+        fputs("\r\033[K", stderr);
+    }
+    if (!ok) {
+        for (int i = 0; i < report.nshown; i++) {
+            fprintf(stderr, "%s\n", report.shown[i]);
+        }
+        return fail(&e);
+    }
+    if (json) {
+        char *text = import_report_json(&report);
+        puts(text ? text : "");
+        free(text);
+    } else {
+        import_report_print(&report, stdout);
+    }
+    return 0;
+}
+
+static int show(int argc, char **argv)
+{
+    static const Command self = {"data show", "DATA", "what a data set holds",
+                                 "heddle data show ml1m\nheddle data show ml1m --verify\n", show};
+    bool verify = false, json = false;
+    const Option options[] = {
+        {"--verify", NULL, OPT_FLAG, &verify, "read everything and compare the checksums"},
+        {"--json", NULL, OPT_FLAG, &json, "print schema.json"},
+    };
+    const char *dir;
+    int code = parse_options(&self, argc, argv, options, 2, 1, 1, &dir);
+    if (code >= 0) {
+        return code;
+    }
+    Error e = {0};
+    DataSet *ds = data_open(dir, verify, &e);
+    if (!ds) {
+        return fail(&e);
+    }
+    char *text;
+    if (json) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/schema.json", dir);
+        text = file_read(path, &e);
+    } else {
+        text = data_describe(ds);
+    }
+    data_close(ds);
+    if (!text) {
+        return fail(&e);
+    }
+    fputs(text, stdout);
+    free(text);
+    return 0;
+}
+
+int cmd_data(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+        const char *summary;
+    } verbs[] = {{"import", import, "read files into a data set"},
+                 {"synth", data_synth_command, "generate a data set whose best metric is known"},
+                 {"show", show, "what a data set holds"}};
+    for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(argv[1], verbs[i].name) == 0) {
+            return verbs[i].run(argc - 1, argv + 1);
+        }
+    }
+    bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    FILE *f = help ? stdout : stderr;
+    if (!help) {
+        fprintf(f, argc > 1 ? "error: heddle data has no '%s'\n" : "error: heddle data wants a verb\n",
+                argc > 1 ? argv[1] : "");
+    }
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        fprintf(f, "  heddle data %-7s %s\n", verbs[i].name, verbs[i].summary);
+    }
+    fprintf(f, "'heddle data import --help' and so on list options and examples\n");
+    return help ? 0 : EXIT_USAGE;
+}

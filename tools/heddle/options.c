@@ -1,0 +1,248 @@
+/* Option tables: parsing, --help, and what the commands share. */
+#include "command.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_help(const Command *c, const Option *options, int n)
+{
+    printf("usage: heddle %s %s\n\n%s.\n\noptions:\n", c->name, c->args, c->summary);
+    for (int i = 0; i < n; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s%s%s", options[i].name, options[i].arg ? " " : "",
+                 options[i].arg ? options[i].arg : "");
+        printf("  %-26s %s\n", left, options[i].help);
+    }
+    printf("\nexamples:\n");
+    for (const char *s = c->examples; *s;) {
+        const char *end = strchr(s, '\n');
+        printf("  %.*s\n", (int)(end - s), s);
+        s = end + 1;
+    }
+}
+
+int usage_error(const Command *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fputs("error: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fprintf(stderr, "\n'heddle %s --help' lists the options\n", c->name);
+    va_end(ap);
+    return EXIT_USAGE;
+}
+
+static int set_option(const Command *c, const Option *o, const char *value)
+{
+    switch (o->kind) {
+    case OPT_FLAG:
+        *(bool *)o->value = true;
+        break;
+    case OPT_TEXT:
+        *(const char **)o->value = value;
+        break;
+    case OPT_INT: {
+        char *end;
+        errno = 0;
+        long long v = strtoll(value, &end, 10);
+        if (errno || end == value || *end) {
+            return usage_error(c, "%s wants a whole number, not '%s'", o->name, value);
+        }
+        if (v < 0) {
+            return usage_error(c, "%s wants a number that is not negative, not %lld", o->name, v);
+        }
+        *(int64_t *)o->value = v;
+        break;
+    }
+    case OPT_LIST: {
+        TextList *l = o->value;
+        const char **items = realloc(l->items, ((size_t)l->n + 1) * sizeof *items);
+        if (!items) {
+            fprintf(stderr, "error: out of memory\n");
+            return EXIT_RESOURCES;
+        }
+        l->items = items;
+        l->items[l->n++] = value;
+        break;
+    }
+    }
+    return -1;
+}
+
+/* "--steps=10", "--steps 10" and, for one-letter options, "-Dlayers=8". */
+static const Option *find_option(const Option *options, int n, const char *arg, const char **value)
+{
+    for (int i = 0; i < n; i++) {
+        size_t len = strlen(options[i].name);
+        *value = NULL;
+        if (strncmp(arg, options[i].name, len) != 0) {
+            continue;
+        }
+        if (arg[len] == '\0') {
+            return &options[i];
+        }
+        if (options[i].kind != OPT_FLAG && arg[len] == '=' && len > 2) {
+            *value = arg + len + 1;
+            return &options[i];
+        }
+        if (options[i].kind != OPT_FLAG && len == 2) {
+            *value = arg + len;
+            return &options[i];
+        }
+    }
+    return NULL;
+}
+
+int parse_options(const Command *c, int argc, char **argv, const Option *options, int noptions, int least, int most,
+                  const char **args)
+{
+    int n = 0;
+    bool only_args = false;
+    for (int i = 1; i < argc; i++) {
+        if (!only_args && strcmp(argv[i], "--") == 0) {
+            only_args = true;
+            continue;
+        }
+        if (!only_args && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+            print_help(c, options, noptions);
+            return 0;
+        }
+        if (only_args || argv[i][0] != '-' || argv[i][1] == '\0') {
+            if (n >= most) {
+                return usage_error(c, "'%s' is one argument too many", argv[i]);
+            }
+            args[n++] = argv[i];
+            continue;
+        }
+        const char *value;
+        const Option *o = find_option(options, noptions, argv[i], &value);
+        if (!o) {
+            return usage_error(c, "heddle %s has no option '%s'", c->name, argv[i]);
+        }
+        if (o->kind != OPT_FLAG && !value) {
+            if (i + 1 >= argc) {
+                return usage_error(c, "%s wants a value: %s", o->name, o->arg);
+            }
+            value = argv[++i];
+        }
+        int code = set_option(c, o, value);
+        if (code >= 0) {
+            return code;
+        }
+    }
+    if (n < least) {
+        return usage_error(c, "something is missing: heddle %s %s", c->name, c->args);
+    }
+    for (int i = n; i < most; i++) {
+        args[i] = NULL;
+    }
+    return -1;
+}
+
+int common_options(Option *options, int n, Common *c)
+{
+    const Option table[] = {
+        {"-D", "NAME=VALUE", OPT_LIST, &c->defines, "set a hyper, an axis size or a vocabulary's size"},
+        {"--variant", "NAME", OPT_TEXT, &c->variant, "use a variant of the spec"},
+        {"--dtype", "f32|f64", OPT_TEXT, &c->dtype, "precision of the run (f32)"},
+        {"--threads", "N", OPT_INT, &c->threads, "threads (0: as many as there are cores)"},
+        {"--seed", "N", OPT_INT, &c->seed, "seed of initial values and random draws (0)"},
+        {"--cpu", "NAME", OPT_TEXT, &c->cpu, "native, x86-64-v4, x86-64-v3 (AVX2) or x86-64"},
+        {"--skip-pass", "NAMES", OPT_TEXT, &c->skip, "leave out passes, separated by commas"},
+        {"--verify", NULL, OPT_FLAG, &c->verify, "check the graph after every pass"},
+        {"--no-cache", NULL, OPT_FLAG, &c->no_cache, "do not keep compiled kernels on disk"},
+        {"--json", NULL, OPT_FLAG, &c->json, "results as JSON"},
+    };
+    memcpy(options + n, table, sizeof table);
+    return n + (int)(sizeof table / sizeof *table);
+}
+
+int fail(const Error *e)
+{
+    fprintf(stderr, "error: %s\n", e->text);
+    return e->code ? e->code : EXIT_RESOURCES;
+}
+
+int fail_text(int code, Text *report)
+{
+    fputs(report->s ? report->s : "error: failed without a reason\n", stderr);
+    text_free(report);
+    return code;
+}
+
+bool progress_wanted(void)
+{
+    return isatty(STDERR_FILENO) == 1;
+}
+
+void json_string(Text *out, const char *s)
+{
+    text_append(out, "\"", 1);
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\') {
+            text_printf(out, "\\%c", c);
+        } else if (c < 0x20) {
+            text_printf(out, "\\u%04x", c);
+        } else {
+            text_append(out, s, 1);
+        }
+    }
+    text_append(out, "\"", 1);
+}
+
+/* The standard library: beside the source tree, or where HEDDLE_STD says. */
+static const char *std_dir(void)
+{
+    const char *dir = getenv("HEDDLE_STD");
+    return dir && *dir ? dir : HEDDLE_STD_DIR;
+}
+
+Project *open_project(const char *spec, const Common *c, int *code)
+{
+    *code = EXIT_USAGE;
+    DType real = DT_F32;
+    if (c->dtype && strcmp(c->dtype, "f64") == 0) {
+        real = DT_F64;
+    } else if (c->dtype && strcmp(c->dtype, "f32") != 0) {
+        fprintf(stderr, "error: --dtype is f32 or f64, not '%s'\n", c->dtype);
+        return NULL;
+    }
+    Define *defines = calloc((size_t)c->defines.n + 1, sizeof *defines);
+    for (int i = 0; defines && i < c->defines.n; i++) {
+        char *text = strdup(c->defines.items[i]);
+        char *eq = text ? strchr(text, '=') : NULL;
+        if (!eq || eq == text || !eq[1]) {
+            fprintf(stderr, "error: -D wants NAME=VALUE, not '%s'\n", c->defines.items[i]);
+            return NULL;
+        }
+        *eq = '\0';
+        defines[i] = (Define){text, eq + 1};
+    }
+    ProjectOptions o = {.spec = spec,
+                        .variant = c->variant,
+                        .ndefines = c->defines.n,
+                        .defines = defines,
+                        .std_dir = std_dir(),
+                        .real = real,
+                        .cpu = c->cpu,
+                        .cache_dir = c->no_cache ? "" : NULL,
+                        .threads = (int)c->threads,
+                        .skip = c->skip,
+                        .verify = c->verify,
+                        .noutputs = c->outputs.n,
+                        .outputs = c->outputs.items};
+    Text report = {0};
+    Project *p = project_open(&o, &report);
+    if (!p) {
+        *code = fail_text(EXIT_SPEC, &report);
+    } else if (diag_warnings(p->diag)) {
+        diag_print(p->diag, &report);
+        fputs(report.s, stderr);
+        text_free(&report);
+    }
+    return p;
+}
