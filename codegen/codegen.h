@@ -10,6 +10,7 @@ typedef struct {
     const char *cpu;       /* NULL or "native", "x86-64-v4", "x86-64-v3" (AVX2), "x86-64" (baseline) */
     const char *cache_dir; /* NULL: no cache on disk */
     int threads;           /* compile jobs side by side */
+    bool quick;            /* little optimisation: many programs that run once, in tests */
     void (*dump)(void *ctx, const char *kernel, const char *ir); /* or NULL */
     void *ctx;
 } CodegenOptions;

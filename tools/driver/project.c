@@ -1,5 +1,6 @@
 /* Opening a spec and compiling its modes. */
 #include "driver.h"
+#include "defined.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,9 @@ Graph *project_graph(Project *p, ProgramKind kind, const char *stop, Text *repor
     }
     if (kind == PROGRAM_GRADS) {
         g->optimizer = NULL;
+    }
+    for (int i = 0; i < p->options.noutputs && kind == PROGRAM_RANK; i++) {
+        graph_add_defined(g, p->options.outputs[i]);
     }
     PipelineOptions po = {.training = kind == PROGRAM_TRAIN || kind == PROGRAM_GRADS,
                           .stop = stop,

@@ -6,7 +6,9 @@
 #include "feed.h"
 
 typedef struct {
-    const char *data, *out, *record;
+    const char *data, *out, *record, *recipe;
+    int nmaps;
+    const char *const *maps;
     int64_t steps, epochs, batch; /* -1: what the spec says */
     int64_t checkpoint_steps, eval_every, record_steps;
     bool resume, validate, terminal;

@@ -9,6 +9,7 @@ int cmd_train(int argc, char **argv)
     const Command *self = command_named("train");
     Common common = {0};
     TrainOptions t = {.steps = -1, .epochs = -1, .batch = -1, .eval_every = 1};
+    TextList maps = {0};
     const char *split = "test";
     Option options[MAX_OPTIONS] = {
         {"--data", "DATA", OPT_TEXT, &t.data, "data set, a directory made by heddle data"},
@@ -20,10 +21,12 @@ int cmd_train(int argc, char **argv)
         {"--checkpoint-steps", "N", OPT_INT, &t.checkpoint_steps, "also write a checkpoint every N steps"},
         {"--eval-every", "N", OPT_INT, &t.eval_every, "evaluate every N epochs (1; 0: never)"},
         {"--eval-split", "test|valid", OPT_TEXT, &split, "which held-out event is evaluated (test)"},
+        {"--recipe", "TEXT", OPT_TEXT, &t.recipe, "how the data is cut into examples (docs/data.md)"},
+        {"--map", "INPUT=COLUMN", OPT_LIST, &maps, "fill an input from a column of another name"},
         {"--record", "DIR", OPT_TEXT, &t.record, "write initial weights and batches for other programs"},
         {"--record-steps", "K", OPT_INT, &t.record_steps, "how many batches are recorded (with --record)"},
     };
-    int n = common_options(options, 11, &common);
+    int n = common_options(options, 13, &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {
@@ -41,6 +44,8 @@ int cmd_train(int argc, char **argv)
     if (strcmp(split, "test") != 0 && strcmp(split, "valid") != 0) {
         return usage_error(self, "--eval-split is test or valid, not '%s'", split);
     }
+    t.nmaps = maps.n;
+    t.maps = maps.items;
     t.validate = strcmp(split, "valid") == 0;
     t.seed = (uint64_t)common.seed;
     t.threads = (int)common.threads;

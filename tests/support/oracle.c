@@ -1,0 +1,139 @@
+/* Binding an interpreter to the batch of a session, and comparing. */
+#include "oracle.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double value_of(const Array *a, int64_t i)
+{
+    switch (a->dtype) {
+    case DT_BOOL:
+        return ((const unsigned char *)a->data)[i];
+    case DT_I32:
+        return ((const int32_t *)a->data)[i];
+    case DT_I64:
+        return (double)((const int64_t *)a->data)[i];
+    case DT_F32:
+        return (double)((const float *)a->data)[i];
+    case DT_F64:
+        break;
+    }
+    return ((const double *)a->data)[i];
+}
+
+static bool set_values(Interp *in, const Tensor *t, const Array *a, int64_t n)
+{
+    bool ok;
+    if (a->dtype == DT_I64) {
+        return interp_set_int(in, t, n, a->data);
+    }
+    double *v = malloc((size_t)(n + 1) * sizeof *v);
+    for (int64_t i = 0; v && i < n; i++) {
+        v[i] = value_of(a, i);
+    }
+    ok = v && interp_set(in, t, n, v);
+    free(v);
+    return ok;
+}
+
+static bool bound(Comparison *c, Interp *in, bool ok)
+{
+    if (!ok) {
+        snprintf(c->error, sizeof c->error, "interpreter: %s", interp_error(in));
+    }
+    return ok;
+}
+
+static const Array *find(const Batch *b, const char *name)
+{
+    for (int i = 0; i < b->n; i++) {
+        if (strcmp(b->arrays[i].name, name) == 0) {
+            return &b->arrays[i];
+        }
+    }
+    return NULL;
+}
+
+bool oracle_bind(Interp *in, const Graph *plain, Session *s, const Plan *plan, const Batch *b, Comparison *c)
+{
+    for (int nested = 0; nested < 2; nested++) { /* parents first */
+        for (int i = 0; i < plain->naxes; i++) {
+            const Axis *a = plain->axes[i];
+            char name[256];
+            snprintf(name, sizeof name, "%s.offsets", a->name);
+            const Array *o = find(b, name);
+            bool is_nested = a->parent && a->parent->kind != AXIS_BATCH;
+            if (a->kind == AXIS_RAGGED && o && is_nested == (nested == 1) &&
+                !bound(c, in, interp_offsets(in, a, o->dims[0] - 1, o->data))) {
+                return false;
+            }
+        }
+    }
+    for (int i = 0; i < plain->ntensors; i++) {
+        const Tensor *t = plain->tensors[i];
+        const Array *a = find(b, t->name);
+        int64_t n;
+        if (a && t->role != ROLE_PARAM) {
+            int64_t count = 1;
+            for (int d = 0; d < a->ndim; d++) {
+                count *= a->dims[d];
+            }
+            if (!bound(c, in, set_values(in, t, a, count))) {
+                return false;
+            }
+        }
+        if (t->role == ROLE_PARAM && session_param(s, t->name, &n)) {
+            Array p = {.dtype = plan->tensors[plan_find(plan, t->name)].dtype, .data = session_param(s, t->name, &n)};
+            if (!bound(c, in, set_values(in, t, &p, n))) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+void oracle_compare(Interp *in, const Graph *plain, Session *s, const Plan *plan, Comparison *c)
+{
+    for (int i = 0; i < plan->ntensors && !c->error[0]; i++) {
+        const PlanTensor *p = &plan->tensors[i];
+        const Tensor *t = graph_find(plain, p->name);
+        if (p->role != PT_OUTPUT || !t) {
+            continue;
+        }
+        Array have;
+        Error e = {0};
+        int64_t n = interp_count(in, t);
+        double *want = malloc((size_t)(n > 0 ? n + 1 : 1) * sizeof *want);
+        if (n < 0 || !want || !interp_get(in, t, n, want)) {
+            snprintf(c->error, sizeof c->error, "%s: %s", p->name, interp_error(in));
+        } else if (!session_fetch(s, p->name, &have, &e)) {
+            snprintf(c->error, sizeof c->error, "%s: %.900s", p->name, e.text);
+        } else {
+            c->compared++;
+            int64_t count = 1;
+            for (int d = 0; d < have.ndim; d++) {
+                count *= have.dims[d];
+            }
+            int ragged = 0;
+            for (int d = 0; d < t->ndim; d++) {
+                ragged += axis_is_ragged(t->dims[d]) && !(t->dims[d]->parent && t->dims[d]->parent->kind != AXIS_BATCH);
+            }
+            if (count != n && ragged < 2) { /* several lists: the fetched form is padded, the packed one is not */
+                snprintf(c->error, sizeof c->error, "%s has %lld cells, the oracle %lld", p->name, (long long)count,
+                         (long long)n);
+            }
+            for (int64_t k = 0; count == n && k < n; k++) {
+                double x = value_of(&have, k), y = want[k];
+                double diff = fabs(x - y) / fmax(1, fabs(y));
+                if (!(diff <= c->worst) && !(isnan(x) && isnan(y)) && x != y) {
+                    c->worst = isnan(diff) ? INFINITY : diff;
+                    snprintf(c->where, sizeof c->where, "%s cell %lld: %.17g, oracle %.17g", p->name, (long long)k, x,
+                             y);
+                }
+            }
+            free(have.data);
+        }
+        free(want);
+    }
+}

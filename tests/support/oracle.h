@@ -1,0 +1,21 @@
+/* Compiled against interpreted: the plan of an optimised graph is run on a batch, the oracle runs the plain graph on
+ * the same batch, and everything that both know by name is compared. */
+#ifndef HEDDLE_TEST_ORACLE_H
+#define HEDDLE_TEST_ORACLE_H
+
+#include "interp.h"
+#include "runtime.h"
+
+typedef struct {
+    double worst;       /* largest relative difference (absolute below 1) */
+    char where[256];    /* tensor and cell of it */
+    int compared;       /* tensors */
+    char error[1024];   /* what kept the comparison from being made, or "" */
+} Comparison;
+
+/* Sets offsets, inputs, params (from the session) and draws in an interpreter of `plain`. */
+bool oracle_bind(Interp *in, const Graph *plain, Session *s, const Plan *plan, const Batch *b, Comparison *c);
+/* Every output of the plan that `plain` also has; the session has run. */
+void oracle_compare(Interp *in, const Graph *plain, Session *s, const Plan *plan, Comparison *c);
+
+#endif

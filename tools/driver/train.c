@@ -1,0 +1,377 @@
+/* The training loop: batches in an order that depends on (seed, epoch) alone, a step, metrics, checkpoints from which
+ * a run goes on to the same bits. */
+#include "train.h"
+#include "files.h"
+#include "progress.h"
+#include "../../runtime/checkpoint.h"
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct {
+    Project *p;
+    const TrainOptions *o;
+    const TrainSettings *settings;
+    DataSet *ds;
+    Pool *pool;
+    Program *step_program, *rank_program;
+    Session *session, *rank_session;
+    Feed *feed, *eval_feed;
+    FILE *metrics;
+    int64_t batch, epochs, per_epoch, total;
+    int64_t step, misses; /* steps done; evaluations without improvement */
+    double best;
+    char path[4096];
+} Run;
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+static const char *in_run(Run *r, const char *name)
+{
+    snprintf(r->path, sizeof r->path, "%s/%s", r->o->out, name);
+    return r->path;
+}
+
+static bool open_parts(Run *r, Text *report, Error *e)
+{
+    const TrainOptions *o = r->o;
+    r->settings = spec_train(r->p->spec);
+    if (!r->settings) {
+        return error_set(e, EXIT_SPEC, "the spec has no train section");
+    }
+    r->ds = data_open(o->data, false, e);
+    if (!r->ds) {
+        return false;
+    }
+    project_use_data(r->p, r->ds);
+    const Metric *m;
+    bool ranked = spec_metrics(r->p->spec, &m) > 0;
+    r->step_program = project_compile(r->p, PROGRAM_TRAIN, report);
+    r->rank_program = r->step_program && ranked ? project_compile(r->p, PROGRAM_RANK, report) : NULL;
+    if (!r->step_program || (ranked && !r->rank_program)) {
+        e->code = EXIT_SPEC; /* the text is in the report */
+        return false;
+    }
+    r->pool = pool_new(o->threads, e);
+    r->session = r->pool ? session_new(r->step_program->plan, r->pool, o->seed, e) : NULL;
+    FeedOptions fo = {.recipe = o->recipe, .held_back = o->validate, .nmaps = o->nmaps, .maps = o->maps};
+    r->feed = r->session ? feed_open(r->ds, r->step_program, &fo, FEED_TRAIN, e) : NULL;
+    if (!r->feed) {
+        return false;
+    }
+    if (ranked) {
+        r->rank_session = session_new(r->rank_program->plan, r->pool, o->seed, e);
+        r->eval_feed = r->rank_session
+                           ? feed_open(r->ds, r->rank_program, &fo, o->validate ? FEED_VALID : FEED_TEST, e)
+                           : NULL;
+        if (!r->eval_feed) {
+            return false;
+        }
+    }
+    r->batch = o->batch > 0 ? o->batch : r->settings->batch > 0 ? r->settings->batch : 128;
+    r->per_epoch = (feed_rows(r->feed) + r->batch - 1) / r->batch;
+    r->epochs = o->epochs >= 0 ? o->epochs : r->settings->epochs > 0 ? r->settings->epochs : 1;
+    r->total = o->steps >= 0 ? o->steps : r->epochs * r->per_epoch;
+    return true;
+}
+
+static void close_parts(Run *r)
+{
+    if (r->metrics) {
+        fclose(r->metrics);
+    }
+    feed_close(r->eval_feed);
+    feed_close(r->feed);
+    session_free(r->rank_session);
+    session_free(r->session);
+    pool_free(r->pool);
+    program_free(r->rank_program);
+    program_free(r->step_program);
+    data_close(r->ds);
+}
+
+/* What a run was made with. Everything that decides its bits is in it, so that --resume can refuse another run. */
+static bool write_manifest(Run *r, Error *e)
+{
+    const TrainOptions *o = r->o;
+    Text t = {0};
+    const Source *const *sources;
+    int n = spec_sources(r->p->spec, &sources);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (int i = 0; i < n; i++) {
+        for (const char *s = source_text(sources[i]); *s; s++) {
+            hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+        }
+    }
+    text_printf(&t, "{\"arguments\":[");
+    for (int i = 0; i < o->argc; i++) {
+        text_printf(&t, "%s\"", i ? "," : "");
+        for (const char *s = o->argv[i]; *s; s++) {
+            text_printf(&t, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+        }
+        text_printf(&t, "\"");
+    }
+    text_printf(&t,
+                "],\"spec\":\"%s\",\"spec_hash\":\"%016llx\",\"data\":\"%s\",\"seed\":%llu,\"threads\":%d,"
+                "\"batch\":%lld,\"dtype\":\"%s\",\"cpu\":\"%s\",\"version\":\"" HEDDLE_VERSION "\"}\n",
+                spec_name(r->p->spec), (unsigned long long)hash, r->ds->fingerprint, (unsigned long long)o->seed,
+                pool_threads(r->pool), (long long)r->batch, r->p->options.real == DT_F64 ? "f64" : "f32",
+                r->p->options.cpu ? r->p->options.cpu : "native");
+    bool ok = file_write(in_run(r, "manifest.json"), t.s, t.n, e);
+    text_free(&t);
+    return ok;
+}
+
+static bool save_checkpoint(Run *r, Error *e)
+{
+    Checkpoint c = {.step = r->step,
+                    .epoch = r->step / r->per_epoch,
+                    .misses = r->misses,
+                    .best = r->best,
+                    .seed = r->o->seed,
+                    .batch = r->batch,
+                    .data = r->ds->fingerprint};
+    return checkpoint_save(r->session, in_run(r, "checkpoint.safetensors"), &c, e);
+}
+
+static bool load_checkpoint(Run *r, Error *e)
+{
+    Checkpoint c = {0};
+    const char *path = in_run(r, "checkpoint.safetensors");
+    if (!file_exists(path)) {
+        return error_set(e, EXIT_USAGE, "there is nothing to resume: %s does not exist", path);
+    }
+    if (!checkpoint_load(r->session, path, &c, e)) {
+        return false;
+    }
+    bool same = c.seed == r->o->seed && c.batch == r->batch && strcmp(c.data, r->ds->fingerprint) == 0;
+    r->step = c.step;
+    r->misses = c.misses;
+    r->best = c.best;
+    if (!same) {
+        return error_set(e, EXIT_USAGE,
+                         "the checkpoint was made with another seed, batch size or data set; resume with the same");
+    }
+    return true;
+}
+
+/* Cuts metrics.jsonl behind the last line whose step is at most the resumed one. */
+static bool open_metrics(Run *r, Error *e)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s", in_run(r, "metrics.jsonl"));
+    if (r->o->resume && file_exists(path)) {
+        char *text = file_read(path, e);
+        if (!text) {
+            return false;
+        }
+        char *keep = text;
+        for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+            const char *at = strstr(line, "\"step\":");
+            if (!at || at > end || strtoll(at + 7, NULL, 10) > r->step) {
+                break;
+            }
+            keep = end + 1;
+        }
+        bool ok = file_write(path, text, (size_t)(keep - text), e);
+        free(text);
+        if (!ok) {
+            return false;
+        }
+    }
+    r->metrics = fopen(path, r->o->resume ? "a" : "w");
+    return r->metrics || error_set(e, EXIT_RESOURCES, "cannot write %s", path);
+}
+
+static bool record_weights(Run *r, Error *e)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/weights.safetensors", r->o->record);
+    return weights_save(r->session, r->step_program->plan, path, NULL, e);
+}
+
+/* A batch and the draws made for it, as heddle run reads them: written after the step. */
+static bool record_batch(Run *r, const Batch *b, int64_t index, Error *e)
+{
+    const Plan *plan = r->step_program->plan;
+    Array *arrays = calloc((size_t)(b->n + plan->ntensors), sizeof *arrays);
+    if (!arrays) {
+        return error_set(e, EXIT_RESOURCES, "out of memory");
+    }
+    memcpy(arrays, b->arrays, (size_t)b->n * sizeof *arrays);
+    int n = b->n;
+    bool ok = true;
+    for (int i = 0; ok && i < plan->ntensors; i++) {
+        if (plan->tensors[i].is_draw) {
+            ok = session_fetch(r->session, plan->tensors[i].name, &arrays[n], e);
+            n += ok;
+        }
+    }
+    char path[4096];
+    snprintf(path, sizeof path, "%s/batch-%05lld.safetensors", r->o->record, (long long)index);
+    ok = ok && tensor_file_write(path, n, arrays, NULL, e);
+    for (int i = b->n; i < n; i++) {
+        free(arrays[i].data);
+    }
+    free(arrays);
+    return ok;
+}
+
+static bool one_step(Run *r, int64_t epoch, int64_t in_epoch, double *loss, int64_t *examples, Error *e)
+{
+    const TrainSettings *s = r->settings;
+    int64_t first = in_epoch * r->batch, rows = feed_rows(r->feed);
+    int64_t n = rows - first < r->batch ? rows - first : r->batch;
+    Batch b;
+    double lr = s->default_lr;
+    if (s->lr && !setting_value(r->p->spec, s->lr, (double)(r->step + 1), (double)epoch, (double)r->misses, &lr)) {
+        return error_set(e, EXIT_SPEC, "the learning rate has no value at step %lld", (long long)r->step + 1);
+    }
+    if (!feed_batch(r->feed, first, n, &b, e)) {
+        return false;
+    }
+    bool recording = r->o->record && r->step < r->o->record_steps;
+    if (recording && r->step == 0 && !record_weights(r, e)) {
+        return false;
+    }
+    session_set_scalar(r->session, "opt.lr", lr);
+    session_set_scalar(r->session, "opt.step", (double)(r->step + 1));
+    if (!session_run(r->session, &b, (uint64_t)r->step, e)) {
+        return false;
+    }
+    if (recording && !record_batch(r, &b, r->step, e)) {
+        return false;
+    }
+    *loss = session_scalar(r->session, r->step_program->plan->tensors[r->step_program->plan->loss].name);
+    *examples = n;
+    if (!isfinite(*loss)) {
+        return error_set(e, EXIT_NONFINITE, "the loss is %g at step %lld (epoch %lld): lower the learning rate or set clip",
+                         *loss, (long long)r->step + 1, (long long)epoch);
+    }
+    r->step++;
+    fprintf(r->metrics, "{\"step\":%lld,\"epoch\":%lld,\"loss\":%.9g,\"lr\":%.9g}\n", (long long)r->step,
+            (long long)epoch, *loss, lr);
+    return true;
+}
+
+/* Metrics after an epoch; *stop is set when the spec's patience is over. */
+static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, Error *e)
+{
+    if (!r->rank_program || r->o->eval_every <= 0 || (epoch + 1) % r->o->eval_every != 0) {
+        return true;
+    }
+    Figure figures[MAX_FIGURES];
+    if (!weights_copy(r->rank_session, r->rank_program->plan, r->session, r->step_program->plan, e)) {
+        return false;
+    }
+    int n = evaluate(r->p, r->rank_program, r->rank_session, r->eval_feed, r->batch, figures, e);
+    if (n < 0) {
+        return false;
+    }
+    progress_clear(progress);
+    fprintf(r->metrics, "{\"epoch\":%lld,\"step\":%lld,\"split\":\"%s\"", (long long)epoch + 1, (long long)r->step,
+            r->o->validate ? "valid" : "test");
+    printf("epoch %lld:", (long long)epoch + 1);
+    for (int i = 0; i < n; i++) {
+        printf("  %s %.4f", figures[i].name, figures[i].value);
+        fprintf(r->metrics, ",\"%s\":%.9g", figures[i].name, figures[i].value);
+        const char *keep = r->settings->keep_best;
+        if (keep && strcmp(keep, figures[i].name) == 0) {
+            bool better = figures[i].value > r->best + 1e-6;
+            r->best = better ? figures[i].value : r->best;
+            r->misses = better ? 0 : r->misses + 1;
+            if (better && !weights_save(r->session, r->step_program->plan, in_run(r, "best.safetensors"), NULL, e)) {
+                return false;
+            }
+            *stop = r->settings->stop_after > 0 && r->misses >= r->settings->stop_after;
+        }
+    }
+    printf("\n");
+    fflush(stdout);
+    fprintf(r->metrics, "}\n");
+    return true;
+}
+
+static bool loop(Run *r, Error *e)
+{
+    Progress progress;
+    progress_start(&progress, r->o->terminal, r->step);
+    bool stop = false;
+    double loss = NAN, window = seconds_now(), rate = 0;
+    int64_t since = 0;
+    while (r->step < r->total && !stop) {
+        int64_t epoch = r->step / r->per_epoch;
+        feed_order(r->feed, true, r->o->seed, epoch);
+        int64_t examples = 0;
+        for (int64_t i = r->step % r->per_epoch; i < r->per_epoch && r->step < r->total; i++) {
+            if (!one_step(r, epoch, i, &loss, &examples, e)) {
+                progress_clear(&progress);
+                return false;
+            }
+            since += examples;
+            double now = seconds_now();
+            if (now - window > 0.5 || rate == 0) {
+                rate = (double)since / (now - window);
+                window = now;
+                since = 0;
+            }
+            progress_step(&progress, r->step, r->total, rate, loss, epoch + 1, false);
+            bool due = r->o->checkpoint_steps > 0 && r->step % r->o->checkpoint_steps == 0;
+            if ((due || interrupted) && !(fflush(r->metrics) == 0 && save_checkpoint(r, e))) {
+                return false;
+            }
+            if (interrupted) {
+                progress_clear(&progress);
+                return error_set(e, EXIT_INTERRUPTED, "interrupted after step %lld; go on with --resume",
+                                 (long long)r->step);
+            }
+        }
+        if (!r->o->terminal) {
+            progress_step(&progress, r->step, r->total, rate, loss, epoch + 1, true);
+        }
+        if (r->step % r->per_epoch == 0 && !after_epoch(r, epoch, &progress, &stop, e)) {
+            return false;
+        }
+        if (fflush(r->metrics) != 0) {
+            return error_set(e, EXIT_RESOURCES, "cannot write the metrics of %s: is the disk full?", r->o->out);
+        }
+        if (!save_checkpoint(r, e)) {
+            return false;
+        }
+    }
+    progress_clear(&progress);
+    return true;
+}
+
+bool train(Project *p, const TrainOptions *o, Text *report, Error *e)
+{
+    Run r = {.p = p, .o = o, .best = -INFINITY};
+    bool ok = open_parts(&r, report, e) && dir_make(o->out, e) && (!o->record || dir_make(o->record, e));
+    if (ok && !o->resume && file_exists(in_run(&r, "checkpoint.safetensors"))) {
+        ok = error_set(e, EXIT_USAGE, "%s holds a run already: go on with --resume, or choose another --out", o->out);
+    }
+    ok = ok && (!o->resume || load_checkpoint(&r, e)) && open_metrics(&r, e) && write_manifest(&r, e);
+    if (ok) {
+        fprintf(stderr, "%s: %s; %lld steps an epoch, %lld in all; compiled in %.2f s (%d kernels, %d distinct, %d cached)\n",
+                spec_name(p->spec), feed_report(r.feed), (long long)r.per_epoch, (long long)r.total,
+                r.step_program->seconds, r.step_program->stats.kernels, r.step_program->stats.unique,
+                r.step_program->stats.cached);
+        void (*before)(int) = signal(SIGINT, on_interrupt);
+        ok = loop(&r, e);
+        signal(SIGINT, before);
+    }
+    ok = ok && weights_save(r.session, r.step_program->plan, in_run(&r, "weights.safetensors"), NULL, e);
+    if (ok) {
+        fprintf(stderr, "wrote %s\n", r.path);
+    }
+    close_parts(&r);
+    return ok;
+}
