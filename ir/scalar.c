@@ -57,8 +57,8 @@ static uint64_t payload(const Scalar *s)
     case OP_LETTER:
     case OP_INJECT:
         return (uint64_t)s->inum;
-    case OP_LOAD:
-        return (uint64_t)s->tensor->id;
+    case OP_LOAD: /* not its id: that changes when dead tensors leave the graph */
+        return (uint64_t)(uintptr_t)s->tensor;
     default:
         return 0;
     }
