@@ -334,7 +334,7 @@ struct Spec {
     const Source **sources;
     TrainSettings *train; /* NULL: no train section */
     int nmetrics;
-    Metric *metrics;
+    MetricSetting *metrics;
     void *lowered; /* elaboration's own memory of the last spec_lower, for spec_describe_* */
 };
 

@@ -155,6 +155,13 @@ static void end_statement(Lexer *l)
         }
         l->bad = true;
         l->nopen = 0;
+        for (int k = l->out.n - 1; k >= 0; k--) { /* what the parser will say of these is not news */
+            Token *t = &l->out.v[k];
+            if (t->span.line < open->span.line || (t->span.line == open->span.line && t->span.col <= open->span.col)) {
+                break;
+            }
+            t->after_error = true;
+        }
     }
     if (l->out.n > 0 && last_kind(l) != T_NEWLINE && last_kind(l) != T_INDENT && last_kind(l) != T_DEDENT) {
         Span at = l->out.v[l->out.n - 1].span;
@@ -329,6 +336,9 @@ static bool track_brackets(Lexer *l, const Token *t)
                             token_name[t->kind], token_name[open->kind], open->span.col);
             }
             l->bad = true;
+            while (l->nopen > 0 && l->open[l->nopen].kind != opposite(t->kind)) { /* it may close one further out */
+                l->nopen--;
+            }
         }
     }
     return true;
