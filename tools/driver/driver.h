@@ -72,9 +72,7 @@ Graph *project_graph(Project *p, ProgramKind kind, const char *stop, Text *repor
 Program *project_compile(Project *p, ProgramKind kind, Text *report);
 void program_free(Program *p);
 
-/* Params (and, if asked, states) between a session and a file or another session. */
-bool weights_load(Session *s, const Plan *plan, TensorFile *f, Error *e);
-bool weights_save(Session *s, const Plan *plan, const char *path, const char *const *meta, Error *e);
+/* Params and running averages, from one session to another. */
 bool weights_copy(Session *to, const Plan *to_plan, Session *from, const Plan *from_plan, Error *e);
 
 double seconds_now(void); /* monotonic */

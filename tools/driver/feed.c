@@ -1,6 +1,7 @@
 /* A loader (runtime/data/loader.h) whose inputs come from a compiled program. */
 #include "feed.h"
 #include "data/loader.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,6 +2,7 @@
 #include "driver.h"
 #include "defined.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -174,6 +175,9 @@ Graph *project_graph(Project *p, ProgramKind kind, const char *stop, Text *repor
     }
     for (int i = 0; i < p->options.noutputs && kind == PROGRAM_RANK; i++) {
         graph_add_defined(g, p->options.outputs[i]);
+    }
+    if (stop && strcmp(stop, "lower") == 0) {
+        return g;
     }
     PipelineOptions po = {.training = kind == PROGRAM_TRAIN || kind == PROGRAM_GRADS,
                           .stop = stop,

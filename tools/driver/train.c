@@ -6,6 +6,7 @@
 #include "../../runtime/checkpoint.h"
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -52,7 +53,7 @@ static bool open_parts(Run *r, Text *report, Error *e)
         return false;
     }
     project_use_data(r->p, r->ds);
-    const Metric *m;
+    const MetricSetting *m;
     bool ranked = spec_metrics(r->p->spec, &m) > 0;
     r->step_program = project_compile(r->p, PROGRAM_TRAIN, report);
     r->rank_program = r->step_program && ranked ? project_compile(r->p, PROGRAM_RANK, report) : NULL;
@@ -130,35 +131,51 @@ static bool write_manifest(Run *r, Error *e)
     return ok;
 }
 
+/* What has to be the same for a resumed run to end in the same bits, and what the loop itself remembers. */
 static bool save_checkpoint(Run *r, Error *e)
 {
-    Checkpoint c = {.step = r->step,
-                    .epoch = r->step / r->per_epoch,
-                    .misses = r->misses,
-                    .best = r->best,
-                    .seed = r->o->seed,
-                    .batch = r->batch,
-                    .data = r->ds->fingerprint};
-    return checkpoint_save(r->session, in_run(r, "checkpoint.safetensors"), &c, e);
+    TrainPlace place = {.seed = r->o->seed,
+                        .step = (uint64_t)r->step,
+                        .epoch = r->step / r->per_epoch,
+                        .position = r->step % r->per_epoch * r->batch};
+    char batch[32], misses[32], best[32];
+    snprintf(batch, sizeof batch, "%lld", (long long)r->batch);
+    snprintf(misses, sizeof misses, "%lld", (long long)r->misses);
+    snprintf(best, sizeof best, "%.17g", r->best);
+    const char *meta[] = {"heddle.batch", batch, "heddle.misses", misses,
+                          "heddle.best",  best,  "heddle.data",   r->ds->fingerprint,
+                          NULL};
+    return checkpoint_write(r->session, in_run(r, "checkpoint.safetensors"), &place, 0, NULL, meta, e);
 }
 
 static bool load_checkpoint(Run *r, Error *e)
 {
-    Checkpoint c = {0};
     const char *path = in_run(r, "checkpoint.safetensors");
     if (!file_exists(path)) {
         return error_set(e, EXIT_USAGE, "there is nothing to resume: %s does not exist", path);
     }
-    if (!checkpoint_load(r->session, path, &c, e)) {
+    TrainPlace place;
+    TensorFile *f = tensor_file_open(path, e);
+    if (!f) {
         return false;
     }
-    bool same = c.seed == r->o->seed && c.batch == r->batch && strcmp(c.data, r->ds->fingerprint) == 0;
-    r->step = c.step;
-    r->misses = c.misses;
-    r->best = c.best;
-    if (!same) {
+    const char *batch = tensor_file_metadata(f, "heddle.batch"), *misses = tensor_file_metadata(f, "heddle.misses");
+    const char *best = tensor_file_metadata(f, "heddle.best"), *data = tensor_file_metadata(f, "heddle.data");
+    bool ok = batch && misses && best && data;
+    bool same = ok && strtoll(batch, NULL, 10) == r->batch && strcmp(data, r->ds->fingerprint) == 0;
+    r->misses = ok ? strtoll(misses, NULL, 10) : 0;
+    r->best = ok ? strtod(best, NULL) : 0;
+    tensor_file_close(f);
+    if (!ok) {
+        return error_set(e, EXIT_DATA, "%s is not a checkpoint of a training run", path);
+    }
+    if (!checkpoint_read(r->session, path, &place, 0, NULL, e)) {
+        return false;
+    }
+    r->step = (int64_t)place.step;
+    if (!same || place.seed != r->o->seed) {
         return error_set(e, EXIT_USAGE,
-                         "the checkpoint was made with another seed, batch size or data set; resume with the same");
+                         "%s was made with another seed, batch size or data set; resume with the same", path);
     }
     return true;
 }
@@ -195,7 +212,7 @@ static bool record_weights(Run *r, Error *e)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/weights.safetensors", r->o->record);
-    return weights_save(r->session, r->step_program->plan, path, NULL, e);
+    return weights_write(r->session, path, NULL, e);
 }
 
 /* A batch and the draws made for it, as heddle run reads them: written after the step. */
@@ -272,7 +289,7 @@ static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, E
     if (!weights_copy(r->rank_session, r->rank_program->plan, r->session, r->step_program->plan, e)) {
         return false;
     }
-    int n = evaluate(r->p, r->rank_program, r->rank_session, r->eval_feed, r->batch, figures, e);
+    int n = evaluate(r->p, r->rank_session, r->eval_feed, r->batch, figures, e);
     if (n < 0) {
         return false;
     }
@@ -288,7 +305,7 @@ static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, E
             bool better = figures[i].value > r->best + 1e-6;
             r->best = better ? figures[i].value : r->best;
             r->misses = better ? 0 : r->misses + 1;
-            if (better && !weights_save(r->session, r->step_program->plan, in_run(r, "best.safetensors"), NULL, e)) {
+            if (better && !weights_write(r->session, in_run(r, "best.safetensors"), NULL, e)) {
                 return false;
             }
             *stop = r->settings->stop_after > 0 && r->misses >= r->settings->stop_after;
@@ -368,7 +385,7 @@ bool train(Project *p, const TrainOptions *o, Text *report, Error *e)
         ok = loop(&r, e);
         signal(SIGINT, before);
     }
-    ok = ok && weights_save(r.session, r.step_program->plan, in_run(&r, "weights.safetensors"), NULL, e);
+    ok = ok && weights_write(r.session, in_run(&r, "weights.safetensors"), NULL, e);
     if (ok) {
         fprintf(stderr, "wrote %s\n", r.path);
     }

@@ -3,7 +3,7 @@
 #define HEDDLE_TRAIN_H
 
 #include "driver.h"
-#include "feed.h"
+#include "evaluate.h"
 
 typedef struct {
     const char *data, *out, *record, *recipe;
@@ -21,15 +21,5 @@ typedef struct {
 /* Trains; writes RUN/weights.safetensors, checkpoint.safetensors, metrics.jsonl, manifest.json. False after an error:
  * in *report (diagnostics of the spec) or *e. */
 bool train(Project *p, const TrainOptions *o, Text *report, Error *e);
-
-/* One figure of the rank section, "hr@10" and its value. */
-typedef struct {
-    char name[32];
-    double value;
-} Figure;
-enum { MAX_FIGURES = 32 };
-
-/* Metrics of a compiled rank section over all rows of a feed; returns how many figures there are, -1 after an error. */
-int evaluate(Project *p, Program *rank, Session *s, Feed *feed, int64_t batch, Figure *figures, Error *e);
 
 #endif

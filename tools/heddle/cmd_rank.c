@@ -1,5 +1,6 @@
 /* heddle rank: the best items for one user, by raw ids. */
 #include "command.h"
+#include "checkpoint.h"
 #include "feed.h"
 #include <math.h>
 #include <stdio.h>
@@ -122,8 +123,7 @@ int cmd_rank(int argc, char **argv)
     Hit *hits = NULL;
     int64_t nhits = 0;
     DataSet *ds = data_open(data, false, &e);
-    TensorFile *wf = ds ? tensor_file_open(weights, &e) : NULL;
-    bool ok = wf != NULL;
+    bool ok = ds != NULL;
     if (ok) {
         project_use_data(p, ds);
         prog = project_compile(p, PROGRAM_RANK, &report);
@@ -140,7 +140,7 @@ int cmd_rank(int argc, char **argv)
         ok = (id >= 0 || error_set(&e, EXIT_DATA, "there is no user '%s' in %s", user, data)) &&
              (vocab || error_set(&e, EXIT_SPEC, "score is not over a vocabulary")) &&
              (pool = pool_new((int)common.threads, &e)) &&
-             (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_load(s, prog->plan, wf, &e) &&
+             (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
              (feed = feed_open(ds, prog, &fo, FEED_SERVE, &e)) && feed_user(feed, id, &b, &e) &&
              session_run(s, &b, 0, &e) && (hits = hits_of(s, &nhits, &e));
         if (ok) {
@@ -153,7 +153,6 @@ int cmd_rank(int argc, char **argv)
     session_free(s);
     pool_free(pool);
     program_free(prog);
-    tensor_file_close(wf);
     data_close(ds);
     project_close(p);
     return code;

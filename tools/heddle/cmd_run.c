@@ -1,4 +1,5 @@
 /* heddle run: one batch, exactly as given, for comparing with any other framework. */
+#include "checkpoint.h"
 #include "command.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +112,7 @@ int cmd_run(int argc, char **argv)
                : 0;
     if (code == 0) {
         ok = ok && (pool = pool_new((int)common.threads, &e)) &&
-             (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_load(s, prog->plan, wf, &e) &&
+             (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
              read_batch(bf, prog->plan, &b, &e) && session_run(s, &b, 0, &e) && write_outputs(s, prog->plan, out, &e);
         code = ok ? 0 : fail(&e);
     }

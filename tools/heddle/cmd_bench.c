@@ -1,0 +1,204 @@
+/* heddle bench: training and inference steps on generated input, beside the machine's multiply-add peak measured in
+ * the same run. Figures are medians over the steps. */
+#include "command.h"
+#include "count.h"
+#include "files.h"
+#include "generate_batch.h"
+#include "peak.h"
+#include "../../ir/random.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+typedef struct {
+    int64_t batch, steps;
+    int64_t *lengths;
+    int64_t longest;
+} Load;
+
+/* full:N, uniform:A:B, or a file with one length per line, used again from its start when it is short. */
+static bool parse_lengths(const char *text, Load *load, uint64_t seed, Error *e)
+{
+    load->lengths = calloc((size_t)load->batch, sizeof *load->lengths);
+    if (!load->lengths) {
+        return error_set(e, EXIT_RESOURCES, "out of memory");
+    }
+    long long a = 0, b = 0;
+    int used = 0;
+    bool full = sscanf(text, "full:%lld%n", &a, &used) == 1 && text[used] == '\0';
+    bool uniform = !full && sscanf(text, "uniform:%lld:%lld%n", &a, &b, &used) == 2 && text[used] == '\0';
+    if ((full && a < 0) || (uniform && (a < 0 || b < a))) {
+        return error_set(e, EXIT_USAGE, "--lengths %s: lengths are at least 0 and ascend", text);
+    }
+    if (full || uniform) {
+        uint64_t key = random_key(seed, 0, "lengths");
+        for (int64_t i = 0; i < load->batch; i++) {
+            double u = random_uniform(random_fold(key, i));
+            load->lengths[i] = full ? a : a + (int64_t)(u * (double)(b - a + 1));
+        }
+    } else {
+        char *file = file_read(text, e);
+        if (!file) {
+            return error_set(e, EXIT_USAGE, "--lengths is full:N, uniform:A:B or a file; there is no file %s", text);
+        }
+        int64_t n = 0, *all = NULL;
+        for (char *s = file, *end; *s; s = end) {
+            long long v = strtoll(s, &end, 10);
+            if (end == s || v < 0) {
+                break;
+            }
+            int64_t *grown = realloc(all, ((size_t)n + 1) * sizeof *all);
+            if (!grown) {
+                break;
+            }
+            all = grown;
+            all[n++] = v;
+            end += strspn(end, " \t\r\n");
+        }
+        for (int64_t i = 0; n > 0 && i < load->batch; i++) {
+            load->lengths[i] = all[i % n];
+        }
+        free(all);
+        free(file);
+        if (n == 0) {
+            return error_set(e, EXIT_USAGE, "%s has no lengths", text);
+        }
+    }
+    for (int64_t i = 0; i < load->batch; i++) {
+        load->longest = load->lengths[i] > load->longest ? load->lengths[i] : load->longest;
+    }
+    return true;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Median seconds of a step, and of the first one. */
+static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training, double *first, double *median, Error *e)
+{
+    double *t = calloc((size_t)steps, sizeof *t);
+    bool ok = t || error_set(e, EXIT_RESOURCES, "out of memory");
+    for (int64_t i = -1; ok && i < steps; i++) {
+        if (training) {
+            session_set_scalar(s, "opt.lr", 1e-3);
+            session_set_scalar(s, "opt.step", (double)(i + 2));
+        }
+        double start = seconds_now();
+        ok = session_run(s, b, (uint64_t)(i + 1), e);
+        double spent = seconds_now() - start;
+        if (i < 0) {
+            *first = spent;
+        } else {
+            t[i] = spent;
+        }
+    }
+    if (ok) {
+        qsort(t, (size_t)steps, sizeof *t, by_value);
+        *median = t[steps / 2];
+    }
+    free(t);
+    return ok;
+}
+
+static bool longest_fits(const Plan *plan, const Load *load, Error *e)
+{
+    for (int i = 0; i < plan->naxes; i++) {
+        const PlanAxis *a = &plan->axes[i];
+        if (a->kind == PAX_RAGGED && a->parent < 0 && load->longest > a->size) {
+            return error_set(e, EXIT_USAGE, "rows of length %lld do not fit axis %s (%lld): set -D %s.max=%lld",
+                             (long long)load->longest, a->name, (long long)a->size, a->name, (long long)load->longest);
+        }
+    }
+    return true;
+}
+
+/* One way of running the spec, compiled, timed. */
+static bool measure(Project *p, ProgramKind kind, const Load *load, Pool *pool, uint64_t seed, double *compile,
+                    double *step, Text *report, Error *e)
+{
+    Program *prog = project_compile(p, kind, report);
+    Session *s = prog && longest_fits(prog->plan, load, e) ? session_new(prog->plan, pool, seed, e) : NULL;
+    Batch b = {0};
+    double first = 0;
+    bool ok = s && batch_generate(prog->plan, load->batch, load->lengths, seed, &b, e) &&
+              time_steps(s, &b, load->steps, kind == PROGRAM_TRAIN, &first, step, e);
+    *compile = prog ? prog->seconds + fmax(0, first - *step) : 0;
+    generated_free(&b);
+    session_free(s);
+    program_free(prog);
+    return ok;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    const Command *self = command_named("bench");
+    Common common = {0};
+    Load load = {.batch = 32, .steps = 10};
+    const char *lengths = "full:50";
+    Option options[MAX_OPTIONS] = {
+        {"--batch", "B", OPT_INT, &load.batch, "examples per step (32)"},
+        {"--lengths", "L", OPT_TEXT, &lengths, "full:N, uniform:A:B or a file with one length per line (full:50)"},
+        {"--steps", "K", OPT_INT, &load.steps, "timed steps (10)"},
+    };
+    int n = common_options(options, 3, &common);
+    const char *spec;
+    int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
+    if (code >= 0) {
+        return code;
+    }
+    if (load.batch == 0 || load.steps == 0) {
+        return usage_error(self, "--batch and --steps are at least 1");
+    }
+    Error e = {0};
+    if (!parse_lengths(lengths, &load, (uint64_t)common.seed, &e)) {
+        return fail(&e);
+    }
+    Project *p = open_project(spec, &common, &code);
+    if (!p) {
+        return code;
+    }
+    Text report = {0};
+    double train_compile = 0, infer_compile = 0, train_step = 1, infer_step = 1, flop = 0, executed = 0;
+    Graph *written = project_graph(p, PROGRAM_TRAIN, "differentiate", &report);
+    Graph *final = written ? project_graph(p, PROGRAM_TRAIN, NULL, &report) : NULL;
+    Pool *pool = final ? pool_new((int)common.threads, &e) : NULL;
+    bool ok = pool != NULL;
+    if (ok) {
+        flop = count_operations(written, load.batch, load.lengths);
+        executed = count_operations(final, load.batch, load.lengths);
+        ok = measure(p, PROGRAM_TRAIN, &load, pool, (uint64_t)common.seed, &train_compile, &train_step, &report, &e) &&
+             measure(p, PROGRAM_RANK, &load, pool, (uint64_t)common.seed, &infer_compile, &infer_step, &report, &e);
+    }
+    if (!ok) {
+        code = report.s ? fail_text(EXIT_SPEC, &report) : fail(&e);
+    } else {
+        struct rusage use;
+        getrusage(RUSAGE_SELF, &use);
+        double peak = peak_gflops(pool, p->options.real, 0.3), b = (double)load.batch;
+        double gflops = flop / train_step / 1e9;
+        if (!common.json) {
+            printf("training   %10.1f examples/s   %8.2f ms a step   %7.2f GFLOP/s, %.1f %% of the measured peak %.1f\n",
+                   b / train_step, 1e3 * train_step, gflops, 100 * gflops / peak, peak);
+            printf("inference  %10.1f examples/s   %8.2f ms a batch\n", b / infer_step, 1e3 * infer_step);
+            printf("compiled in %.3f s (training), %.3f s (inference); peak memory %.1f MiB\n", train_compile,
+                   infer_compile, (double)use.ru_maxrss / 1024);
+        } else {
+            printf("{\"train_examples_per_s\":%.9g,\"infer_examples_per_s\":%.9g,\"train_flop\":%.17g,"
+                   "\"executed_flop\":%.17g,\"gflops\":%.6g,\"peak_gflops\":%.6g,\"peak_rss_bytes\":%lld,"
+                   "\"compile_s\":%.6g,\"infer_compile_s\":%.6g,\"threads\":%d,\"cpu\":\"%s\",\"lengths\":\"%s\"}\n",
+                   b / train_step, b / infer_step, flop, executed, gflops, peak, (long long)use.ru_maxrss * 1024,
+                   train_compile, infer_compile, pool_threads(pool), peak_instructions(), lengths);
+        }
+        code = 0;
+    }
+    pool_free(pool);
+    free(load.lengths);
+    project_close(p);
+    return code;
+}
