@@ -74,6 +74,7 @@ struct Axis {
     int nparts;           /* SUM */
     Axis *parts[MAX_PARTS];
     const char *vocab;          /* FIXED: name of the vocabulary this axis enumerates, or NULL */
+    const char *fields;         /* FIXED, TABLE: the group of the data's fields it enumerates, or NULL */
     int nmembers;               /* FIXED with named members */
     const char *const *members;
     Span span;
@@ -173,6 +174,7 @@ struct Tensor {
     Init *init;             /* PARAM, STATE */
     const char *const *tags; /* PARAM: @nodecay ...; NULL-terminated or NULL */
     const char *vocab;      /* INPUT of ids: its vocabulary, or NULL */
+    bool is_label;          /* INPUT: known only after the answer */
     int64_t lo, hi;         /* INT tensors: range of values, lo > hi means unknown */
     Tensor *next;           /* STATE: the value after the step. PARAM: after the optimizer's update */
     Tensor *grad;           /* set by pass_differentiate */
@@ -273,6 +275,7 @@ Scalar *sc_with_span(Graph *g, Scalar *s, Span span); /* sets the span if it has
 Scalar *sc_substitute(Graph *g, Scalar *s, int n, Scalar *const *map);
 /* Calls f on every node of s once, args before users. */
 void sc_walk(const Scalar *s, void (*f)(const Scalar *, void *), void *ctx);
+void equation_walk(const Equation *e, void (*f)(const Scalar *, void *), void *ctx); /* body, conds, left-hand side */
 bool sc_uses_letter(const Scalar *s, int k);
 bool sc_is_const(const Scalar *s, double v); /* REAL or INT constant equal to v */
 /* Value of a closed expression (no letters, loads): REAL by double arithmetic, F32 rounded after each operation. */
@@ -284,6 +287,9 @@ void graph_print(const Graph *g, Text *out);                                  /*
 Graph *graph_parse(Arena *arena, Diag *diag, const char *file, const char *text); /* NULL after an error */
 /* Parses one scalar expression over the given names (letters, args a b c y ...): names[i] stands for values[i]. */
 Scalar *scalar_parse(Graph *g, const char *text, int n, const char *const *names, Scalar *const *values);
+/* Numbers the strongly connected components of equations (one that reads itself or a cycle of them is a recurrence):
+ * component[id of equation]; what a component depends on has smaller numbers. Returns how many there are. */
+int graph_components(const Graph *g, int *component);
 bool equation_verify(const Graph *g, const Equation *e, Text *why); /* one equation alone; graph_equation asks it */
 bool graph_verify(const Graph *g, Text *why); /* the invariants of this header; false: why says which is broken */
 

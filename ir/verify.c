@@ -341,120 +341,49 @@ bool equation_verify(const Graph *g, const Equation *e, Text *why)
 
 /* ---- order ------------------------------------------------------------------------------------------------ */
 
-/* Tarjan's components over equations: an equation depends on every equation that defines a tensor it reads.
- * A use before its definition is fine only inside one component, a recurrence. */
+/* A use before its definition is fine only inside one component, a recurrence. */
 typedef struct {
     const Graph *g;
-    int *first, *following; /* equations that define tensor t: a list by id */
-    int *index, *low, *component;
-    int *stack, nstack, clock, ncomponents;
-} Order;
-
-typedef struct {
-    Order *o;
+    const int *component, *last; /* last[t]: the last equation that defines tensor t, or -1 */
     int self;
-} Visit;
-
-static void visit(Order *o, int e);
-
-static void follow(const Scalar *s, void *ctx)
-{
-    Visit *v = ctx;
-    if (s->op != OP_LOAD) {
-        return;
-    }
-    Order *o = v->o;
-    for (int d = o->first[s->tensor->id]; d >= 0; d = o->following[d]) {
-        if (o->index[d] == 0) {
-            visit(o, d);
-            o->low[v->self] = o->low[d] < o->low[v->self] ? o->low[d] : o->low[v->self];
-        } else if (o->component[d] < 0) {
-            o->low[v->self] = o->index[d] < o->low[v->self] ? o->index[d] : o->low[v->self];
-        }
-    }
-}
-
-static void each_scalar(const Equation *e, void (*f)(const Scalar *, void *), void *ctx)
-{
-    sc_walk(e->body, f, ctx);
-    for (int k = 0; k < e->nconds; k++) {
-        sc_walk(e->conds[k], f, ctx);
-    }
-    for (int d = 0; d < e->dst->ndim; d++) {
-        sc_walk(e->lhs[d], f, ctx);
-    }
-}
-
-static void visit(Order *o, int e)
-{
-    o->index[e] = o->low[e] = ++o->clock;
-    o->stack[o->nstack++] = e;
-    Visit v = {o, e};
-    each_scalar(o->g->equations[e], follow, &v);
-    if (o->low[e] == o->index[e]) {
-        int top;
-        do {
-            top = o->stack[--o->nstack];
-            o->component[top] = o->ncomponents;
-        } while (top != e);
-        o->ncomponents++;
-    }
-}
+    const Tensor *late;
+} Order;
 
 static void find_late(const Scalar *s, void *ctx)
 {
-    Visit *v = ctx;
-    if (s->op != OP_LOAD || v->self < 0) {
-        return;
-    }
-    Order *o = v->o;
-    for (int d = o->first[s->tensor->id]; d >= 0; d = o->following[d]) {
-        if (d >= v->self && o->component[d] != o->component[v->self]) {
-            o->low[0] = d; /* the culprit, for the message */
-            v->self = -1;
-            return;
+    Order *o = ctx;
+    if (s->op == OP_LOAD && o->late == NULL && o->last[s->tensor->id] >= o->self) {
+        int last = o->last[s->tensor->id];
+        if (o->component[last] != o->component[o->self]) {
+            o->late = s->tensor;
         }
     }
 }
 
 static bool verify_order(const Graph *g, Text *why)
 {
-    int n = g->nequations;
-    int *memory = calloc((size_t)g->ntensors + 5 * (size_t)n + 1, sizeof *memory);
-    if (memory == NULL) {
-        bug("out of memory while ordering %d equations", n);
+    int *component = calloc((size_t)g->nequations + (size_t)g->ntensors + 1, sizeof *component);
+    if (component == NULL) {
+        bug("out of memory while ordering %d equations", g->nequations);
     }
-    Order o = {.g = g, .first = memory};
-    o.following = o.first + g->ntensors;
-    o.index = o.following + n;
-    o.low = o.index + n;
-    o.component = o.low + n;
-    o.stack = o.component + n;
+    int *last = component + g->nequations;
+    graph_components(g, component);
     for (int t = 0; t < g->ntensors; t++) {
-        o.first[t] = -1;
+        last[t] = -1;
     }
-    for (int e = n - 1; e >= 0; e--) {
-        o.component[e] = -1;
-        o.following[e] = o.first[g->equations[e]->dst->id];
-        o.first[g->equations[e]->dst->id] = e;
+    for (int e = 0; e < g->nequations; e++) {
+        last[g->equations[e]->dst->id] = e;
     }
-    for (int e = 0; e < n; e++) {
-        if (o.index[e] == 0) {
-            visit(&o, e);
+    Order o = {.g = g, .component = component, .last = last};
+    for (o.self = 0; o.self < g->nequations && o.late == NULL; o.self++) {
+        equation_walk(g->equations[o.self], find_late, &o);
+        if (o.late != NULL) {
+            text_printf(why, "equation %d of %s reads %s, which a later equation defines", o.self,
+                        g->equations[o.self]->dst->name, o.late->name);
         }
     }
-    bool ok = true;
-    for (int e = 0; e < n && ok; e++) {
-        Visit v = {&o, e};
-        each_scalar(g->equations[e], find_late, &v);
-        if (v.self < 0) {
-            text_printf(why, "equation %d of %s reads %s, which a later equation defines", e,
-                        g->equations[e]->dst->name, g->equations[o.low[0]]->dst->name);
-            ok = false;
-        }
-    }
-    free(memory);
-    return ok;
+    free(component);
+    return o.late == NULL;
 }
 
 /* ---- the graph -------------------------------------------------------------------------------------------- */
