@@ -679,10 +679,10 @@ static void describe_fields(Builder *b, cJSON *groups)
     }
 }
 
-static int64_t count_of(const Builder *b, DataTable table)
+int64_t builder_count(const Builder *b, DataTable table)
 {
     const char *name = table == TABLE_USER ? "user" : "item";
-    for (int i = 0; i < b->nvocabs; i++) {
+    for (int i = 0; table != TABLE_MAIN && i < b->nvocabs; i++) {
         if (strcmp(b->vocabs[i].name, name) == 0) {
             return b->vocabs[i].names.n;
         }
@@ -698,8 +698,8 @@ static bool write_schema(Builder *b, const Spool *user_offsets, cJSON *extra, Er
     cJSON_AddStringToObject(schema, "form", b->form == DATA_LOG ? "log" : "rows");
     cJSON *counts = cJSON_AddObjectToObject(schema, "counts");
     cJSON_AddNumberToObject(counts, data_table_name(b->form, TABLE_MAIN), (double)b->rows[TABLE_MAIN]);
-    cJSON_AddNumberToObject(counts, "user", (double)count_of(b, TABLE_USER));
-    cJSON_AddNumberToObject(counts, "item", (double)count_of(b, TABLE_ITEM));
+    cJSON_AddNumberToObject(counts, "user", (double)builder_count(b, TABLE_USER));
+    cJSON_AddNumberToObject(counts, "item", (double)builder_count(b, TABLE_ITEM));
     if (b->form == DATA_LOG) {
         add_file(cJSON_AddObjectToObject(schema, "offsets"), "columns/user.offsets.i64", user_offsets);
     }
@@ -769,8 +769,8 @@ bool builder_finish(Builder *b, cJSON *extra, Error *e)
 {
     Spool user_offsets = {0};
     for (int t = TABLE_USER; t <= TABLE_ITEM; t++) {
-        if (b->rows[t] > 0 && b->rows[t] != count_of(b, (DataTable)t)) {
-            error_set(e, EXIT_DATA, "%lld %ss have no row in their table", (long long)(count_of(b, (DataTable)t) - b->rows[t]),
+        if (b->rows[t] > 0 && b->rows[t] != builder_count(b, (DataTable)t)) {
+            error_set(e, EXIT_DATA, "%lld %ss have no row in their table", (long long)(builder_count(b, (DataTable)t) - b->rows[t]),
                       data_table_name(b->form, (DataTable)t));
             goto fail;
         }

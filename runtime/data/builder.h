@@ -34,6 +34,7 @@ bool builder_field(Builder *b, const char *group, int column, bool safe, Error *
 
 bool builder_failed(const Builder *b); /* a write failed: stop early */
 int64_t builder_rows(const Builder *b, DataTable table);
+int64_t builder_count(const Builder *b, DataTable table); /* users, items: with or without a side table */
 
 /* Finishes and frees b in any case. `extra` (taken) holds more members for schema.json: source, best ... */
 bool builder_finish(Builder *b, struct cJSON *extra, Error *e);

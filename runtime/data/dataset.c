@@ -494,6 +494,17 @@ double data_real(const DataColumn *c, int64_t at)
     }
 }
 
+bool data_best(const DataSet *ds, const char *metric, bool expected, double *value)
+{
+    const cJSON *best = cJSON_GetObjectItemCaseSensitive(ds->schema, "best");
+    if (expected) {
+        best = cJSON_GetObjectItemCaseSensitive(best, "expected");
+    }
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(best, metric);
+    *value = cJSON_IsNumber(item) ? item->valuedouble : 0;
+    return cJSON_IsNumber(item);
+}
+
 char *data_describe(const DataSet *ds)
 {
     char *text = NULL;

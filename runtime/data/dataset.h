@@ -87,6 +87,10 @@ const char *data_text(const DataColumn *c, int64_t row, size_t *n);
 int64_t data_int(const DataColumn *c, int64_t at);
 double data_real(const DataColumn *c, int64_t at);
 
+/* Best possible value of a metric ("hr@10", "auc"), which generated data knows; false: unknown. `expected`: the mean over
+ * fresh targets instead of the value that the best ranker reaches on these. */
+bool data_best(const DataSet *ds, const char *metric, bool expected, double *value);
+
 /* What the data has, one line per table, for error messages and `heddle data show`; free() it. */
 char *data_describe(const DataSet *ds);
 

@@ -37,9 +37,14 @@ static const char *guess(const char *path, const ImportOptions *o)
     return NULL;
 }
 
-static cJSON *source_json(const ImportReport *r, int npaths, const char *const *paths)
+static cJSON *source_json(Importer *im, int npaths, const char *const *paths)
 {
+    const ImportReport *r = im->report;
     cJSON *extra = cJSON_CreateObject();
+    if (im->outcomes) {
+        cJSON_AddItemToObject(extra, "outcomes", im->outcomes);
+        im->outcomes = NULL;
+    }
     cJSON *source = cJSON_AddObjectToObject(extra, "source");
     cJSON_AddStringToObject(source, "format", r->format);
     cJSON *files = cJSON_AddArrayToObject(source, "paths");
@@ -54,12 +59,6 @@ static cJSON *source_json(const ImportReport *r, int npaths, const char *const *
         cJSON_AddNumberToObject(time, "max", (double)r->time_max);
     }
     return extra;
-}
-
-static int64_t names_of(Builder *b, const char *vocab, Error *e)
-{
-    int v = builder_vocab(b, vocab, e);
-    return v < 0 ? 0 : builder_names(b, v)->n;
 }
 
 static bool read_all(Importer *im, const char *format, int npaths, const char *const *paths, const char *out)
@@ -97,24 +96,26 @@ bool data_import(const char *format, int npaths, const char *const *paths, const
     }
     snprintf(report->format, sizeof report->format, "%s", format);
     Importer im = {.options = o, .report = report, .e = e};
-    if (!read_all(&im, format, npaths, paths, out)) {
-        builder_abort(im.builder);
+    bool good = read_all(&im, format, npaths, paths, out);
+    Builder *b = im.builder;
+    if (good && !builder_failed(b)) { /* after a failed write builder_finish says so */
+        report->rows = builder_rows(b, TABLE_MAIN);
+        report->users = builder_count(b, TABLE_USER);
+        report->items = builder_count(b, TABLE_ITEM);
+        if (report->bad > 0 && !o->skip_bad) {
+            good = error_set(e, EXIT_DATA, "%lld of %lld rows are bad, the first at %s; repair them, or skip bad rows",
+                             (long long)report->bad, (long long)report->read, report->shown[0]);
+        } else if (report->rows == 0) {
+            good = error_set(e, EXIT_DATA, "%s holds no usable row", paths[0]);
+        }
+    }
+    cJSON *extra = good ? source_json(&im, npaths, paths) : NULL;
+    cJSON_Delete(im.outcomes);
+    if (!good) {
+        builder_abort(b);
         return false;
     }
-    Builder *b = im.builder;
-    if (report->bad > 0 && !o->skip_bad && !builder_failed(b)) {
-        builder_abort(b);
-        return error_set(e, EXIT_DATA, "%lld of %lld rows are bad, the first at %s; repair them, or skip bad rows",
-                         (long long)report->bad, (long long)report->read, report->shown[0]);
-    }
-    report->rows = builder_rows(b, TABLE_MAIN);
-    report->users = names_of(b, "user", e);
-    report->items = names_of(b, "item", e);
-    if (report->rows == 0 && !builder_failed(b)) {
-        builder_abort(b);
-        return error_set(e, EXIT_DATA, "%s holds no usable row", paths[0]);
-    }
-    if (!builder_finish(b, source_json(report, npaths, paths), e)) {
+    if (!builder_finish(b, extra, e)) {
         return false;
     }
     clock_gettime(CLOCK_MONOTONIC, &end);

@@ -36,8 +36,9 @@ static const FieldDecl item_100k[] = {
 static const FieldDecl rating[] = {
     USER,
     {.name = "item", .position = 1, .type = FIELD_ID, .role = ROLE_ITEM, .vocab = "item"},
-    {.name = "rating", .position = 2, .type = FIELD_INT, .dtype = DT_I32, .limited = true, .lo = 1, .hi = 5},
-    {.name = "act", .position = 2, .type = FIELD_ID, .vocab = "action", .nnames = 5, .names = stars, .closed = true},
+    {.name = "rating", .position = 2, .type = FIELD_INT, .dtype = DT_I32, .limited = true, .lo = 1, .hi = 5, .outcome = true},
+    {.name = "act", .position = 2, .type = FIELD_ID, .vocab = "action", .nnames = 5, .names = stars, .closed = true,
+     .outcome = true},
     {.name = "ts", .position = 3, .type = FIELD_TIME, .unit = 1}};
 
 #define FIELDS(list) .nfields = sizeof list / sizeof *list, .fields = list

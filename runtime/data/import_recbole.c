@@ -55,8 +55,10 @@ static bool declare(const ImportOptions *o, const char *name, const char *type, 
     if (strcmp(name, or_default(o->label_field, "label")) == 0) {
         d->name = "lab";
         d->type = FIELD_REAL;
+        d->outcome = true;
         return strcmp(type, "float") == 0;
     }
+    d->outcome = strcmp(name, "rating") == 0;
     if (strcmp(type, "token") == 0) {
         d->type = FIELD_ID;
         d->vocab = name;

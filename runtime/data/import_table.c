@@ -4,7 +4,7 @@
 
 #include "lines.h"
 
-#include <errno.h>
+#include <cjson/cJSON.h>
 #include <float.h>
 #include <limits.h>
 #include <math.h>
@@ -560,6 +560,10 @@ static bool make_columns(Reader *r, DataForm form)
                                                      r->vocab[f], r->im->e);
         if (r->column[f] < 0) {
             return false;
+        }
+        if (d->outcome && !r->im->again) {
+            r->im->outcomes = r->im->outcomes ? r->im->outcomes : cJSON_CreateArray();
+            cJSON_AddItemToArray(r->im->outcomes, cJSON_CreateString(d->name));
         }
     }
     return true;

@@ -11,6 +11,7 @@ typedef struct {
     Builder *builder;
     Error *e;
     bool known[TABLE_COUNT]; /* the side table of users, items has been read: other ids are unknown */
+    struct cJSON *outcomes; /* names of the columns that are outcomes; NULL: none yet */
     bool again;             /* one more file of the table read last: its columns are there */
 } Importer;
 
@@ -43,6 +44,7 @@ typedef struct {
     int nnames;            /* FLAGS; ID, IDS: the vocabulary starts with these names, or has only these if closed */
     const char *const *names;
     bool closed;
+    bool outcome;          /* known only after the event: an input that reads it of the target event must be a label */
 } FieldDecl;
 
 typedef struct {

@@ -10,6 +10,7 @@
  *       {"name": "price", "type": "f32"},               type: id (default), ids, i32, i64, f32, f64, i32s, f32s, text
  *       {"name": "tags",  "type": "ids", "vocab": "tag", "separator": "|"},
  *       {"name": "kind",  "optional": true},            an empty id is an entry of its own
+ *       {"name": "stars", "type": "i32", "outcome": true},   known only after the event, like the label
  *       {"type": "skip"} ],                             a column without a name is passed over
  *     "items": {"file": "items.csv", "columns": [ ... ]},         side tables, beside the declaration; their own
  *     "users": {"file": "users.csv", ...},                        separator, header, encoding, or those above
@@ -77,7 +78,7 @@ static bool declare_role(Text *t, const char *role, const cJSON *json, DataTable
     } else if (strcmp(role, "item") == 0) {
         *d = (FieldDecl){.name = "item", .type = FIELD_ID, .role = ROLE_ITEM, .vocab = "item"};
     } else if (strcmp(role, "label") == 0 && table == TABLE_MAIN) {
-        *d = (FieldDecl){.name = "lab", .type = FIELD_REAL, .dtype = DT_F32};
+        *d = (FieldDecl){.name = "lab", .type = FIELD_REAL, .dtype = DT_F32, .outcome = true};
     } else if (strcmp(role, "time") == 0) {
         static const struct {
             const char *name;
@@ -123,7 +124,8 @@ static bool declare_type(Text *t, const char *type, const cJSON *json, FieldDecl
 /* One member of "columns". *skip: it is only passed over. */
 static bool declare_column(Text *t, const cJSON *json, DataTable table, bool header, FieldDecl *d, bool *skip)
 {
-    static const char *const keys[] = {"name", "column", "role", "type", "vocab", "separator", "unit", "optional", NULL};
+    static const char *const keys[] = {"name", "column", "role", "type", "vocab", "separator", "unit", "optional",
+                                       "outcome", NULL};
     const char *name = declared_text(json, NULL, "name", NULL), *role = declared_text(json, NULL, "role", NULL);
     const char *type = declared_text(json, NULL, "type", "id"), *column = declared_text(json, NULL, "column", name);
     *skip = cJSON_IsObject(json) && !role && strcmp(type, "skip") == 0;
@@ -139,6 +141,7 @@ static bool declare_column(Text *t, const cJSON *json, DataTable table, bool hea
         !(role ? declare_role(t, role, json, table, d) : declare_type(t, type, json, d))) {
         return false;
     }
+    d->outcome |= table == TABLE_MAIN && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "outcome"));
     d->position = position;
     d->source = header ? column : NULL;
     return true;

@@ -1,0 +1,99 @@
+/* Inside the loader: what an input is filled from. loader_bind.c decides it once, loader.c fills batches with it. */
+#ifndef HEDDLE_DATA_LOADER_IMPL_H
+#define HEDDLE_DATA_LOADER_IMPL_H
+
+#include "loader.h"
+
+/* Whose row of its table a column is read at, for one example. */
+typedef enum {
+    AT_HISTORY,      /* each event of the history */
+    AT_HISTORY_ITEM, /* the item of each event of the history */
+    AT_TARGET,       /* the target event, or the row */
+    AT_TARGET_ITEM,  /* its item */
+    AT_USER,         /* the user of the example */
+} Where;
+
+typedef enum {
+    FILL_COLUMN, /* values of a column */
+    FILL_USER,   /* the user's id */
+    FILL_NOW,    /* the target's time */
+    FILL_LABEL,  /* the label expression */
+    FILL_GROUP,  /* the fields of a group */
+    FILL_CONST,  /* the same for all examples */
+} Fill;
+
+typedef struct {
+    Fill fill;
+    Where where;
+    const DataColumn *column;
+    const DataGroup *group;
+    int axis, nested;   /* ragged axes of its first and second dim: numbers in Loader.axes, -1: none */
+    int64_t width;      /* values per packed row (FIXED dim, widths of a group), 1 */
+    DataInput input;    /* its names are owned by the loader */
+    void *data;         /* the array's values */
+    size_t room;        /* bytes */
+    int64_t count;      /* values in it */
+    int64_t lists, nested_lists; /* of its axes, so far in this batch */
+} Source;
+
+typedef struct {
+    char *name, *offsets_name;
+    int parent;          /* number of the axis it is nested in; -1: the example; -2: the fields of a group */
+    int64_t min, bound;
+    bool is_history;     /* top level in a log: the events */
+    int64_t *offsets;
+    size_t room;
+    int64_t lists;       /* so far in this batch */
+    const Source *first; /* the input that fills it in this batch; the others must agree */
+} RaggedAxis;
+
+struct Loader {
+    const DataSet *ds;
+    DataRecipe recipe;
+    DataPart part;
+    const DataColumn *item, *ts, *user, *label; /* of the main table, or NULL; user: of rows */
+    enum { LABEL_VALUE, LABEL_GE, LABEL_GT, LABEL_LE, LABEL_LT, LABEL_EQ } label_op;
+    double label_bound;
+    int nsources, naxes;
+    Source *sources;
+    RaggedAxis *axes;
+    int64_t *starts;  /* log: examples of the users before user u, users + 1 entries */
+    int64_t *chosen;  /* rows: row of each example */
+    int64_t count;
+    LoaderStats stats;
+    int64_t dropped;
+    bool shuffled;
+    uint64_t keys[4]; /* of the permutation */
+    int64_t *rows;    /* the array "row" */
+    size_t rows_room;
+    Array *arrays;
+    int64_t *positions;
+    size_t positions_room;
+    char **texts; /* copies of names */
+    int ntexts;
+};
+
+/* Decides what every input is filled from. */
+bool loader_bind(Loader *l, int ninputs, const DataInput *inputs, Error *e);
+/* Which examples the part has, for the lengths that the axes ask for. loader_split.c. */
+bool loader_split(Loader *l, Error *e);
+/* Of a user with that many events: those before the result belong to training. */
+int64_t loader_train_events(const Loader *l, int64_t events);
+DataPart loader_part_of_row(const Loader *l, const DataColumn *column, int64_t row);
+
+/* Where an example lies: its user (-1: none), its target row (-1: none, serving) and the rows of its history. */
+typedef struct {
+    int64_t user, target, lo, hi;
+} Example;
+Example loader_locate(const Loader *l, int64_t example);
+
+/* Fills the const inputs; after the examples are known. loader_const.c. */
+bool loader_constants(Loader *l, Error *e);
+/* Append values to an input's array, converted to its type. */
+bool source_put_int(Source *s, int64_t value, Error *e);
+bool source_put_real(Source *s, double value, Error *e);
+bool source_put(Source *s, const DataColumn *c, int64_t from, int64_t n, Error *e);
+
+bool buffer_grow(void **data, size_t *room, size_t bytes, Error *e);
+
+#endif

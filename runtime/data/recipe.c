@@ -1,0 +1,167 @@
+/* Recipes as text, and what a spec may ask of the data before anything is loaded: sizes of vocabularies and fields. */
+#include "loader.h"
+#include "lines.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool copy_text(char *to, size_t room, const char *s, size_t n, const char *what, Error *e)
+{
+    if (n == 0 || n >= room) {
+        return error_set(e, EXIT_USAGE, "%s '%.*s' is empty or longer than %zu letters", what, (int)(n > 80 ? 80 : n), s,
+                         room - 1);
+    }
+    memcpy(to, s, n);
+    to[n] = 0;
+    return true;
+}
+
+static bool number(const char *key, const char *s, size_t n, double lo, double hi, double *out, Error *e)
+{
+    return (text_to_real(s, n, out) && *out >= lo && *out <= hi) ||
+           error_set(e, EXIT_USAGE, "recipe: %s is a number from %g to %g, not '%.*s'", key, lo, hi, (int)n, s);
+}
+
+static bool whole(const char *key, const char *s, size_t n, int64_t lo, int64_t *out, Error *e)
+{
+    return (text_to_int(s, n, out) && *out >= lo) ||
+           error_set(e, EXIT_USAGE, "recipe: %s is a whole number from %lld, not '%.*s'", key, (long long)lo, (int)n, s);
+}
+
+static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, size_t n, Error *e)
+{
+#define IS(name) (nkey == strlen(name) && strncmp(key, name, nkey) == 0)
+    if (IS("hold") && r->kind == RECIPE_NEXT) {
+        return whole("hold", s, n, 1, &r->hold, e) &&
+               (r->hold <= 2 || error_set(e, EXIT_USAGE, "recipe: hold is 1 (test) or 2 (validation and test)"));
+    }
+    if (IS("first") && r->kind == RECIPE_EVENTS) {
+        return whole("first", s, n, 0, &r->first, e);
+    }
+    if (IS("valid") && r->kind != RECIPE_NEXT) {
+        return number("valid", s, n, 0, 1, &r->valid, e);
+    }
+    if (IS("test") && r->kind != RECIPE_NEXT) {
+        return number("test", s, n, 0, 1, &r->test, e);
+    }
+    if (IS("part") && r->kind == RECIPE_ROWS) {
+        return copy_text(r->part, sizeof r->part, s, n, "the column", e);
+    }
+    if (IS("label")) {
+        return copy_text(r->label, sizeof r->label, s, n, "the label", e);
+    }
+    if (IS("now")) {
+        r->has_now = true;
+        return whole("now", s, n, INT64_MIN, &r->now, e);
+    }
+#undef IS
+    static const char *const known[] = {"hold, label, now", "first, valid, test, label, now",
+                                        "part, valid, test, label, now"};
+    return error_set(e, EXIT_USAGE, "recipe: there is no '%.*s' here; known: %s", (int)(nkey > 40 ? 40 : nkey), key,
+                     known[r->kind]);
+}
+
+bool recipe_parse(const char *text, DataRecipe *r, Error *e)
+{
+    static const char *const kinds[] = {"next", "events", "rows"};
+    *r = (DataRecipe){.kind = RECIPE_NEXT, .hold = 1, .valid = 0.1, .test = 0.1};
+    if (!text || !*text) {
+        return true;
+    }
+    size_t n = strcspn(text, ",");
+    int kind = -1;
+    for (int i = 0; i < 3; i++) {
+        kind = n == strlen(kinds[i]) && strncmp(text, kinds[i], n) == 0 ? i : kind;
+    }
+    if (kind < 0) {
+        return error_set(e, EXIT_USAGE, "there is no recipe '%.*s'; choose next, events or rows",
+                         (int)(n > 40 ? 40 : n), text);
+    }
+    r->kind = (RecipeKind)kind;
+    for (const char *at = text + n; *at; at += n) {
+        at++; /* the comma */
+        n = strcspn(at, ",");
+        const char *equals = memchr(at, '=', n);
+        if (!equals) {
+            return error_set(e, EXIT_USAGE, "recipe: expected key=value, found '%.*s'", (int)(n > 40 ? 40 : n), at);
+        }
+        size_t nkey = (size_t)(equals - at);
+        if (!option(r, at, nkey, equals + 1, n - nkey - 1, e)) {
+            return false;
+        }
+    }
+    return r->valid + r->test < 1 ||
+           error_set(e, EXIT_USAGE, "recipe: valid and test leave nothing to train on; make them smaller");
+}
+
+bool recipe_map(DataRecipe *r, const char *text, Error *e)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals) {
+        return error_set(e, EXIT_USAGE, "a map is written INPUT=COLUMN, not '%.80s'", text);
+    }
+    if (r->nmaps == RECIPE_MAPS) {
+        return error_set(e, EXIT_USAGE, "there are more than %d maps", RECIPE_MAPS);
+    }
+    size_t n = (size_t)(equals - text);
+    if (!copy_text(r->maps[r->nmaps].name, sizeof r->maps[0].name, text, n, "the input", e) ||
+        !copy_text(r->maps[r->nmaps].column, sizeof r->maps[0].column, equals + 1, strlen(equals + 1), "the column", e)) {
+        return false;
+    }
+    r->nmaps++;
+    return true;
+}
+
+void recipe_default(const DataSet *ds, DataRecipe *r)
+{
+    const char *own = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(ds->schema, "recipe"));
+    bool labelled = data_column(ds, TABLE_MAIN, "lab") != NULL;
+    if (own && recipe_parse(own, r, NULL)) {
+        return;
+    }
+    recipe_parse(ds->form == DATA_ROWS ? "rows" : labelled ? "events" : "next", r, NULL);
+}
+
+int64_t recipe_vocab_size(const DataSet *ds, const DataRecipe *r, const char *vocab)
+{
+    for (int i = 0; r && i < r->nmaps; i++) {
+        if (strcmp(r->maps[i].name, vocab) == 0) {
+            const char *dot = strchr(r->maps[i].column, '.');
+            const char *to = dot ? dot + 1 : r->maps[i].column;
+            const DataVocab *v = data_vocab(ds, to);
+            if (v) {
+                return v->size;
+            }
+            for (int c = 0; c < ds->ncolumns; c++) { /* the map named a column: its vocabulary */
+                if (strcmp(ds->columns[c].name, to) == 0 && ds->columns[c].vocab) {
+                    return data_vocab(ds, ds->columns[c].vocab)->size;
+                }
+            }
+        }
+    }
+    const DataVocab *v = data_vocab(ds, vocab);
+    return v ? v->size : -1;
+}
+
+int64_t recipe_fields(const DataSet *ds, const char *group, const char ***names, int64_t **sizes)
+{
+    const DataGroup *g = data_group(ds, group);
+    if (!g) {
+        return -1;
+    }
+    *names = malloc(((size_t)g->nfields + 1) * sizeof **names);
+    *sizes = malloc(((size_t)g->nfields + 1) * sizeof **sizes);
+    if (!*names || !*sizes) {
+        free(*names);
+        free(*sizes);
+        return -1;
+    }
+    for (int i = 0; i < g->nfields; i++) {
+        const DataColumn *c = g->fields[i].column;
+        (*names)[i] = c->name;
+        (*sizes)[i] = c->vocab ? data_vocab(ds, c->vocab)->size : g->fields[i].width;
+    }
+    return g->nfields;
+}
