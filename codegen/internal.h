@@ -31,7 +31,7 @@ typedef struct {
 } Layout;
 
 /* False (with a reason in *why) if the tensor cannot be laid out. */
-bool layout_of(const Tensor *t, Layout *l, const char **why);
+bool tensor_layout(const Tensor *t, Layout *l, const char **why);
 bool axis_same(const Axis *a, const Axis *b); /* the same indices: one axis, or two fixed ones of one size */
 
 /* ---- kernel identity (describe.c) -------------------------------------------------------------------------- */
@@ -65,9 +65,11 @@ typedef struct {
     int nkeys;
     const char **keys;
     bool *key_by_step;
-    /* All scalars of lhs, conds and body, args before users, ascending ids. */
+    /* All scalars of lhs, conds and body in order of the first visit, args before users. */
     int nnodes;
     const Scalar **nodes;
+    int nslots; /* hash table from a scalar to its index + 1 */
+    int *slots;
     Text text;       /* the identity */
     char name[40];   /* hd_ and a hash of the identity */
 } KernelInfo;
@@ -105,6 +107,8 @@ typedef struct {
     LLVMValueRef *memo;
     int *memo_log;
     int nlog;
+    unsigned *letters; /* per node: the letters it depends on */
+    bool *safe;        /* per node: may be evaluated for every value of the letters, conds or not */
     LLVMValueRef *scopes;  /* metadata: alias scope per tensor, and the list of all others */
     LLVMValueRef *noalias;
     LLVMValueRef invariant; /* empty metadata node */
@@ -170,9 +174,10 @@ void emit_store(Emit *x, int tensor, LLVMValueRef value, LLVMValueRef address);
  * only be evaluated when chosen. */
 LLVMValueRef emit_scalar(Emit *x, const Scalar *s);
 LLVMValueRef emit_convert(Emit *x, LLVMValueRef v, Type from, Type to);
-/* Its loads are in range for every value of the letters, conds or not, and nothing in it traps. */
-bool scalar_is_safe(const KernelInfo *k, const Scalar *s);
 unsigned scalar_letters(const Scalar *s); /* the set of letters it depends on */
+/* Fills x->letters and x->safe: a load is safe if every index is a letter over that very axis (or a constant in it),
+ * because then the element exists whatever the conds say. */
+void emit_analyse(Emit *x);
 
 /* One function of scalar.def over values of one LLVM type: float, double, or vectors of them. Straight-line code. */
 LLVMValueRef math_exp(Emit *x, LLVMValueRef v);

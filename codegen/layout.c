@@ -75,7 +75,7 @@ static int64_t group_size(const Tensor *t, const Layout *l, int dim)
     return axis_static_size(t->dims[dim]);
 }
 
-bool layout_of(const Tensor *t, Layout *l, const char **why)
+bool tensor_layout(const Tensor *t, Layout *l, const char **why)
 {
     memset(l, 0, sizeof *l);
     l->fixed = 1;

@@ -1,0 +1,307 @@
+/* Sizes of axes and addresses of elements, from the offset arrays. See plan.h for the layout; in short, for a tensor
+ * x[b, i, f] with ragged i the element number is (offsets[b] + i) * F + f, and in general
+ *
+ *     sig(b) * fixed  +  sum over the groups of dims of  (index in the group) * stride
+ *
+ * where a group is a dim with the lists that hang on it, counted as one list of rows of the example. */
+#include "internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* offsets[n][i] */
+static LLVMValueRef offset_at(Emit *x, int n, LLVMValueRef i)
+{
+    LLVMValueRef v = LLVMBuildLoad2(x->b, x->i64, LLVMBuildInBoundsGEP2(x->b, x->i64, x->offsets[n], &i, 1, ""), "");
+    emit_mark_invariant(x, v);
+    return v;
+}
+
+static LLVMValueRef add(Emit *x, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildNSWAdd(x->b, a, b, "");
+}
+
+static LLVMValueRef mul(Emit *x, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildNSWMul(x->b, a, b, "");
+}
+
+/* Number of the first row of axis a below the element of its ancestors at[0..n): for a ragged axis of an example the
+ * packed row where the example starts; for a nested one the row where its list starts. */
+static LLVMValueRef first_row(Emit *x, const Axis *a, LLVMValueRef *at, int n, bool next)
+{
+    if (!a->parent) {
+        LLVMValueRef i = next ? add(x, at[0], emit_i64(x, 1)) : at[0];
+        return offset_at(x, kernel_offsets(x->k, OFF_SIGNATURE, 1, &a), i);
+    }
+    LLVMValueRef row = add(x, first_row(x, a->parent, at, n - 1, false), at[n - 1]);
+    if (next) {
+        row = add(x, row, emit_i64(x, 1));
+    }
+    return offset_at(x, kernel_offsets(x->k, OFF_ROWS, 1, &a), row);
+}
+
+static LLVMValueRef table_entry(Emit *x, const Axis *a, LLVMValueRef f, bool prefix)
+{
+    int64_t n = a->parent->size;
+    char name[64];
+    snprintf(name, sizeof name, "hd_%s_%d", prefix ? "rows" : "size", a->id);
+    LLVMValueRef g = LLVMGetNamedGlobal(x->module, name);
+    if (!g) {
+        int64_t *v = calloc((size_t)n + 1, sizeof *v);
+        if (!v) {
+            bug("out of memory while emitting a table");
+        }
+        for (int64_t i = 0; i < n; i++) {
+            v[prefix ? i + 1 : i] = (prefix ? v[i] : 0) + a->sizes[i];
+        }
+        g = emit_table(x, n + 1, v, name);
+        free(v);
+    }
+    LLVMValueRef v = LLVMBuildLoad2(x->b, x->i64, LLVMBuildInBoundsGEP2(x->b, x->i64, g, &f, 1, ""), "");
+    emit_mark_invariant(x, v);
+    return v;
+}
+
+LLVMValueRef emit_axis_size(Emit *x, const Axis *a, int n, LLVMValueRef *at)
+{
+    switch (a->kind) {
+    case AXIS_FIXED:
+        return emit_i64(x, a->size);
+    case AXIS_BATCH:
+        return x->batch;
+    case AXIS_RAGGED: {
+        LLVMValueRef first = first_row(x, a, at, n, false);
+        return LLVMBuildNSWSub(x->b, first_row(x, a, at, n, true), first, "size");
+    }
+    case AXIS_TABLE:
+        return table_entry(x, a, at[n - 1], false);
+    case AXIS_SUM: {
+        LLVMValueRef size = emit_i64(x, 0);
+        for (int i = 0; i < a->nparts; i++) {
+            size = add(x, size, emit_axis_size(x, a->parts[i], n, at));
+        }
+        return size;
+    }
+    }
+    bug("unknown axis kind %d", (int)a->kind);
+}
+
+/* Indices of the ancestors of a letter, outermost first. */
+static int ancestors(const Equation *e, int letter, int out[MAX_LETTERS])
+{
+    int n = 0, chain[MAX_LETTERS];
+    for (int p = e->letters[letter].parent; p >= 0 && n < MAX_LETTERS; p = e->letters[p].parent) {
+        chain[n++] = p;
+    }
+    for (int i = 0; i < n; i++) {
+        out[i] = chain[n - 1 - i];
+    }
+    return n;
+}
+
+unsigned letter_ancestors(const Equation *e, int letter)
+{
+    int at[MAX_LETTERS], n = ancestors(e, letter, at);
+    unsigned set = 0;
+    for (int i = 0; i < n; i++) {
+        set |= 1u << at[i];
+    }
+    return set;
+}
+
+LLVMValueRef emit_letter_size(Emit *x, int letter)
+{
+    const Equation *e = x->k->e;
+    int at[MAX_LETTERS], n = ancestors(e, letter, at);
+    LLVMValueRef v[MAX_LETTERS];
+    for (int i = 0; i < n; i++) {
+        v[i] = x->letter[at[i]];
+        if (!v[i]) {
+            bug("%s: the size of %s is read before %s is bound", e->dst->name, e->letters[letter].name,
+                e->letters[at[i]].name);
+        }
+    }
+    return emit_axis_size(x, e->letters[letter].axis, n, v);
+}
+
+/* ---- elements ---- */
+
+/* Indices of the ancestors of a dim: the example, if sizes differ between examples, then the parent dims. */
+static int dim_ancestors(const Tensor *t, const Layout *l, int dim, LLVMValueRef *index, LLVMValueRef *at)
+{
+    int n = 0, chain[MAX_DIMS];
+    for (int p = l->parent[dim]; p >= 0; p = l->parent[p]) {
+        chain[n++] = p;
+    }
+    int m = 0;
+    const Axis *root = t->dims[n ? chain[n - 1] : dim];
+    if (axis_is_ragged(root)) {
+        at[m++] = index[0];
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        at[m++] = index[chain[i]];
+    }
+    return m;
+}
+
+static int child_of(const Tensor *t, const Layout *l, int dim)
+{
+    for (int d = 0; d < t->ndim; d++) {
+        if (l->parent[d] == dim) {
+            return d;
+        }
+    }
+    return -1;
+}
+
+static int deepest(const Tensor *t, const Layout *l, int dim)
+{
+    for (int c = child_of(t, l, dim); c >= 0; c = child_of(t, l, c)) {
+        dim = c;
+    }
+    return dim;
+}
+
+/* First row, in the whole batch, of the list of nested axis a in example b. */
+static LLVMValueRef example_row(Emit *x, const Axis *a, LLVMValueRef b)
+{
+    if (!a->parent) {
+        return offset_at(x, kernel_offsets(x->k, OFF_SIGNATURE, 1, &a), b);
+    }
+    return offset_at(x, kernel_offsets(x->k, OFF_ROWS, 1, &a), example_row(x, a->parent, b));
+}
+
+/* Elements of the group that starts at dim, in the example index[0]. */
+static LLVMValueRef group_elements(Emit *x, const Tensor *t, const Layout *l, int dim, LLVMValueRef *index)
+{
+    int d = deepest(t, l, dim);
+    const Axis *a = t->dims[d];
+    if (a->kind == AXIS_TABLE) {
+        return emit_i64(x, a->size);
+    }
+    if (d == dim) {
+        LLVMValueRef at[1] = {t->per_example ? index[0] : NULL};
+        return emit_axis_size(x, a, 1, at);
+    }
+    LLVMValueRef first = example_row(x, a, index[0]);
+    return LLVMBuildNSWSub(x->b, example_row(x, a, add(x, index[0], emit_i64(x, 1))), first, "");
+}
+
+/* Index inside the group that starts at dim. */
+static LLVMValueRef group_index(Emit *x, const Tensor *t, const Layout *l, int dim, LLVMValueRef *index)
+{
+    int d = deepest(t, l, dim);
+    if (d == dim) {
+        return index[dim];
+    }
+    const Axis *a = t->dims[d];
+    if (a->kind == AXIS_TABLE) {
+        return add(x, table_entry(x, a, index[l->parent[d]], true), index[d]);
+    }
+    LLVMValueRef at[MAX_DIMS + 1];
+    int n = dim_ancestors(t, l, d, index, at);
+    LLVMValueRef row = add(x, first_row(x, a, at, n, false), index[d]);
+    return LLVMBuildNSWSub(x->b, row, example_row(x, a, index[0]), "");
+}
+
+int64_t static_stride(const KernelInfo *k, int tensor, int dim)
+{
+    const Tensor *t = k->tensors[tensor];
+    const Layout *l = &k->layouts[tensor];
+    int64_t stride = 1;
+    for (int i = t->ndim - 1; i >= 0; i--) {
+        int d = l->order[i];
+        if (d == dim) {
+            return child_of(t, l, d) >= 0 ? 0 : stride;
+        }
+        if (l->parent[d] >= 0) {
+            continue; /* counted with the head of its group */
+        }
+        int64_t n = t->dims[deepest(t, l, d)]->kind == AXIS_TABLE ? t->dims[deepest(t, l, d)]->size
+                    : child_of(t, l, d) >= 0                      ? -1
+                                                                  : axis_static_size(t->dims[d]);
+        if (n < 0) {
+            return 0;
+        }
+        stride *= n;
+    }
+    bug("tensor %s has no dim %d", t->name, dim);
+}
+
+LLVMValueRef emit_stride(Emit *x, int tensor, int dim, LLVMValueRef *index)
+{
+    const Tensor *t = x->k->tensors[tensor];
+    const Layout *l = &x->k->layouts[tensor];
+    LLVMValueRef stride = emit_i64(x, 1);
+    for (int i = t->ndim - 1; i >= 0; i--) {
+        int d = l->order[i];
+        if (d == dim) {
+            return stride;
+        }
+        if (l->parent[d] < 0) {
+            stride = mul(x, stride, group_elements(x, t, l, d, index));
+        }
+    }
+    bug("tensor %s has no dim %d", t->name, dim);
+}
+
+LLVMValueRef emit_element_index(Emit *x, int tensor, LLVMValueRef *index)
+{
+    const Tensor *t = x->k->tensors[tensor];
+    const Layout *l = &x->k->layouts[tensor];
+    LLVMValueRef element = emit_i64(x, 0), stride = emit_i64(x, 1);
+    for (int i = t->ndim - 1; i >= (t->per_example ? 1 : 0); i--) {
+        int d = l->order[i];
+        if (l->parent[d] >= 0) {
+            continue;
+        }
+        element = add(x, mul(x, group_index(x, t, l, d, index), stride), element);
+        if (i > 0) {
+            stride = mul(x, stride, group_elements(x, t, l, d, index));
+        }
+    }
+    if (!t->per_example) {
+        return element;
+    }
+    LLVMValueRef start = index[0];
+    if (l->nsig > 0) {
+        start = offset_at(x, kernel_offsets(x->k, OFF_SIGNATURE, l->nsig, l->sig), index[0]);
+    }
+    start = mul(x, start, emit_i64(x, l->fixed));
+    for (int i = 0; i < l->batch_dims; i++) {
+        start = mul(x, start, x->batch);
+    }
+    return add(x, start, element);
+}
+
+LLVMValueRef emit_element(Emit *x, int tensor, LLVMValueRef *index)
+{
+    LLVMValueRef i = emit_element_index(x, tensor, index);
+    return LLVMBuildInBoundsGEP2(x->b, emit_elem_type(x, x->k->tensors[tensor]), x->tensors[tensor], &i, 1, "");
+}
+
+LLVMValueRef emit_load(Emit *x, int tensor, LLVMValueRef address)
+{
+    const Tensor *t = x->k->tensors[tensor];
+    LLVMValueRef v = LLVMBuildLoad2(x->b, emit_elem_type(x, t), address, t->name);
+    emit_mark_tensor(x, v, tensor);
+    if (t->elem == ELEM_BOOL) {
+        return LLVMBuildICmp(x->b, LLVMIntNE, v, LLVMConstInt(x->i8, 0, 0), "");
+    }
+    if (t->elem == ELEM_I32) {
+        return LLVMBuildSExt(x->b, v, x->i64, "");
+    }
+    return v;
+}
+
+void emit_store(Emit *x, int tensor, LLVMValueRef value, LLVMValueRef address)
+{
+    const Tensor *t = x->k->tensors[tensor];
+    if (t->elem == ELEM_BOOL) {
+        value = LLVMBuildZExt(x->b, value, x->i8, "");
+    } else if (t->elem == ELEM_I32) {
+        value = LLVMBuildTrunc(x->b, value, x->i32, "");
+    }
+    emit_mark_tensor(x, LLVMBuildStore(x->b, value, address), tensor);
+}

@@ -1,0 +1,151 @@
+/* One call per equation: whether it is the only one that writes its tensor, where the scan around it stands, who
+ * zeroes first; and for params that an update cannot overwrite in place, a copy at the end of the step. */
+#include "plan_build.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const Tensor *param, *next;
+    const Equation *e;
+    bool elsewhere; /* the update reads the param at another cell than the one it writes */
+} Update;
+
+static void look_for_param(const Scalar *s, void *ctx)
+{
+    Update *u = ctx;
+    if (s->op != OP_LOAD || s->tensor != u->param) {
+        return;
+    }
+    for (int d = 0; d < u->param->ndim; d++) {
+        u->elsewhere = u->elsewhere || s->args[d] != u->e->lhs[d];
+    }
+}
+
+/* Whether `next` may be written over `param` while its only equation runs. */
+static bool in_place(const Tensor *param, const Tensor *next, const Equation *e, int writers)
+{
+    Update u = {.param = param, .next = next, .e = e};
+    if (writers != 1 || e->op != RED_NONE || e->nconds > 0 || next->ndim != param->ndim || next->elem != param->elem) {
+        return false;
+    }
+    unsigned seen = 0;
+    for (int d = 0; d < param->ndim; d++) {
+        if (next->dims[d] != param->dims[d] || e->lhs[d]->op != OP_LETTER || (seen >> e->lhs[d]->inum & 1)) {
+            return false;
+        }
+        seen |= 1u << e->lhs[d]->inum;
+    }
+    sc_walk(e->body, look_for_param, &u);
+    return !u.elsewhere;
+}
+
+static Equation *copy_equation(Graph *g, Tensor *from)
+{
+    Tensor proto = {.name = arena_printf(g->arena, "%s.stored", from->name), .elem = from->elem, .role = ROLE_VALUE,
+                    .ndim = from->ndim, .lo = 1, .hi = 0};
+    Equation e = {.op = RED_NONE, .nletters = from->ndim};
+    for (int d = 0; d < from->ndim; d++) {
+        proto.dims[d] = from->dims[d];
+        e.letters[d] = (Letter){.axis = from->dims[d], .name = "i", .parent = -1};
+        for (int q = 0; q < d; q++) {
+            if (from->dims[d]->parent && from->dims[q] == from->dims[d]->parent) {
+                e.letters[d].parent = q;
+            }
+        }
+        e.lhs[d] = sc_letter(g, d);
+    }
+    e.body = sc_load(g, from, from->ndim, e.lhs);
+    e.dst = graph_tensor(g, proto);
+    return graph_equation(g, e);
+}
+
+static int count_equations(const Schedule *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->ngroups; i++) {
+        n += s->groups[i].n;
+    }
+    return n;
+}
+
+static bool describe(Build *b, Call *c, int writers, bool in_scan, int scan_letter, Text *why)
+{
+    KernelInfo *k = &c->info;
+    k->e = c->e;
+    k->g = b->schedule->graph;
+    k->real = b->o->real;
+    k->scan = in_scan ? scan_letter : -1;
+    k->sole = writers == 1;
+    k->item = k->key_dim = -1;
+    if (!product_choose(k)) {
+        loops_choose(k);
+    }
+    return kernel_describe(k, b->target, why);
+}
+
+bool build_calls(Build *b, Text *why)
+{
+    const Schedule *s = b->schedule;
+    Graph *g = s->graph;
+    int n = count_equations(s), ntensors = g->ntensors;
+    int *writers = arena_alloc(b->arena, (size_t)(ntensors + 1) * sizeof *writers);
+    const Equation **writer = arena_alloc(b->arena, (size_t)(ntensors + 1) * sizeof *writer);
+    for (int i = 0; i < s->ngroups; i++) {
+        for (int j = 0; j < s->groups[i].n; j++) {
+            const Equation *e = s->groups[i].equations[j];
+            writers[e->dst->id]++;
+            writer[e->dst->id] = e;
+        }
+    }
+    /* Updates that cannot run in place are written elsewhere and copied when the step is done. */
+    Equation **copies = arena_alloc(b->arena, (size_t)(ntensors + 1) * sizeof *copies);
+    Tensor **owner = arena_alloc(b->arena, (size_t)(ntensors + 1) * sizeof *owner);
+    int ncopies = 0;
+    for (int i = 0; i < ntensors; i++) {
+        Tensor *t = g->tensors[i], *next = t->next;
+        if (next && next != t && writers[next->id] > 0 && !in_place(t, next, writer[next->id], writers[next->id])) {
+            owner[ncopies] = t;
+            copies[ncopies++] = copy_equation(g, next);
+        }
+    }
+    b->alias = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *b->alias);
+    for (int i = 0; i < g->ntensors; i++) {
+        b->alias[i] = -1;
+    }
+    for (int i = 0; i < ntensors; i++) {
+        if (g->tensors[i]->next && g->tensors[i]->next != g->tensors[i]) {
+            b->alias[g->tensors[i]->next->id] = i;
+        }
+    }
+    for (int i = 0; i < ncopies; i++) {
+        b->alias[owner[i]->next->id] = -1;
+        b->alias[copies[i]->dst->id] = owner[i]->id;
+    }
+
+    b->calls = arena_alloc(b->arena, (size_t)(n + ncopies + 1) * sizeof *b->calls);
+    bool *wants = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *wants);
+    for (int i = 0; i < s->ngroups; i++) {
+        const Group *group = &s->groups[i];
+        for (int j = 0; j < group->n; j++) {
+            Call *c = &b->calls[b->ncalls++];
+            c->e = group->equations[j];
+            if (!describe(b, c, writers[c->e->dst->id], group->is_scan, group->is_scan ? group->scan_letter[j] : -1, why)) {
+                return false;
+            }
+            wants[c->e->dst->id] = wants[c->e->dst->id] || c->info.zero;
+        }
+    }
+    for (int i = 0; i < ncopies; i++) {
+        Call *c = &b->calls[b->ncalls++];
+        c->e = copies[i];
+        if (!describe(b, c, 1, false, -1, why)) {
+            return false;
+        }
+    }
+    for (int i = 0; i < b->ncalls; i++) { /* the first writer zeroes for all */
+        bool *w = &wants[b->calls[i].e->dst->id];
+        b->calls[i].zero = *w;
+        *w = false;
+    }
+    return true;
+}

@@ -1,0 +1,70 @@
+/* The way from a Schedule to a Plan, one call per stage. */
+#include "plan_build.h"
+#include <stdlib.h>
+#include <time.h>
+
+typedef struct {
+    Arena *arena;
+    Jit *jit;
+} Owner;
+
+static void destroy(Plan *p)
+{
+    Owner *o = p->owner;
+    Arena *arena = o->arena;
+    jit_free(o->jit);
+    arena_free(arena); /* the plan itself lies in it */
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool run(Build *b, Owner *owner, CodegenStats *stats, Text *why)
+{
+    if (!build_calls(b, why)) {
+        return false;
+    }
+    owner->jit = jit_new(why);
+    if (!owner->jit) {
+        return false;
+    }
+    KernelInfo **infos = arena_alloc(b->arena, (size_t)(b->ncalls + 1) * sizeof *infos);
+    void **fn = arena_alloc(b->arena, (size_t)(b->ncalls + 1) * sizeof *fn);
+    for (int i = 0; i < b->ncalls; i++) {
+        infos[i] = &b->calls[i].info;
+    }
+    return kernels_compile(b->ncalls, infos, b->o, b->target, owner->jit, fn, stats, why) && build_plan(b, fn, why);
+}
+
+Plan *codegen_compile(const Schedule *s, const CodegenOptions *o, CodegenStats *stats, Text *why)
+{
+    double start = seconds();
+    Target target;
+    CodegenStats unwanted, *st = stats ? stats : &unwanted;
+    *st = (CodegenStats){0};
+    if (!target_init(&target, o->cpu, why)) {
+        return NULL;
+    }
+    Arena *arena = arena_new();
+    Owner *owner = arena_alloc(arena, sizeof *owner);
+    owner->arena = arena;
+    Build b = {.schedule = s, .o = o, .target = &target, .arena = arena};
+    b.plan = arena_alloc(arena, sizeof *b.plan);
+    b.plan->owner = owner;
+    b.plan->destroy = destroy;
+    bool ok = run(&b, owner, st, why);
+    for (int i = 0; i < b.ncalls; i++) {
+        kernel_info_free(&b.calls[i].info);
+    }
+    target_free(&target);
+    st->seconds = seconds() - start;
+    if (!ok) {
+        destroy(b.plan);
+        return NULL;
+    }
+    return b.plan;
+}

@@ -1,0 +1,494 @@
+/* Emits any equation as a loop nest (nest.h), and chooses how its work is cut. What makes a case fast is decided in
+ * nest.c; whatever is left over still runs, only slower. LLVM's own passes hoist, unroll and vectorise afterwards. */
+#include "nest.h"
+#include <math.h>
+#include <string.h>
+
+/* ---- choices ---- */
+
+enum {
+    COPY_LIMIT = 1 << 18, /* elements of a result up to which every chunk of examples sums into a copy of its own */
+    CHUNK = 16            /* examples per chunk, at least */
+};
+
+static bool is_batch(const Equation *e, int letter)
+{
+    return letter >= 0 && e->letters[letter].axis->kind == AXIS_BATCH;
+}
+
+static int bare(const Equation *e, int d)
+{
+    return d < e->dst->ndim && e->lhs[d]->op == OP_LETTER ? (int)e->lhs[d]->inum : -1;
+}
+
+/* Cuts over positions of a fixed axis: first the outermost bare letter in memory that has several. */
+static bool split_fixed(KernelInfo *k, const Layout *l, int64_t least)
+{
+    const Equation *e = k->e;
+    for (int i = 0; i < e->dst->ndim; i++) {
+        int v = bare(e, l->order[i]);
+        if (v >= 0 && e->letters[v].axis->kind == AXIS_FIXED && e->letters[v].axis->size >= least) {
+            k->split = SPLIT_FIXED;
+            k->item = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A keyed sum into a result too large to copy: each call scans all tuples and takes the keys of its range. */
+static bool split_keys(KernelInfo *k)
+{
+    const Equation *e = k->e;
+    for (int d = 0; d < e->dst->ndim; d++) {
+        if (bare(e, d) < 0 && e->lhs[d]->op != OP_CONST && e->dst->dims[d]->kind == AXIS_FIXED &&
+            e->dst->dims[d]->size >= 64) {
+            k->split = SPLIT_FIXED;
+            k->key_dim = d;
+            k->grain = (e->dst->dims[d]->size + 7) / 8;
+            return true;
+        }
+    }
+    return false;
+}
+
+void loops_choose(KernelInfo *k)
+{
+    const Equation *e = k->e;
+    Layout l;
+    const char *why;
+    k->split = SPLIT_NONE;
+    k->item = k->key_dim = -1;
+    k->grain = 0; /* the runtime decides by the cost of an item */
+    if (!tensor_layout(e->dst, &l, &why)) {
+        return; /* kernel_describe reports it */
+    }
+    int batch = -1; /* a reduced letter over the batch */
+    for (int v = e->nletters - 1; v >= 0; v--) {
+        if (is_batch(e, v) && !equation_is_output(e, v)) {
+            batch = v;
+        }
+    }
+    if (e->dst->per_example && is_batch(e, bare(e, 0))) {
+        k->split = SPLIT_BATCH;
+        k->item = bare(e, 0);
+    } else if (k->scan >= 0) {
+        k->split = SPLIT_NONE;
+    } else if (batch < 0) {
+        split_fixed(k, &l, 2);
+    } else if (e->op == RED_SUM && !e->dst->per_example && l.batch_dims == 0 && l.fixed <= COPY_LIMIT) {
+        k->split = SPLIT_REDUCE;
+        k->item = batch;
+        k->grain = l.fixed <= COPY_LIMIT / 16 ? CHUNK : 4 * CHUNK;
+    } else if (!split_keys(k) && !split_fixed(k, &l, 2)) {
+        k->split = SPLIT_NONE;
+    }
+    Nest n;
+    nest_choose(k, &n);
+    k->accumulate = n.mode == NEST_KEYED || (k->scan >= 0 && e->op != RED_NONE && !(n.outputs >> k->scan & 1));
+    for (int i = 0; i < n.nouter && e->op != RED_NONE; i++) {
+        k->accumulate = k->accumulate || !(n.outputs >> n.order[i] & 1);
+    }
+    k->zero = k->accumulate || !n.covers;
+}
+
+/* ---- emission ---- */
+
+typedef struct {
+    Emit *x;
+    Nest n;
+    Type type;      /* of what is stored */
+    int key_level;  /* loop in which the key is compared with [lo, hi), or -2 */
+    LLVMValueRef acc, reached, best;
+} Loops;
+
+static LLVMValueRef identity(const Loops *s, LLVMTypeRef type)
+{
+    bool number = s->type == TYPE_REAL || s->type == TYPE_F32;
+    switch (s->x->k->e->op) {
+    case RED_MAX:
+        return number ? emit_number(s->x, type, -INFINITY) : emit_i64(s->x, INT64_MIN);
+    case RED_MIN:
+        return number ? emit_number(s->x, type, INFINITY) : emit_i64(s->x, INT64_MAX);
+    default:
+        return LLVMConstNull(type);
+    }
+}
+
+static LLVMValueRef destination(Loops *s)
+{
+    const Equation *e = s->x->k->e;
+    LLVMValueRef index[MAX_DIMS];
+    for (int d = 0; d < e->dst->ndim; d++) {
+        index[d] = emit_scalar(s->x, e->lhs[d]);
+    }
+    return emit_element(s->x, 0, index);
+}
+
+static LLVMValueRef allow_reassociation(LLVMValueRef v)
+{
+    if (LLVMIsAInstruction(v) && LLVMCanValueUseFastMathFlags(v)) {
+        LLVMSetFastMathFlags(v, LLVMFastMathAllowReassoc);
+    }
+    return v;
+}
+
+/* old + value, in any order of summation. */
+static LLVMValueRef plus(Loops *s, LLVMValueRef old, LLVMValueRef value)
+{
+    if (s->type == TYPE_REAL || s->type == TYPE_F32) {
+        return allow_reassociation(LLVMBuildFAdd(s->x->b, old, value, ""));
+    }
+    if (s->type == TYPE_BOOL) {
+        return LLVMBuildOr(s->x->b, old, value, "");
+    }
+    return LLVMBuildNSWAdd(s->x->b, old, value, "");
+}
+
+static LLVMValueRef body_value(Loops *s)
+{
+    const Scalar *body = s->x->k->e->body;
+    return emit_convert(s->x, emit_scalar(s->x, body), body->type, s->type);
+}
+
+static bool is_inner_test(const Loops *s, const Test *t)
+{
+    return t->level == s->n.n - 1 && t->bound < 0;
+}
+
+static bool node_is_safe(const Loops *s, const Scalar *v)
+{
+    int node = kernel_node(s->x->k, v);
+    return v->op == OP_CONST || v->op == OP_LETTER || (node >= 0 && s->x->safe[node]);
+}
+
+/* The body where the conditions of the innermost loop hold, else `other`; *holds says which (NULL: no conditions). */
+static LLVMValueRef guarded_body(Loops *s, LLVMValueRef other, LLVMValueRef *holds)
+{
+    Emit *x = s->x;
+    bool safe = node_is_safe(s, x->k->e->body);
+    int tests = 0;
+    for (int i = 0; i < s->n.ntests; i++) {
+        if (is_inner_test(s, &s->n.tests[i])) {
+            safe = safe && node_is_safe(s, s->n.tests[i].s);
+            tests++;
+        }
+    }
+    *holds = NULL;
+    if (tests == 0) {
+        return body_value(s);
+    }
+    if (safe) {
+        for (int i = 0; i < s->n.ntests; i++) {
+            if (is_inner_test(s, &s->n.tests[i])) {
+                LLVMValueRef c = emit_scalar(x, s->n.tests[i].s);
+                *holds = *holds ? LLVMBuildAnd(x->b, *holds, c, "") : c;
+            }
+        }
+        return LLVMBuildSelect(x->b, *holds, body_value(s), other, "");
+    }
+    LLVMBasicBlockRef join = LLVMCreateBasicBlockInContext(x->ctx, "join"), from[MAX_TESTS + 1];
+    LLVMValueRef value[MAX_TESTS + 1], truth[MAX_TESTS + 1];
+    int n = 0, mark = scope_enter(x);
+    for (int i = 0; i < s->n.ntests; i++) {
+        if (is_inner_test(s, &s->n.tests[i])) {
+            LLVMValueRef c = emit_scalar(x, s->n.tests[i].s);
+            LLVMBasicBlockRef more = emit_block(x, "holds");
+            from[n] = LLVMGetInsertBlock(x->b);
+            value[n] = other;
+            truth[n++] = LLVMConstInt(x->i1, 0, 0);
+            LLVMBuildCondBr(x->b, c, more, join);
+            LLVMPositionBuilderAtEnd(x->b, more);
+        }
+    }
+    value[n] = body_value(s);
+    from[n] = LLVMGetInsertBlock(x->b);
+    truth[n++] = LLVMConstInt(x->i1, 1, 0);
+    LLVMBuildBr(x->b, join);
+    scope_leave(x, mark);
+    LLVMAppendExistingBasicBlock(x->fn, join);
+    LLVMPositionBuilderAtEnd(x->b, join);
+    LLVMValueRef v = LLVMBuildPhi(x->b, LLVMTypeOf(other), "");
+    LLVMAddIncoming(v, value, from, (unsigned)n);
+    *holds = LLVMBuildPhi(x->b, x->i1, "");
+    LLVMAddIncoming(*holds, truth, from, (unsigned)n);
+    return v;
+}
+
+/* Branches to `skip` unless the condition holds. */
+static void require(Loops *s, LLVMValueRef cond, LLVMBasicBlockRef skip)
+{
+    LLVMBasicBlockRef more = emit_block(s->x, "holds");
+    LLVMBuildCondBr(s->x->b, cond, more, skip);
+    LLVMPositionBuilderAtEnd(s->x->b, more);
+}
+
+static bool tests_by_value(const Loops *s)
+{
+    Reduce op = s->x->k->e->op;
+    return (s->n.mode == NEST_MAP && s->n.dense) || s->n.mode == NEST_MEMORY ||
+           (s->n.mode == NEST_REGISTER && op != RED_ARGMAX);
+}
+
+static void require_tests(Loops *s, int level, LLVMBasicBlockRef skip)
+{
+    Emit *x = s->x;
+    for (int i = 0; i < s->n.ntests; i++) {
+        const Test *t = &s->n.tests[i];
+        if (t->level == level && t->bound < 0 && !(is_inner_test(s, t) && tests_by_value(s))) {
+            require(s, emit_scalar(x, t->s), skip);
+        }
+    }
+    if (level == s->key_level) {
+        LLVMValueRef key = emit_scalar(x, x->k->e->lhs[x->k->key_dim]);
+        LLVMValueRef in = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, key, x->lo, ""),
+                                       LLVMBuildICmp(x->b, LLVMIntSLT, key, x->hi, ""), "");
+        require(s, in, skip);
+    }
+}
+
+/* What depends on the letters bound so far and is safe is computed here, outside the inner loops. */
+static void hoist(Loops *s, int level)
+{
+    Emit *x = s->x;
+    unsigned bound = 0;
+    for (int i = 0; i <= level; i++) {
+        bound |= 1u << s->n.order[i];
+    }
+    for (int i = 0; i < x->k->nnodes; i++) {
+        const Scalar *v = x->k->nodes[i];
+        if (v->op == OP_CONST || v->op == OP_LETTER || !x->safe[i] || (x->letters[i] & ~bound) ||
+            (level >= 0 && !(x->letters[i] >> s->n.order[level] & 1))) {
+            continue;
+        }
+        emit_scalar(x, v);
+    }
+}
+
+/* a - b with letter v set to 0. */
+static LLVMValueRef rest_at_zero(Emit *x, const Test *t, int v)
+{
+    int mark = scope_enter(x);
+    x->letter[v] = emit_i64(x, 0);
+    LLVMValueRef a = emit_scalar(x, t->a);
+    LLVMValueRef r = LLVMBuildNSWSub(x->b, a, emit_scalar(x, t->b), "");
+    x->letter[v] = NULL;
+    scope_leave(x, mark);
+    return r;
+}
+
+static void range_of(Loops *s, int level, LLVMValueRef *from, LLVMValueRef *to)
+{
+    Emit *x = s->x;
+    int v = s->n.order[level];
+    *from = emit_i64(x, 0);
+    if (v == x->k->item) {
+        *from = x->lo;
+        *to = x->hi;
+        return;
+    }
+    *to = emit_letter_size(x, v);
+    if (v == x->k->scan) {
+        *from = x->t;
+        *to = emit_min(x, *to, LLVMBuildNSWAdd(x->b, x->t, emit_i64(x, 1), ""));
+    }
+}
+
+/* Narrows [lo, hi) by the conditions that bound this loop: coef * v + r <= 0 (or < 0, or == 0). */
+static void narrow(Loops *s, int level, LLVMValueRef *lo, LLVMValueRef *hi)
+{
+    Emit *x = s->x;
+    for (int i = 0; i < s->n.ntests; i++) {
+        const Test *t = &s->n.tests[i];
+        if (t->bound != level) {
+            continue;
+        }
+        LLVMValueRef r = rest_at_zero(x, t, s->n.order[level]);
+        LLVMValueRef at = t->coef == 1 ? LLVMBuildNSWNeg(x->b, r, "") : r; /* where the two sides are equal */
+        LLVMValueRef after = LLVMBuildNSWAdd(x->b, at, emit_i64(x, 1), "");
+        if (t->upper) {
+            *hi = emit_min(x, *hi, t->strict ? at : after);
+        }
+        if (t->lower) {
+            *lo = emit_max(x, *lo, t->strict ? after : at);
+        }
+    }
+}
+
+/* for (v = from; v < to) dst[.., v] = 0 */
+static void fill(Loops *s, int v, LLVMValueRef from, LLVMValueRef to)
+{
+    Emit *x = s->x;
+    Loop l;
+    loop_begin(x, &l, "fill", from, to, 1);
+    x->letter[v] = l.i;
+    emit_store(x, 0, LLVMConstNull(emit_type(x, s->type)), destination(s));
+    x->letter[v] = NULL;
+    loop_end(x, &l);
+}
+
+static void statement(Loops *s)
+{
+    Emit *x = s->x;
+    const Equation *e = x->k->e;
+    LLVMTypeRef type = emit_type(x, s->type);
+    LLVMValueRef holds = NULL;
+    if (s->n.mode == NEST_MAP) {
+        LLVMValueRef v = s->n.dense ? guarded_body(s, LLVMConstNull(type), &holds) : body_value(s);
+        emit_store(x, 0, v, destination(s));
+        return;
+    }
+    if (s->n.mode == NEST_MEMORY || s->n.mode == NEST_KEYED) {
+        LLVMValueRef v = s->n.mode == NEST_MEMORY ? guarded_body(s, LLVMConstNull(type), &holds) : body_value(s);
+        LLVMValueRef cell = destination(s);
+        emit_store(x, 0, plus(s, emit_load(x, 0, cell), v), cell);
+        return;
+    }
+    if (e->op == RED_ARGMAX) {
+        LLVMValueRef v = emit_scalar(x, e->body);
+        bool number = e->body->type == TYPE_REAL || e->body->type == TYPE_F32;
+        LLVMValueRef best = LLVMBuildLoad2(x->b, LLVMTypeOf(v), s->best, "");
+        LLVMValueRef at = LLVMBuildLoad2(x->b, x->i64, s->acc, "");
+        LLVMValueRef better = number ? LLVMBuildFCmp(x->b, LLVMRealOGT, v, best, "")
+                                     : LLVMBuildICmp(x->b, LLVMIntSGT, v, best, "");
+        better = LLVMBuildOr(x->b, better, LLVMBuildICmp(x->b, LLVMIntSLT, at, emit_i64(x, 0), ""), "");
+        LLVMBuildStore(x->b, LLVMBuildSelect(x->b, better, v, best, ""), s->best);
+        int reduced = 0; /* the one reduced letter */
+        while (s->n.outputs >> reduced & 1) {
+            reduced++;
+        }
+        LLVMValueRef here = x->letter[reduced];
+        LLVMBuildStore(x->b, LLVMBuildSelect(x->b, better, here, at, ""), s->acc);
+        return;
+    }
+    LLVMValueRef v = guarded_body(s, identity(s, type), &holds);
+    LLVMValueRef old = LLVMBuildLoad2(x->b, type, s->acc, "");
+    if (e->op == RED_MAX || e->op == RED_MIN) {
+        bool max = e->op == RED_MAX;
+        if (s->type == TYPE_INT) {
+            v = max ? emit_max(x, old, v) : emit_min(x, old, v);
+        } else {
+            v = emit_intrinsic(x, max ? "llvm.maximum" : "llvm.minimum", 1, &type, 2, (LLVMValueRef[]){old, v});
+        }
+        LLVMValueRef seen = LLVMConstInt(x->i1, 1, 0);
+        if (holds) {
+            seen = LLVMBuildOr(x->b, LLVMBuildLoad2(x->b, x->i1, s->reached, ""), holds, "");
+        }
+        LLVMBuildStore(x->b, seen, s->reached);
+        LLVMBuildStore(x->b, v, s->acc);
+        return;
+    }
+    LLVMBuildStore(x->b, plus(s, old, v), s->acc);
+}
+
+static void start_cell(Loops *s)
+{
+    Emit *x = s->x;
+    if (s->n.mode == NEST_REGISTER) {
+        bool argmax = x->k->e->op == RED_ARGMAX;
+        LLVMTypeRef type = emit_type(x, s->type);
+        LLVMBuildStore(x->b, argmax ? emit_i64(x, -1) : identity(s, type), s->acc);
+        if (s->reached) {
+            LLVMBuildStore(x->b, LLVMConstInt(x->i1, 0, 0), s->reached);
+        }
+        if (argmax) {
+            LLVMBuildStore(x->b, LLVMConstNull(emit_type(x, x->k->e->body->type)), s->best);
+        }
+    } else if (s->n.mode == NEST_MEMORY && !x->k->accumulate) {
+        int v = s->n.order[s->n.n - 1];
+        LLVMValueRef from, to;
+        range_of(s, s->n.n - 1, &from, &to);
+        fill(s, v, from, to);
+    }
+}
+
+static void finish_cell(Loops *s)
+{
+    Emit *x = s->x;
+    if (s->n.mode != NEST_REGISTER) {
+        return;
+    }
+    LLVMTypeRef type = emit_type(x, s->type);
+    LLVMValueRef v = LLVMBuildLoad2(x->b, type, s->acc, ""), cell = destination(s);
+    if (s->reached) {
+        LLVMValueRef seen = LLVMBuildLoad2(x->b, x->i1, s->reached, "");
+        v = LLVMBuildSelect(x->b, seen, v, LLVMConstNull(type), "");
+    } else if (x->k->e->op == RED_ARGMAX) {
+        v = emit_max(x, v, emit_i64(x, 0));
+    }
+    if (x->k->accumulate) {
+        v = plus(s, emit_load(x, 0, cell), v);
+    }
+    emit_store(x, 0, v, cell);
+}
+
+static void emit_level(Loops *s, int level)
+{
+    Emit *x = s->x;
+    if (level == s->n.nouter && s->n.mode != NEST_MAP) {
+        start_cell(s);
+    }
+    if (level == s->n.n) {
+        statement(s);
+    } else {
+        int v = s->n.order[level];
+        LLVMValueRef from, to, lo, hi;
+        range_of(s, level, &from, &to);
+        lo = from;
+        hi = to;
+        narrow(s, level, &lo, &hi);
+        bool dense = s->n.dense && level == s->n.n - 1 && (lo != from || hi != to);
+        if (dense) {
+            lo = emit_min(x, lo, to);
+            hi = emit_max(x, hi, lo);
+            fill(s, v, from, lo);
+        }
+        Loop l;
+        loop_begin(x, &l, x->k->e->letters[v].name, lo, hi, 1);
+        x->letter[v] = l.i;
+        require_tests(s, level, l.next);
+        if (level < s->n.n - 1) {
+            hoist(s, level);
+        }
+        emit_level(s, level + 1);
+        loop_end(x, &l);
+        if (dense) {
+            fill(s, v, hi, to);
+        }
+        x->letter[v] = NULL;
+    }
+    if (level == s->n.nouter && s->n.mode != NEST_MAP) {
+        finish_cell(s);
+    }
+}
+
+void loops_emit(Emit *x)
+{
+    Loops s = {.x = x, .key_level = -2};
+    const Equation *e = x->k->e;
+    nest_choose(x->k, &s.n);
+    s.type = elem_type(e->dst->elem);
+    if (s.n.mode == NEST_REGISTER) {
+        s.acc = emit_local(x, emit_type(x, s.type), "acc");
+        if (e->op == RED_MAX || e->op == RED_MIN) {
+            s.reached = emit_local(x, x->i1, "reached");
+        }
+        if (e->op == RED_ARGMAX) {
+            s.best = emit_local(x, emit_type(x, e->body->type), "best");
+        }
+    }
+    if (x->k->key_dim >= 0) {
+        const Scalar *key = e->lhs[x->k->key_dim];
+        unsigned set = scalar_letters(key);
+        s.key_level = -1;
+        for (int i = 0; i < s.n.n; i++) {
+            s.key_level = set >> s.n.order[i] & 1 ? i : s.key_level;
+        }
+        for (int i = 0; i < s.n.ntests && !node_is_safe(&s, key); i++) {
+            s.key_level = s.n.tests[i].level > s.key_level ? s.n.tests[i].level : s.key_level;
+        }
+    }
+    require_tests(&s, -1, x->ret);
+    hoist(&s, -1);
+    emit_level(&s, 0);
+}

@@ -1,0 +1,337 @@
+/* Elementary functions as straight-line IR over float, double or vectors of them: polynomials and selects, no calls
+ * and no branches, so that the loop vectoriser takes them as they stand. Coefficients: interpolation at Chebyshev
+ * nodes in 60 digits, rounded. f32 erf, sin, cos and pow go through f64.
+ *
+ * Largest errors, in units in the last place of the result, measured by tests/codegen/math_test.c over all
+ * exponents (results below the smallest normal number are flushed):
+ *
+ *             f32    f64
+ *   exp       1.5    1.5      tanh  3   3      erf  1     3        pow  1   1e-13 relative
+ *   log       2      1.5   sigmoid  3   3      sin, cos  1  1.5  (|x| <= 1e6)
+ *
+ * NaN goes through every one. Arguments are tested with ordered comparisons that leave a NaN in the "other" arm;
+ * float to integer conversion of a NaN would be poison, so integers come from adding 1.5 * 2^p ("magic"). */
+#include "internal.h"
+#include <math.h>
+
+typedef struct {
+    Emit *x;
+    LLVMTypeRef type, itype; /* the floating type and the integer type of equal width and lanes */
+    bool is_double;
+} Num;
+
+static LLVMTypeRef like(LLVMTypeRef shape, LLVMTypeRef element)
+{
+    return LLVMGetTypeKind(shape) == LLVMVectorTypeKind ? LLVMVectorType(element, LLVMGetVectorSize(shape)) : element;
+}
+
+static Num num(Emit *x, LLVMValueRef v)
+{
+    LLVMTypeRef type = LLVMTypeOf(v);
+    LLVMTypeRef element = LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
+    bool is_double = element == x->f64;
+    return (Num){x, type, like(type, is_double ? x->i64 : x->i32), is_double};
+}
+
+static LLVMValueRef c(const Num *n, double v)
+{
+    return emit_number(n->x, n->type, v);
+}
+
+static LLVMValueRef ci(const Num *n, int64_t v)
+{
+    LLVMTypeRef t = n->itype;
+    if (LLVMGetTypeKind(t) != LLVMVectorTypeKind) {
+        return LLVMConstInt(t, (unsigned long long)v, 1);
+    }
+    LLVMValueRef lane[64];
+    unsigned lanes = LLVMGetVectorSize(t);
+    for (unsigned i = 0; i < lanes && i < 64; i++) {
+        lane[i] = LLVMConstInt(LLVMGetElementType(t), (unsigned long long)v, 1);
+    }
+    return LLVMConstVector(lane, lanes);
+}
+
+static LLVMValueRef add(const Num *n, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFAdd(n->x->b, a, b, "");
+}
+
+static LLVMValueRef sub(const Num *n, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFSub(n->x->b, a, b, "");
+}
+
+static LLVMValueRef mul(const Num *n, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFMul(n->x->b, a, b, "");
+}
+
+static LLVMValueRef quotient(const Num *n, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFDiv(n->x->b, a, b, "");
+}
+
+static LLVMValueRef fma3(const Num *n, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d)
+{
+    return math_fma(n->x, a, b, d);
+}
+
+/* a < b ? yes : no, with a NaN to "no". */
+static LLVMValueRef if_less(const Num *n, LLVMValueRef a, LLVMValueRef b, LLVMValueRef yes, LLVMValueRef no)
+{
+    return LLVMBuildSelect(n->x->b, LLVMBuildFCmp(n->x->b, LLVMRealOLT, a, b, ""), yes, no, "");
+}
+
+static LLVMValueRef bits(const Num *n, LLVMValueRef v)
+{
+    return LLVMBuildBitCast(n->x->b, v, n->itype, "");
+}
+
+static LLVMValueRef number(const Num *n, LLVMValueRef v)
+{
+    return LLVMBuildBitCast(n->x->b, v, n->type, "");
+}
+
+static LLVMValueRef unary(const Num *n, const char *intrinsic, LLVMValueRef v)
+{
+    LLVMTypeRef t = n->type;
+    return emit_intrinsic(n->x, intrinsic, 1, &t, 1, &v);
+}
+
+static LLVMValueRef copysign3(const Num *n, LLVMValueRef magnitude, LLVMValueRef sign)
+{
+    LLVMTypeRef t = n->type;
+    return emit_intrinsic(n->x, "llvm.copysign", 1, &t, 2, (LLVMValueRef[]){magnitude, sign});
+}
+
+/* p[0] + p[1] v + ... by Horner. */
+static LLVMValueRef polynomial(const Num *n, int count, const double *p, LLVMValueRef v)
+{
+    LLVMValueRef y = c(n, p[count - 1]);
+    for (int i = count - 2; i >= 0; i--) {
+        y = fma3(n, y, v, c(n, p[i]));
+    }
+    return y;
+}
+
+LLVMValueRef math_fma(Emit *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d)
+{
+    LLVMTypeRef t = LLVMTypeOf(a);
+    return emit_intrinsic(x, "llvm.fmuladd", 1, &t, 3, (LLVMValueRef[]){a, b, d});
+}
+
+/* ---- exp ---- */
+
+/* v = k ln 2 + r, |r| <= ln 2 / 2. Gives k as an integer and expm1(r) = r + r^2 P(r). */
+static LLVMValueRef expm1_reduced(const Num *n, LLVMValueRef v, LLVMValueRef *k)
+{
+    static const double p32[] = {0.50000000142862234, 0.16666666682534356, 0.041666456809677876,
+                                 0.0083333100242252924, 0.0013934541928270264, 0.0001989198131397769};
+    static const double p64[] = {0.5, 0.16666666666666667, 0.041666666666666678, 0.0083333333333333341,
+                                 0.0013888888888878269, 0.00019841269841262763, 2.4801587338565346e-5,
+                                 2.7557319248633826e-6, 2.7557261029343769e-7, 2.5052069594795685e-8,
+                                 2.0918961837795778e-9, 1.6087177234380782e-10};
+    LLVMValueRef magic = c(n, n->is_double ? 0x1.8p52 : 0x1.8p23);
+    LLVMValueRef t = fma3(n, v, c(n, 1.4426950408889634), magic);
+    LLVMValueRef kf = sub(n, t, magic);
+    *k = LLVMBuildSub(n->x->b, bits(n, t), ci(n, n->is_double ? 0x4338000000000000 : 0x4b400000), "");
+    /* ln 2 in two parts, the first short enough that k times it is exact */
+    LLVMValueRef r = fma3(n, kf, c(n, n->is_double ? -6.93147180369123816490e-01 : -0.693359375), v);
+    r = fma3(n, kf, c(n, n->is_double ? -1.90821492927058770002e-10 : 2.12194440054690583e-4), r);
+    LLVMValueRef p = n->is_double ? polynomial(n, 12, p64, r) : polynomial(n, 6, p32, r);
+    return fma3(n, mul(n, r, r), p, r);
+}
+
+/* 2^k for a k that is an exponent of a normal number. */
+static LLVMValueRef power_of_two(const Num *n, LLVMValueRef k)
+{
+    LLVMValueRef biased = LLVMBuildAdd(n->x->b, k, ci(n, n->is_double ? 1023 : 127), "");
+    return number(n, LLVMBuildShl(n->x->b, biased, ci(n, n->is_double ? 52 : 23), ""));
+}
+
+LLVMValueRef math_exp(Emit *x, LLVMValueRef v)
+{
+    Num n = num(x, v);
+    LLVMValueRef high = c(&n, n.is_double ? 720 : 90), low = c(&n, n.is_double ? -750 : -105);
+    v = if_less(&n, high, v, high, v);
+    v = if_less(&n, v, low, low, v);
+    LLVMValueRef k, e = expm1_reduced(&n, v, &k);
+    e = add(&n, e, c(&n, 1));
+    /* two factors, so that results near both ends of the range come out right */
+    LLVMValueRef half = LLVMBuildAShr(x->b, k, ci(&n, 1), "");
+    e = mul(&n, e, power_of_two(&n, half));
+    return mul(&n, e, power_of_two(&n, LLVMBuildSub(x->b, k, half, "")));
+}
+
+/* 1 / (1 + exp(-v)): exp may be inf, which gives 0. */
+LLVMValueRef math_sigmoid(Emit *x, LLVMValueRef v)
+{
+    Num n = num(x, v);
+    LLVMValueRef e = math_exp(x, LLVMBuildFNeg(x->b, v, ""));
+    return quotient(&n, c(&n, 1), add(&n, e, c(&n, 1)));
+}
+
+/* With m = expm1(2|v|): m / (m + 2). No cancellation near 0, no overflow: beyond the clamp the result is 1. */
+LLVMValueRef math_tanh(Emit *x, LLVMValueRef v)
+{
+    Num n = num(x, v);
+    LLVMValueRef a = unary(&n, "llvm.fabs", v), limit = c(&n, n.is_double ? 20 : 10);
+    a = if_less(&n, limit, a, limit, a);
+    LLVMValueRef k, e = expm1_reduced(&n, add(&n, a, a), &k);
+    LLVMValueRef scale = power_of_two(&n, k);
+    LLVMValueRef m = fma3(&n, e, scale, sub(&n, scale, c(&n, 1)));
+    return copysign3(&n, quotient(&n, m, add(&n, m, c(&n, 2))), v);
+}
+
+/* ---- log ---- */
+
+/* v = 2^k (1 + f) with 1 + f in [2/3, 4/3) or [sqrt 1/2, sqrt 2). Gives f and k as a number. */
+static LLVMValueRef split_exponent(const Num *n, LLVMValueRef v, LLVMValueRef *k)
+{
+    int64_t base = n->is_double ? 0x3fe6a09e667f3bcd : 0x3f2aaaab, mask = n->is_double ? 0xfffffffffffff : 0x7fffff;
+    LLVMBuilderRef b = n->x->b;
+    LLVMValueRef i = LLVMBuildSub(b, bits(n, v), ci(n, base), "");
+    LLVMValueRef e = LLVMBuildAShr(b, i, ci(n, n->is_double ? 52 : 23), "");
+    LLVMValueRef m = LLVMBuildAdd(b, LLVMBuildAnd(b, i, ci(n, mask), ""), ci(n, base), "");
+    *k = LLVMBuildSIToFP(b, e, n->type, "");
+    return sub(n, number(n, m), c(n, 1));
+}
+
+LLVMValueRef math_log(Emit *x, LLVMValueRef v)
+{
+    static const double p32[] = {0.33333333660263706, -0.25000000304312746, 0.19999853165964859, -0.16666529993282073,
+                                 0.14296178997151419, -0.12509739663345786, 0.10853287900440186, -0.097600898359971352,
+                                 0.11612164612011674, -0.10678317289038481};
+    static const double q64[] = {0.66666666666666666, 0.40000000000000877, 0.28571428570803612, 0.22222222391713917,
+                                 0.18181795640132906, 0.15386239702814658, 0.13268773138656885, 0.13086626147840102};
+    Num n = num(x, v);
+    LLVMValueRef k, y, f = split_exponent(&n, v, &k);
+    if (n.is_double) {
+        /* s = f / (2 + f): log(1 + f) = f - (h - s (h + s^2 Q(s^2))), h = f^2 / 2 */
+        LLVMValueRef s = quotient(&n, f, add(&n, f, c(&n, 2)));
+        LLVMValueRef z = mul(&n, s, s), h = mul(&n, mul(&n, f, f), c(&n, 0.5));
+        LLVMValueRef r = mul(&n, s, add(&n, h, mul(&n, z, polynomial(&n, 8, q64, z))));
+        r = fma3(&n, k, c(&n, 1.90821492927058770002e-10), r);
+        y = sub(&n, f, sub(&n, h, r));
+        y = fma3(&n, k, c(&n, 6.93147180369123816490e-01), y);
+    } else {
+        LLVMValueRef f2 = mul(&n, f, f);
+        LLVMValueRef r = mul(&n, mul(&n, f2, f), polynomial(&n, 10, p32, f));
+        r = fma3(&n, k, c(&n, -2.12194440054690583e-4), r);
+        r = fma3(&n, f2, c(&n, -0.5), r);
+        y = fma3(&n, k, c(&n, 0.693359375), add(&n, f, r));
+    }
+    /* inf and NaN stay, zero (and what is flushed to it) is -inf, negative is NaN */
+    LLVMValueRef smallest = c(&n, n.is_double ? 0x1p-1022 : 0x1p-126);
+    LLVMValueRef tiny = if_less(&n, v, c(&n, n.is_double ? -0x1p-1023 : -0x1p-127), c(&n, NAN), c(&n, -INFINITY));
+    y = if_less(&n, v, smallest, tiny, y);
+    return if_less(&n, v, c(&n, INFINITY), y, v);
+}
+
+/* ---- erf ---- */
+
+static LLVMValueRef widen(Emit *x, LLVMValueRef v)
+{
+    return LLVMBuildFPExt(x->b, v, like(LLVMTypeOf(v), x->f64), "");
+}
+
+static LLVMValueRef narrow(Emit *x, LLVMValueRef v)
+{
+    return LLVMBuildFPTrunc(x->b, v, like(LLVMTypeOf(v), x->f32), "");
+}
+
+/* |v| < 1: v P(v^2). Else 1 - exp(-v^2) R(u), where R is the scaled complement exp(v^2) erfc(v) over 1 / (v + 3). */
+LLVMValueRef math_erf(Emit *x, LLVMValueRef v)
+{
+    static const double p[] = {1.1283791670955126, -0.37612638903183748, 0.11283791670954879, -0.026866170645076793,
+                               0.0052239776248180145, -0.00085483269808337899, 0.00012055331111642711,
+                               -1.4925595266831182e-5, 1.6461000484121368e-6, -1.6350312701054695e-7,
+                               1.4659775274047436e-8, -1.1372848856791674e-9, 5.9571761477489114e-11};
+    static const double r[] = {0.20938359861939767, 0.15666776170602635, 0.050954069550735077, 0.013153696549860345,
+                               0.0025858149476702898, 0.00034798010308247848, 2.0486183048562083e-5,
+                               -2.6260575338337632e-6, -5.9507714011674953e-7, 6.0224262782293094e-9,
+                               1.243597307238541e-8, 2.6028850488941494e-10, -2.882717538994398e-10,
+                               -5.8275272674657229e-12, 7.6085523469635867e-12, -3.1623653042148103e-14,
+                               -1.9202741844207831e-13};
+    Num n = num(x, v);
+    if (!n.is_double) {
+        return narrow(x, math_erf(x, widen(x, v)));
+    }
+    LLVMValueRef a = unary(&n, "llvm.fabs", v), six = c(&n, 6);
+    a = if_less(&n, six, a, six, a);
+    LLVMValueRef z = mul(&n, a, a);
+    LLVMValueRef near = mul(&n, a, polynomial(&n, 13, p, z));
+    LLVMValueRef t = quotient(&n, c(&n, 1), add(&n, a, c(&n, 3)));
+    LLVMValueRef u = mul(&n, sub(&n, t, c(&n, 0.18118369625907314)), c(&n, 14.270916334661355));
+    LLVMValueRef e = math_exp(x, LLVMBuildFNeg(x->b, z, ""));
+    LLVMValueRef far = sub(&n, c(&n, 1), mul(&n, e, polynomial(&n, 17, r, u)));
+    return copysign3(&n, if_less(&n, a, c(&n, 1), near, far), v);
+}
+
+/* ---- sin, cos ---- */
+
+/* v = k pi/2 + r; pi/2 in three parts of 33 bits. quarter: 0 for sin, 1 for cos. */
+static LLVMValueRef sine(Emit *x, LLVMValueRef v, int quarter)
+{
+    static const double s[] = {-0.16666666666666667, 0.0083333333333333313, -0.00019841269841264566,
+                               2.7557319218954762e-6, -2.5052106100255989e-8, 1.6058510875319195e-10,
+                               -7.5854864852359381e-13};
+    static const double cs[] = {0.041666666666666667, -0.0013888888888888888, 2.4801587301584369e-5,
+                                -2.7557319221189104e-7, 2.0876755717584404e-9, -1.1470449354466773e-11,
+                                4.7451988072028758e-14};
+    Num n = num(x, v);
+    if (!n.is_double) {
+        return narrow(x, sine(x, widen(x, v), quarter));
+    }
+    LLVMValueRef magic = c(&n, 0x1.8p52);
+    LLVMValueRef t = fma3(&n, v, c(&n, 0.63661977236758134), magic);
+    LLVMValueRef kf = sub(&n, t, magic), k = LLVMBuildAdd(x->b, bits(&n, t), ci(&n, quarter), "");
+    LLVMValueRef r = fma3(&n, kf, c(&n, -1.57079632673412561417e+00), v);
+    r = fma3(&n, kf, c(&n, -6.07710050630396597660e-11), r);
+    r = fma3(&n, kf, c(&n, -2.02226624879595063154e-21), r);
+    LLVMValueRef z = mul(&n, r, r);
+    LLVMValueRef sin_r = fma3(&n, mul(&n, z, r), polynomial(&n, 7, s, z), r);
+    LLVMValueRef cos_r = fma3(&n, z, c(&n, -0.5), mul(&n, mul(&n, z, z), polynomial(&n, 7, cs, z)));
+    cos_r = add(&n, cos_r, c(&n, 1));
+    LLVMValueRef odd = LLVMBuildAnd(x->b, k, ci(&n, 1), "");
+    LLVMValueRef y = LLVMBuildSelect(x->b, LLVMBuildICmp(x->b, LLVMIntNE, odd, ci(&n, 0), ""), cos_r, sin_r, "");
+    LLVMValueRef sign = LLVMBuildShl(x->b, LLVMBuildAnd(x->b, k, ci(&n, 2), ""), ci(&n, 62), "");
+    return number(&n, LLVMBuildXor(x->b, bits(&n, y), sign, ""));
+}
+
+LLVMValueRef math_sin(Emit *x, LLVMValueRef v)
+{
+    return sine(x, v, 0);
+}
+
+LLVMValueRef math_cos(Emit *x, LLVMValueRef v)
+{
+    return sine(x, v, 1);
+}
+
+/* ---- pow ---- */
+
+/* exp(b log |a|), then the cases: b = 0 or a = 1 gives 1; a negative base needs an integer exponent, odd ones keep
+ * the sign. */
+LLVMValueRef math_pow(Emit *x, LLVMValueRef a, LLVMValueRef b)
+{
+    Num n = num(x, a);
+    if (!n.is_double) {
+        return narrow(x, math_pow(x, widen(x, a), widen(x, b)));
+    }
+    LLVMValueRef one = c(&n, 1), zero = c(&n, 0);
+    LLVMValueRef y = math_exp(x, mul(&n, b, math_log(x, unary(&n, "llvm.fabs", a))));
+    LLVMValueRef half = mul(&n, b, c(&n, 0.5));
+    LLVMValueRef whole = LLVMBuildFCmp(x->b, LLVMRealOEQ, unary(&n, "llvm.floor", b), b, "");
+    LLVMValueRef even = LLVMBuildFCmp(x->b, LLVMRealOEQ, unary(&n, "llvm.floor", half), half, "");
+    LLVMValueRef signed_y = LLVMBuildSelect(x->b, even, y, copysign3(&n, y, a), "");
+    LLVMValueRef negative = LLVMBuildSelect(x->b, whole, signed_y, c(&n, NAN), "");
+    negative = LLVMBuildSelect(x->b, LLVMBuildFCmp(x->b, LLVMRealOEQ, a, zero, ""),
+                               LLVMBuildSelect(x->b, whole, signed_y, y, ""), negative, "");
+    LLVMValueRef sign_bit = LLVMBuildICmp(x->b, LLVMIntSLT, bits(&n, a), ci(&n, 0), "");
+    LLVMValueRef is_nan = LLVMBuildFCmp(x->b, LLVMRealUNO, a, a, "");
+    y = LLVMBuildSelect(x->b, sign_bit, LLVMBuildSelect(x->b, is_nan, y, negative, ""), y, "");
+    y = LLVMBuildSelect(x->b, LLVMBuildFCmp(x->b, LLVMRealOEQ, a, one, ""), one, y, "");
+    return LLVMBuildSelect(x->b, LLVMBuildFCmp(x->b, LLVMRealOEQ, b, zero, ""), one, y, "");
+}

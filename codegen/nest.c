@@ -1,0 +1,338 @@
+/* Chooses the loop nest of an equation: the innermost letter by the cost of its memory accesses, the rest in the
+ * order of dst's memory; and for each condition the loop that it narrows or in which it is tested.
+ *
+ *   o[b,i,h,e] sum= a[b,h,i,j] * v[b,j,h,e]  if j <= i        innermost e: a stays, v and o run along memory
+ *   MEMORY:  for b  for i  for h { o[..] = 0;  for j in 0..i+1  for e  o[b,i,h,e] += ... }
+ *
+ *   s[b,h,i,j] sum= q[b,i,h,e] * k[b,j,h,e]  if j <= i        innermost e: q and k run along memory, s stays
+ *   REGISTER: for b  for h  for i  for j in 0..i+1 { acc = 0;  for e  acc += ...;  s[..] = acc }
+ *
+ * A load may rely on conditions, and a condition on those before it, for being in range; so a condition that loads
+ * something moves to an outer loop only if all conditions before it are tested there or further out. */
+#include "nest.h"
+#include <string.h>
+
+/* ---- accesses ---- */
+
+/* Coefficient of letter v in an integer expression that is affine in it. */
+static bool affine(const Scalar *s, int v, int64_t *coef)
+{
+    int64_t a, b;
+    *coef = 0;
+    if (!sc_uses_letter(s, v)) {
+        return true;
+    }
+    switch (s->op) {
+    case OP_LETTER:
+        *coef = 1;
+        return true;
+    case OP_add:
+    case OP_sub:
+        if (s->type != TYPE_INT || !affine(s->args[0], v, &a) || !affine(s->args[1], v, &b)) {
+            return false;
+        }
+        *coef = s->op == OP_add ? a + b : a - b;
+        return true;
+    case OP_neg:
+        if (s->type != TYPE_INT || !affine(s->args[0], v, &a)) {
+            return false;
+        }
+        *coef = -a;
+        return true;
+    case OP_mul:
+        for (int i = 0; i < 2; i++) {
+            if (s->type == TYPE_INT && s->args[i]->op == OP_CONST && affine(s->args[1 - i], v, &a)) {
+                return !__builtin_mul_overflow(a, s->args[i]->inum, coef);
+            }
+        }
+        return false;
+    case OP_INJECT:
+        for (int i = 1; i < s->nargs; i++) {
+            if (sc_uses_letter(s->args[i], v)) {
+                return false;
+            }
+        }
+        return affine(s->args[0], v, coef);
+    default:
+        return false;
+    }
+}
+
+typedef enum { ACCESS_SAME, ACCESS_ALONG, ACCESS_ACROSS } Access;
+
+static Access access(const Tensor *t, Scalar *const *index, int v)
+{
+    Layout l;
+    const char *why;
+    bool used = false;
+    for (int d = 0; d < t->ndim; d++) {
+        used = used || sc_uses_letter(index[d], v);
+    }
+    if (!used) {
+        return ACCESS_SAME;
+    }
+    if (!tensor_layout(t, &l, &why)) {
+        return ACCESS_ACROSS;
+    }
+    int unit = t->ndim - 1; /* the innermost dim that has more than one position */
+    while (unit > 0 && axis_static_size(t->dims[l.order[unit]]) == 1) {
+        unit--;
+    }
+    for (int i = 0; i < t->ndim; i++) {
+        int64_t coef;
+        int d = l.order[i];
+        if (!affine(index[d], v, &coef) || (i == unit ? coef != 1 && coef != -1 : coef != 0 && i < unit)) {
+            return ACCESS_ACROSS;
+        }
+    }
+    return ACCESS_ALONG;
+}
+
+typedef struct {
+    int letter;
+    double cost;
+    int n;
+} Cost;
+
+static void add_cost(const Scalar *s, void *ctx)
+{
+    Cost *c = ctx;
+    if (s->op == OP_LOAD) {
+        Access a = access(s->tensor, s->args, c->letter);
+        c->cost += a == ACCESS_SAME ? 0.1 : a == ACCESS_ALONG ? 1 : 8;
+    }
+}
+
+/* Cost of one tuple with letter v innermost. */
+static double inner_cost(const KernelInfo *k, const Nest *n, int v, bool keyed)
+{
+    const Equation *e = k->e;
+    Cost c = {v, 1, 0};
+    sc_walk(e->body, add_cost, &c);
+    for (int i = 0; i < e->nconds; i++) {
+        sc_walk(e->conds[i], add_cost, &c);
+    }
+    Access a = access(e->dst, e->lhs, v);
+    bool output = n->outputs >> v & 1;
+    if (e->op == RED_NONE) {
+        c.cost += a == ACCESS_ALONG ? 1 : 10;
+    } else if (output || keyed) {
+        c.cost += a == ACCESS_ALONG ? 2 : a == ACCESS_SAME ? 8 : 24;
+    } else {
+        c.cost += 0.5;
+    }
+    int64_t size = axis_static_size(e->letters[v].axis);
+    if (size > 0 && size < 64) {
+        int64_t lanes = (size + 15) / 16 * 16;
+        c.cost *= (double)lanes / (double)size;
+    }
+    return c.cost;
+}
+
+/* ---- conditions ---- */
+
+static int level_of(const Nest *n, const Scalar *s)
+{
+    unsigned set = scalar_letters(s);
+    int level = -1;
+    for (int i = 0; i < n->n; i++) {
+        if (set >> n->order[i] & 1) {
+            level = i;
+        }
+    }
+    return level;
+}
+
+static void note_load(const Scalar *s, void *found)
+{
+    if (s->op == OP_LOAD || s->op == OP_SIZE || s->op == OP_PART || s->op == OP_LOCAL || s->op == OP_INJECT) {
+        *(bool *)found = true;
+    }
+}
+
+static void find_bound(const KernelInfo *k, const Nest *n, Test *t)
+{
+    const Scalar *s = t->s;
+    bool negated = false;
+    while (s->op == OP_not) {
+        s = s->args[0];
+        negated = !negated;
+    }
+    if ((s->op != OP_lt && s->op != OP_le && (s->op != OP_eq || negated)) || t->level < 0 ||
+        s->args[0]->type != TYPE_INT || s->args[1]->type != TYPE_INT) {
+        return;
+    }
+    int v = n->order[t->level];
+    int64_t p, q;
+    if (v == k->scan || level_of(n, s) != t->level || !affine(s->args[0], v, &p) || !affine(s->args[1], v, &q)) {
+        return;
+    }
+    t->a = negated ? s->args[1] : s->args[0];
+    t->b = negated ? s->args[0] : s->args[1];
+    t->strict = (s->op == OP_lt) != negated;
+    int64_t coef = negated ? q - p : p - q;
+    if (coef != 1 && coef != -1) {
+        return;
+    }
+    t->coef = (int)coef;
+    t->upper = s->op == OP_eq || coef == 1;
+    t->lower = s->op == OP_eq || coef == -1;
+    t->strict = t->strict && s->op != OP_eq;
+    t->bound = t->level;
+}
+
+static void add_test(const KernelInfo *k, Nest *n, const Scalar *s, int *deepest)
+{
+    if (s->op == OP_and) {
+        add_test(k, n, s->args[0], deepest);
+        add_test(k, n, s->args[1], deepest);
+        return;
+    }
+    if (n->ntests == MAX_TESTS) {
+        n->too_many = true;
+        return;
+    }
+    Test *t = &n->tests[n->ntests++];
+    *t = (Test){.s = s, .level = level_of(n, s), .bound = -1};
+    bool loads = false;
+    sc_walk(s, note_load, &loads);
+    if (!loads || *deepest < t->level) {
+        find_bound(k, n, t);
+    }
+    if (loads && *deepest > t->level) {
+        t->level = *deepest;
+    }
+    if (t->level > *deepest) {
+        *deepest = t->level;
+    }
+}
+
+/* ---- the order ---- */
+
+static bool contains(const Nest *n, int letter)
+{
+    for (int i = 0; i < n->n; i++) {
+        if (n->order[i] == letter) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void push(const KernelInfo *k, Nest *n, int letter)
+{
+    if (contains(n, letter)) {
+        return;
+    }
+    if (k->e->letters[letter].parent >= 0) {
+        push(k, n, k->e->letters[letter].parent); /* its size is read there */
+    }
+    n->pos[letter] = n->n;
+    n->order[n->n++] = letter;
+}
+
+static bool is_ancestor(const Equation *e, int letter)
+{
+    for (int i = 0; i < e->nletters; i++) {
+        if (e->letters[i].parent == letter) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The letter that stands alone at dim d of dst, or inside an inject there, or -1. */
+static int letter_at(const Equation *e, int d)
+{
+    const Scalar *s = e->lhs[d]->op == OP_INJECT ? e->lhs[d]->args[0] : e->lhs[d];
+    return s->op == OP_LETTER ? (int)s->inum : -1;
+}
+
+void nest_choose(const KernelInfo *k, Nest *n)
+{
+    const Equation *e = k->e;
+    const Tensor *dst = e->dst;
+    memset(n, 0, sizeof *n);
+    bool keyed = false, plain = true; /* plain: every dim of dst is a letter of its own */
+    for (int d = 0; d < dst->ndim; d++) {
+        int v = letter_at(e, d);
+        if (v >= 0 && !(n->outputs >> v & 1)) {
+            n->outputs |= 1u << v;
+            plain = plain && e->lhs[d]->op == OP_LETTER;
+        } else {
+            plain = false;
+            keyed = keyed || (e->lhs[d]->op != OP_CONST && e->op != RED_NONE);
+        }
+    }
+    unsigned all = (1u << e->nletters) - 1;
+    if (e->op == RED_NONE) {
+        n->outputs = all;
+    }
+    unsigned reduced = all & ~n->outputs;
+
+    int inner = -1;
+    double best = 0;
+    for (int v = 0; v < e->nletters; v++) {
+        bool output = n->outputs >> v & 1;
+        if (v == k->item || v == k->scan || is_ancestor(e, v) || (output && e->op != RED_NONE && e->op != RED_SUM)) {
+            continue;
+        }
+        double c = inner_cost(k, n, v, keyed);
+        if (inner < 0 || c < best) {
+            inner = v;
+            best = c;
+        }
+    }
+    bool inner_output = inner >= 0 && (n->outputs >> inner & 1);
+    n->mode = e->op == RED_NONE ? NEST_MAP
+              : keyed           ? NEST_KEYED
+              : inner_output && reduced ? NEST_MEMORY
+                                        : NEST_REGISTER;
+
+    /* item, outputs in memory order, reduced letters, the innermost */
+    if (k->item >= 0) {
+        push(k, n, k->item);
+    }
+    Layout l;
+    const char *why;
+    if (!tensor_layout(dst, &l, &why)) {
+        for (int d = 0; d < dst->ndim; d++) {
+            l.order[d] = d;
+        }
+    }
+    for (int i = 0; i < dst->ndim; i++) {
+        int v = letter_at(e, l.order[i]);
+        if (v >= 0 && (n->outputs >> v & 1) && v != inner) {
+            push(k, n, v);
+        }
+    }
+    for (int v = 0; v < e->nletters; v++) {
+        if ((n->outputs >> v & 1) && v != inner) {
+            push(k, n, v);
+        }
+    }
+    if (n->mode == NEST_REGISTER && inner_output) {
+        push(k, n, inner);
+    }
+    n->nouter = n->n;
+    for (int v = 0; v < e->nletters; v++) {
+        if (v != inner) {
+            push(k, n, v);
+        }
+    }
+    if (inner >= 0) {
+        push(k, n, inner);
+    }
+    int deepest = -1;
+    for (int i = 0; i < e->nconds; i++) {
+        add_test(k, n, e->conds[i], &deepest);
+    }
+    bool inner_tests = true, skips_cells = false;
+    for (int i = 0; i < n->ntests; i++) {
+        inner_tests = inner_tests && n->tests[i].level == n->n - 1;
+        skips_cells = skips_cells || n->tests[i].level < n->nouter;
+    }
+    n->dense = n->mode == NEST_MAP && k->sole && plain && inner >= 0 && inner_tests;
+    n->covers = plain && k->sole &&
+                (n->mode == NEST_MAP ? n->dense || n->ntests == 0 : n->mode != NEST_KEYED && !skips_cells);
+}

@@ -1,0 +1,39 @@
+/* The shape of the loop nest of one equation: decided from the equation alone, before any IR exists. */
+#ifndef HEDDLE_NEST_H
+#define HEDDLE_NEST_H
+
+#include "internal.h"
+
+enum { MAX_TESTS = 64 };
+
+/* MAP stores each value; REGISTER sums into a register and stores once per cell; MEMORY has an output letter inside
+ * and adds into the row of dst; KEYED adds into a cell computed from the tuple. */
+typedef enum { NEST_MAP, NEST_REGISTER, NEST_MEMORY, NEST_KEYED } NestMode;
+
+typedef struct {
+    const Scalar *s; /* a condition that is no conjunction */
+    int level;       /* loop in which it is tested: after it, all its letters are bound */
+    int bound;       /* loop whose range it narrows instead, or -1 */
+    bool lower, upper;
+    int coef;        /* of that letter in a - b */
+    bool strict;
+    const Scalar *a, *b; /* a - b <= 0, or < 0 if strict, or both bounds: == 0 */
+} Test;
+
+typedef struct {
+    NestMode mode;
+    unsigned outputs;        /* letters that stand bare, or inside an inject, on the left-hand side */
+    int n;
+    int order[MAX_LETTERS];  /* letters, outermost loop first */
+    int pos[MAX_LETTERS];
+    int nouter;              /* REGISTER: loops over outputs; MEMORY: loops outside the initialising loop */
+    bool dense;              /* MAP: every cell of the innermost range is written, 0 where the conds fail */
+    bool covers;             /* every cell of dst is written */
+    int ntests;
+    Test tests[MAX_TESTS];
+    bool too_many;
+} Nest;
+
+void nest_choose(const KernelInfo *k, Nest *n);
+
+#endif

@@ -1,0 +1,262 @@
+/* Writes the Plan: everything the runtime needs, copied out of the graph into memory that the plan owns. */
+#include "plan_build.h"
+#include "initial.h"
+#include <stdlib.h>
+#include <string.h>
+
+static char *text_of(Build *b, const char *s)
+{
+    return s ? arena_strdup(b->arena, s) : NULL;
+}
+
+static void build_axes(Build *b)
+{
+    const Graph *g = b->schedule->graph;
+    Plan *p = b->plan;
+    p->naxes = g->naxes;
+    p->axes = arena_alloc(b->arena, (size_t)(g->naxes + 1) * sizeof *p->axes);
+    p->batch_axis = g->batch->id;
+    for (int i = 0; i < g->naxes; i++) {
+        const Axis *a = g->axes[i];
+        PlanAxis *x = &p->axes[i];
+        x->name = text_of(b, a->name);
+        x->vocab = text_of(b, a->vocab);
+        x->size = a->size;
+        x->min = a->min;
+        x->parent = a->parent ? a->parent->id : -1;
+        x->kind = a->kind == AXIS_FIXED    ? PAX_FIXED
+                  : a->kind == AXIS_BATCH  ? PAX_BATCH
+                  : a->kind == AXIS_RAGGED ? PAX_RAGGED
+                  : a->kind == AXIS_TABLE  ? PAX_TABLE
+                                           : PAX_SUM;
+        x->nparts = a->nparts;
+        for (int k = 0; k < a->nparts; k++) {
+            x->parts[k] = a->parts[k]->id;
+        }
+        if (a->kind == AXIS_TABLE) {
+            int64_t n = a->parent->size, *rows = arena_alloc(b->arena, (size_t)(n + 1) * sizeof *rows);
+            for (int64_t k = 0; k < n; k++) {
+                rows[k + 1] = rows[k] + a->sizes[k];
+            }
+            x->rows = rows;
+        }
+    }
+}
+
+static int plan_offsets(Build *b, int kind, int naxes, const Axis *const *axes)
+{
+    Plan *p = b->plan;
+    for (int i = 0; i < p->noffsets; i++) {
+        bool same = (int)p->offsets[i].kind == kind && p->offsets[i].naxes == naxes;
+        for (int k = 0; same && k < naxes; k++) {
+            same = p->offsets[i].axes[k] == axes[k]->id;
+        }
+        if (same) {
+            return i;
+        }
+    }
+    PlanOffsets o = {.naxes = naxes};
+    if (kind == OFF_ROWS) {
+        o.kind = OFF_ROWS;
+    } else {
+        o.kind = OFF_SIGNATURE;
+    }
+    for (int k = 0; k < naxes; k++) {
+        o.axes[k] = axes[k]->id;
+    }
+    ARENA_PUSH(b->arena, p->offsets, p->noffsets, o);
+    return p->noffsets - 1;
+}
+
+static DType dtype(const Build *b, Elem e)
+{
+    switch (e) {
+    case ELEM_BOOL:
+        return DT_BOOL;
+    case ELEM_I32:
+        return DT_I32;
+    case ELEM_I64:
+        return DT_I64;
+    case ELEM_F32:
+        return DT_F32;
+    case ELEM_REAL:
+        return b->o->real;
+    }
+    bug("unknown element type %d", (int)e);
+}
+
+static const char *const *copy_tags(Build *b, const char *const *tags)
+{
+    int n = 0;
+    while (tags && tags[n]) {
+        n++;
+    }
+    if (n == 0) {
+        return NULL;
+    }
+    const char **copy = arena_alloc(b->arena, (size_t)(n + 1) * sizeof *copy);
+    for (int i = 0; i < n; i++) {
+        copy[i] = text_of(b, tags[i]);
+    }
+    return copy;
+}
+
+static void mark_used(const Scalar *s, void *ctx)
+{
+    if (s->op == OP_LOAD) {
+        ((bool *)ctx)[s->tensor->id] = true;
+    }
+}
+
+static bool build_tensor(Build *b, const Tensor *t, Text *why)
+{
+    Plan *p = b->plan;
+    Layout l;
+    const char *reason;
+    if (!tensor_layout(t, &l, &reason)) {
+        text_printf(why, "%s: %s", t->name, reason);
+        return false;
+    }
+    PlanTensor x = {.name = text_of(b, t->name), .dtype = dtype(b, t->elem), .per_example = t->per_example,
+                    .is_draw = t->is_draw, .ndim = t->ndim, .fixed = l.fixed, .batch_dims = l.batch_dims,
+                    .alias = -1, .vocab = text_of(b, t->vocab), .tags = copy_tags(b, t->tags), .line = t->span.line};
+    x.role = t->role == ROLE_INPUT   ? PT_INPUT
+             : t->role == ROLE_PARAM ? PT_PARAM
+             : t->role == ROLE_STATE ? PT_STATE
+             : t->is_output          ? PT_OUTPUT
+                                     : PT_VALUE;
+    x.file = t->span.source ? text_of(b, source_path(t->span.source)) : NULL;
+    for (int d = 0; d < t->ndim; d++) {
+        x.dims[d] = t->dims[d]->id;
+        x.order[d] = l.order[d];
+    }
+    x.offsets = t->per_example ? plan_offsets(b, OFF_SIGNATURE, l.nsig, l.sig) : -1;
+    if ((t->role == ROLE_PARAM || t->role == ROLE_STATE) && !initial_values(t, b->arena, &x, why)) {
+        return false;
+    }
+    b->tensor[t->id] = p->ntensors;
+    ARENA_PUSH(b->arena, p->tensors, p->ntensors, x);
+    return true;
+}
+
+/* Inputs, params, states and whatever a call reads or writes; values that were fused away have no place. */
+static bool build_tensors(Build *b, Text *why)
+{
+    const Graph *g = b->schedule->graph;
+    bool *used = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *used);
+    for (int i = 0; i < b->ncalls; i++) {
+        const Equation *e = b->calls[i].e;
+        used[e->dst->id] = true;
+        for (int d = 0; d < e->dst->ndim; d++) {
+            sc_walk(e->lhs[d], mark_used, used);
+        }
+        for (int k = 0; k < e->nconds; k++) {
+            sc_walk(e->conds[k], mark_used, used);
+        }
+        sc_walk(e->body, mark_used, used);
+    }
+    b->tensor = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *b->tensor);
+    for (int i = 0; i < g->ntensors; i++) {
+        const Tensor *t = g->tensors[i];
+        b->tensor[i] = -1;
+        if ((used[i] || t->is_output || t->role != ROLE_VALUE) && !build_tensor(b, t, why)) {
+            return false;
+        }
+    }
+    for (int i = 0; i < g->ntensors; i++) {
+        if (b->tensor[i] >= 0 && b->alias[i] >= 0) {
+            b->plan->tensors[b->tensor[i]].alias = b->tensor[b->alias[i]];
+        }
+    }
+    b->plan->row = g->row ? b->tensor[g->row->id] : -1;
+    b->plan->loss = g->loss ? b->tensor[g->loss->id] : -1;
+    return true;
+}
+
+/* A guess at operations: one per node and tuple, with 64 for a list and the batch as one example. */
+static double flop_guess(const KernelInfo *k)
+{
+    double n = k->nnodes > 0 ? k->nnodes : 1;
+    for (int v = 0; v < k->e->nletters; v++) {
+        const Axis *a = k->e->letters[v].axis;
+        int64_t size = axis_static_size(a);
+        if (v != k->item && a->kind != AXIS_BATCH) {
+            n *= size >= 0 ? (double)size : a->kind == AXIS_TABLE ? (double)a->size / (double)a->parent->size : 64;
+        }
+    }
+    return n;
+}
+
+static PlanCall build_call(Build *b, const Call *c, void *fn)
+{
+    const KernelInfo *k = &c->info;
+    PlanCall x = {.name = text_of(b, k->name), .split = k->split, .rows_of = -1, .grain = k->grain, .zero = c->zero,
+                  .ntensors = k->ntensors, .noffsets = k->noffsets, .nkeys = k->nkeys,
+                  .label = text_of(b, c->e->dst->name), .line = c->e->span.line};
+    *(void **)&x.fn = fn;
+    if (k->split == SPLIT_FIXED) {
+        const Axis *a = k->key_dim >= 0 ? c->e->dst->dims[k->key_dim] : c->e->letters[k->item].axis;
+        x.nitems = axis_static_size(a);
+    }
+    if (k->split == SPLIT_ROWS || k->split == SPLIT_REDUCE) { /* items are packed rows of the letter that is cut */
+        const Axis *a = c->e->letters[k->item].axis;
+        x.rows_of = a->kind == AXIS_BATCH ? -1 : plan_offsets(b, OFF_SIGNATURE, 1, &a);
+    }
+    x.tensors = arena_alloc(b->arena, (size_t)(k->ntensors + 1) * sizeof *x.tensors);
+    for (int i = 0; i < k->ntensors; i++) {
+        x.tensors[i] = b->tensor[k->tensors[i]->id];
+    }
+    x.offsets = arena_alloc(b->arena, (size_t)(k->noffsets + 1) * sizeof *x.offsets);
+    for (int i = 0; i < k->noffsets; i++) {
+        const OffsetInfo *o = &k->offsets[i];
+        x.offsets[i] = plan_offsets(b, o->kind, o->naxes, o->axes);
+    }
+    x.keys = arena_alloc(b->arena, (size_t)(k->nkeys + 1) * sizeof *x.keys);
+    x.key_by_step = arena_alloc(b->arena, (size_t)(k->nkeys + 1) * sizeof *x.key_by_step);
+    for (int i = 0; i < k->nkeys; i++) {
+        x.keys[i] = text_of(b, k->keys[i]);
+        x.key_by_step[i] = k->key_by_step[i];
+    }
+    double flop = k->is_product ? product_flop(k) : 0;
+    x.flop_per_item = flop > 0 ? flop : flop_guess(k);
+    return x;
+}
+
+static void build_steps(Build *b, void **fn)
+{
+    const Schedule *s = b->schedule;
+    Plan *p = b->plan;
+    int at = 0;
+    for (int i = 0; i < s->ngroups; i++) {
+        const Group *group = &s->groups[i];
+        if (!group->is_scan) {
+            for (int j = 0; j < group->n; j++, at++) {
+                PlanStep step = {.kind = STEP_CALL, .call = build_call(b, &b->calls[at], fn[at])};
+                ARENA_PUSH(b->arena, p->steps, p->nsteps, step);
+            }
+            continue;
+        }
+        PlanStep step = {.kind = STEP_SCAN, .scan_axis = group->axis->id, .backwards = group->backwards};
+        step.calls = arena_alloc(b->arena, (size_t)(group->n + 1) * sizeof *step.calls);
+        for (int j = 0; j < group->n; j++, at++) {
+            step.calls[step.ncalls++] = build_call(b, &b->calls[at], fn[at]);
+        }
+        ARENA_PUSH(b->arena, p->steps, p->nsteps, step);
+    }
+    for (; at < b->ncalls; at++) { /* params whose update could not run in place */
+        PlanStep step = {.kind = STEP_CALL, .call = build_call(b, &b->calls[at], fn[at])};
+        ARENA_PUSH(b->arena, p->steps, p->nsteps, step);
+    }
+}
+
+bool build_plan(Build *b, void **fn, Text *why)
+{
+    b->plan->name = text_of(b, b->schedule->graph->name);
+    b->plan->real = b->o->real;
+    build_axes(b);
+    if (!build_tensors(b, why)) {
+        return false;
+    }
+    build_steps(b, fn);
+    return true;
+}

@@ -1,0 +1,384 @@
+/* Kernels for equations that are matrix products (product_match.h says which): loops over the outer letters around
+ * one generated product (product_gemm.h).
+ *
+ *     how the work is cut                          what a call computes
+ *     rows of the batch are rows of C    ROWS      its rows, all columns
+ *     rows of the batch are summed       REDUCE    A' B over its chunk of rows, added into a private copy of C
+ *       and C is large                   FIXED     its rows of C, summed over all rows of the batch
+ *     the example is a loop              BATCH     the products of its examples
+ *
+ * A row of C comes out the same to the bit wherever it stands: product_gemm.h. */
+#include "product_gemm.h"
+#include "product_match.h"
+
+enum { REDUCE_ROWS = 512, LARGE_OUTPUT = 1 << 18, ITEM_FLOP = 4000000 };
+
+static bool is_bounded(const Product *p, int letter)
+{
+    for (int i = 0; i < p->nbounds; i++) {
+        if (p->bound[i].letter == letter || p->bound[i].by == letter) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Multiply-adds of an index or loop; what is not known counts with half its bound. */
+static double estimate(const Equation *e, int letter)
+{
+    int64_t n = axis_static_size(e->letters[letter].axis), bound = axis_bound(e->letters[letter].axis);
+    return n >= 0 ? (double)n : bound > 0 ? 0.5 * (double)bound : 1;
+}
+
+static double flop_per_item(const KernelInfo *k, const Product *p)
+{
+    double flop = 2;
+    for (int l = 0; l < k->e->nletters; l++) {
+        bool is_row = false;
+        for (int r = 0; r < 3; r++) {
+            for (int i = 0; i < p->index[r].nrows; i++) {
+                is_row = is_row || p->index[r].letter[i] == l;
+            }
+        }
+        if (l != k->item && l != k->scan && !is_row) {
+            flop *= estimate(k->e, l);
+        }
+    }
+    for (int i = 0; i < p->nbounds; i++) {
+        flop *= p->bound[i].by >= 0 ? 0.5 : 1;
+    }
+    return flop;
+}
+
+static int64_t clamp(double x, int64_t lo, int64_t hi)
+{
+    return x < (double)lo ? lo : x > (double)hi ? hi : (int64_t)x;
+}
+
+static void choose_split(KernelInfo *k, const Product *p)
+{
+    const ProductIndex *m = &p->index[INDEX_M], *n = &p->index[INDEX_N], *sum = &p->index[INDEX_K];
+    k->split = SPLIT_NONE;
+    k->item = k->key_dim = -1;
+    int batch = -1;
+    for (int i = p->nouter - 1; i >= 0; i--) {
+        int l = p->outer[i];
+        if (k->e->letters[l].axis->kind == AXIS_BATCH && (batch < 0 || equation_is_output(k->e, l))) {
+            batch = l;
+        }
+    }
+    if (m->nrows > 0) {
+        k->split = m->nrows > 1 ? SPLIT_ROWS : SPLIT_BATCH;
+        k->item = product_deepest_row(p, INDEX_M);
+    } else if (batch >= 0 && equation_is_output(k->e, batch)) {
+        k->split = SPLIT_BATCH;
+        k->item = batch;
+    } else if (m->n == 1 && m->is_known && n->is_known && m->size >= 64 && m->size * n->size >= LARGE_OUTPUT &&
+               !is_bounded(p, m->letter[0]) && batch < 0) {
+        k->split = SPLIT_FIXED;
+        k->item = m->letter[0];
+    } else if (sum->nrows > 0 || batch >= 0) {
+        k->split = SPLIT_REDUCE;
+        k->item = sum->nrows > 0 ? product_deepest_row(p, INDEX_K) : batch;
+    }
+}
+
+bool product_choose(KernelInfo *k)
+{
+    Product p;
+    const char *why;
+    if (!product_match(k->e, k->scan, &p, &why)) {
+        return false;
+    }
+    const ProductIndex *m = &p.index[INDEX_M], *n = &p.index[INDEX_N];
+    if ((m->is_known && m->size < 3) || (n->is_known && n->size < 3)) {
+        return false; /* most lanes or rows of every tile would be empty */
+    }
+    choose_split(k, &p);
+    k->accumulate = k->split == SPLIT_REDUCE || p.adds || !k->sole;
+    k->zero = k->accumulate || p.is_partial;
+    double flop = flop_per_item(k, &p);
+    if (k->split == SPLIT_REDUCE) {
+        k->grain = p.index[INDEX_K].nrows > 0 ? REDUCE_ROWS : clamp(20 * ITEM_FLOP / flop, 1, 16);
+    } else {
+        k->grain = clamp(ITEM_FLOP / flop, 1, 1536);
+        if (k->split == SPLIT_ROWS && k->grain > 48) {
+            k->grain = k->grain / 48 * 48; /* whole tiles */
+        }
+    }
+    k->is_product = true;
+    return true;
+}
+
+double product_flop(const KernelInfo *k)
+{
+    Product p;
+    const char *why;
+    return k->is_product && product_match(k->e, k->scan, &p, &why) ? flop_per_item(k, &p) : 0;
+}
+
+/* ---- emission ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    Emit *x;
+    const Product *p;
+    LLVMValueRef lower[MAX_LETTERS], upper[MAX_LETTERS]; /* of inner letters */
+} Frame;
+
+/* Upper bound (exclusive) in out[1] or lower bound in out[0] that b gives its letter, under the bound letters. */
+static void solve(Frame *f, const ProductBound *b, LLVMValueRef out[2])
+{
+    Emit *x = f->x;
+    LLVMValueRef saved = x->letter[b->letter];
+    int mark = scope_enter(x);
+    x->letter[b->letter] = emit_i64(x, 0);
+    LLVMValueRef d = LLVMBuildSub(x->b, emit_scalar(x, b->less), emit_scalar(x, b->more), "");
+    scope_leave(x, mark);
+    x->letter[b->letter] = saved;
+    if (b->sign > 0) {
+        LLVMValueRef hi = LLVMBuildSub(x->b, emit_i64(x, b->is_strict ? 0 : 1), d, "");
+        out[1] = emit_min(x, out[1], hi);
+    } else {
+        out[0] = emit_max(x, out[0], LLVMBuildAdd(x->b, d, emit_i64(x, b->is_strict ? 1 : 0), ""));
+    }
+}
+
+/* The intervals of one row: GemmRange. */
+static void row_range(void *ctx, LLVMBuilderRef builder, LLVMValueRef row, LLVMValueRef out[2])
+{
+    (void)builder; /* the emitter's own */
+    Frame *f = ctx;
+    Emit *x = f->x;
+    int letter = -1;
+    for (int i = 0; i < f->p->nbounds; i++) {
+        const ProductBound *b = &f->p->bound[i];
+        if (b->by < 0) {
+            continue;
+        }
+        if (letter < 0) {
+            letter = b->letter;
+            out[0] = f->lower[letter];
+            out[1] = f->upper[letter];
+        }
+        LLVMValueRef saved = x->letter[b->by];
+        int mark = scope_enter(x);
+        x->letter[b->by] = LLVMBuildAdd(x->b, row, f->lower[b->by], "");
+        solve(f, b, out);
+        scope_leave(x, mark);
+        x->letter[b->by] = saved;
+    }
+    out[0] = LLVMBuildSub(x->b, out[0], f->lower[letter], "");
+    out[1] = LLVMBuildSub(x->b, out[1], f->lower[letter], "");
+}
+
+/* Binds the inner letters to their first values and finds how many there are. */
+static void bind_inner(Frame *f)
+{
+    Emit *x = f->x;
+    const Product *p = f->p;
+    for (int r = 0; r < 3; r++) {
+        for (int i = 0; i < p->index[r].n; i++) {
+            int l = p->index[r].letter[i];
+            f->lower[l] = emit_i64(x, 0);
+            f->upper[l] = i < p->index[r].nrows ? NULL : emit_letter_size(x, l);
+            if (l == x->k->item && x->k->split == SPLIT_FIXED) {
+                f->lower[l] = x->lo;
+                f->upper[l] = x->hi;
+            }
+        }
+    }
+    for (int i = 0; i < p->nbounds; i++) {
+        const ProductBound *b = &p->bound[i];
+        if (b->by < 0) {
+            LLVMValueRef range[2] = {f->lower[b->letter], f->upper[b->letter]};
+            solve(f, b, range);
+            f->lower[b->letter] = range[0];
+            f->upper[b->letter] = range[1];
+        }
+    }
+    for (int r = 0; r < 3; r++) {
+        for (int i = 0; i < p->index[r].n; i++) {
+            x->letter[p->index[r].letter[i]] = f->lower[p->index[r].letter[i]];
+        }
+    }
+}
+
+/* Whether the rows of the batch in this index are cut into items. */
+static bool is_cut(const Emit *x, const Product *p, int index)
+{
+    return p->index[index].nrows > 0 && x->k->item == product_deepest_row(p, index);
+}
+
+/* All rows of the batch, as the lists of the deepest row letter count them. */
+static LLVMValueRef all_rows(Emit *x, const Product *p, int index)
+{
+    const ProductIndex *i = &p->index[index];
+    if (i->nrows == 1) {
+        return x->batch;
+    }
+    const Axis *axis = x->k->e->letters[product_deepest_row(p, index)].axis;
+    int n = kernel_offsets(x->k, OFF_SIGNATURE, 1, &axis);
+    LLVMValueRef total = LLVMBuildLoad2(x->b, x->i64, LLVMBuildGEP2(x->b, x->i64, x->offsets[n], &x->batch, 1, ""), "");
+    emit_mark_invariant(x, total);
+    return total;
+}
+
+static LLVMValueRef count(Frame *f, int index)
+{
+    Emit *x = f->x;
+    const ProductIndex *i = &f->p->index[index];
+    if (i->nrows > 0) {
+        LLVMValueRef rows = is_cut(x, f->p, index) ? LLVMBuildSub(x->b, x->hi, x->lo, "") : all_rows(x, f->p, index);
+        return LLVMBuildMul(x->b, rows, emit_i64(x, i->size), "");
+    }
+    LLVMValueRef n = LLVMBuildSub(x->b, f->upper[i->letter[0]], f->lower[i->letter[0]], "");
+    for (int j = 1; j < i->n; j++) {
+        n = LLVMBuildMul(x->b, n, f->upper[i->letter[j]], "");
+    }
+    return n;
+}
+
+/* Address of the first element of a tensor that the product touches. */
+static LLVMValueRef base(Frame *f, int t)
+{
+    Emit *x = f->x;
+    const Product *p = f->p;
+    int n = kernel_tensor(x->k, p->tensor[t]);
+    LLVMValueRef at[MAX_DIMS];
+    int mark = scope_enter(x);
+    for (int d = 0; d < p->tensor[t]->ndim; d++) {
+        at[d] = emit_scalar(x, p->at[t][d]);
+    }
+    LLVMValueRef address = emit_element(x, n, at);
+    scope_leave(x, mark);
+    for (int r = 0; r < 3; r++) {
+        int row = product_deepest_row(p, r);
+        if (row >= 0 && p->dim[t][row] >= 0 && is_cut(x, p, r)) {
+            LLVMValueRef skip = LLVMBuildMul(x->b, x->lo, emit_i64(x, p->stride[t][row]), "");
+            address = LLVMBuildGEP2(x->b, x->real, address, &skip, 1, "");
+        }
+    }
+    return address;
+}
+
+static LLVMValueRef stride(Frame *f, int t, int index)
+{
+    Emit *x = f->x;
+    const Product *p = f->p;
+    const ProductIndex *i = &p->index[index];
+    int l = i->letter[i->n - 1];
+    if (p->stride[t][l] > 0) {
+        return emit_i64(x, p->stride[t][l]);
+    }
+    LLVMValueRef at[MAX_DIMS];
+    int mark = scope_enter(x);
+    for (int d = 0; d < p->tensor[t]->ndim; d++) {
+        at[d] = emit_scalar(x, p->at[t][d]);
+    }
+    LLVMValueRef s = emit_stride(x, kernel_tensor(x->k, p->tensor[t]), p->dim[t][l], at);
+    scope_leave(x, mark);
+    return s;
+}
+
+static void attributes(void *ctx, LLVMValueRef fn)
+{
+    const Emit *x = ctx;
+    target_attributes(x->target, x->ctx, fn);
+}
+
+static void emit_products(Frame *f)
+{
+    Emit *x = f->x;
+    bind_inner(f);
+    GemmTarget t = {.llvm = x->ctx,
+                    .module = x->module,
+                    .is_double = x->k->real == DT_F64,
+                    .lanes = x->target->vector_bits / (x->k->real == DT_F64 ? 64 : 32),
+                    .registers = x->target->vector_bits == 512 ? 32 : 16,
+                    .has_fma = x->target->fma,
+                    .attributes = attributes,
+                    .ctx = x};
+    Gemm op = {.m = count(f, INDEX_M),
+               .n = count(f, INDEX_N),
+               .k = count(f, INDEX_K),
+               .a = base(f, PRODUCT_A),
+               .b = base(f, PRODUCT_B),
+               .c = base(f, PRODUCT_C),
+               .a_m = stride(f, PRODUCT_A, INDEX_M),
+               .a_k = stride(f, PRODUCT_A, INDEX_K),
+               .b_k = stride(f, PRODUCT_B, INDEX_K),
+               .b_n = stride(f, PRODUCT_B, INDEX_N),
+               .c_m = stride(f, PRODUCT_C, INDEX_M),
+               .c_n = stride(f, PRODUCT_C, INDEX_N),
+               .accumulate = x->k->accumulate,
+               .range_ctx = f};
+    for (int i = 0; i < f->p->nbounds; i++) {
+        const ProductBound *b = &f->p->bound[i];
+        if (b->by >= 0) {
+            *(f->p->role[b->letter] == INDEX_K ? &op.k_range : &op.n_range) = row_range;
+        }
+    }
+    gemm_emit(&t, x->b, &op);
+}
+
+/* In a scan over lists of different lengths an example takes part only while its list lasts. */
+static void require_position(Emit *x, LLVMBasicBlockRef skip)
+{
+    LLVMBasicBlockRef holds = emit_block(x, "holds");
+    LLVMValueRef in = LLVMBuildICmp(x->b, LLVMIntSLT, x->t, emit_letter_size(x, x->k->scan), "");
+    LLVMBuildCondBr(x->b, in, holds, skip);
+    LLVMPositionBuilderAtEnd(x->b, holds);
+}
+
+/* Loops over outer[i..], each with the guards that its letter completes, then the product. */
+static void emit_loops(Frame *f, int i, unsigned bound)
+{
+    Emit *x = f->x;
+    const Product *p = f->p;
+    LLVMBasicBlockRef skip = emit_block(x, "skip");
+    int mark = scope_enter(x), scan = x->k->scan;
+    if (scan >= 0 && x->k->e->letters[scan].parent == (i > 0 ? p->outer[i - 1] : -1)) {
+        require_position(x, skip);
+    }
+    for (int g = 0; g < p->nguards; g++) {
+        unsigned letters = scalar_letters(p->guard[g]), before = i > 0 ? bound & ~(1u << p->outer[i - 1]) : 0;
+        bool is_new = !(letters & ~bound) && (i == 0 || (letters & ~before));
+        if (!is_new) {
+            continue;
+        }
+        LLVMBasicBlockRef holds = emit_block(x, "holds");
+        LLVMBuildCondBr(x->b, emit_scalar(x, p->guard[g]), holds, skip);
+        LLVMPositionBuilderAtEnd(x->b, holds);
+    }
+    if (i == p->nouter) {
+        emit_products(f);
+    } else {
+        int l = p->outer[i];
+        bool is_item = l == x->k->item;
+        Loop loop;
+        loop_begin(x, &loop, x->k->e->letters[l].name, is_item ? x->lo : emit_i64(x, 0),
+                   is_item ? x->hi : emit_letter_size(x, l), 1);
+        x->letter[l] = loop.i;
+        emit_loops(f, i + 1, bound | 1u << l);
+        loop_end(x, &loop);
+        x->letter[l] = NULL;
+    }
+    scope_leave(x, mark);
+    LLVMBuildBr(x->b, skip);
+    LLVMPositionBuilderAtEnd(x->b, skip);
+}
+
+void product_emit(Emit *x)
+{
+    Product p;
+    const char *why;
+    int scan = x->k->scan;
+    if (!product_match(x->k->e, scan, &p, &why)) {
+        bug("%s is no product: %s", x->k->e->dst->name, why);
+    }
+    Frame f = {.x = x, .p = &p};
+    if (scan >= 0) {
+        x->letter[scan] = x->t;
+    }
+    emit_loops(&f, 0, scan >= 0 ? 1u << scan : 0);
+}
