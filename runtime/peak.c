@@ -1,0 +1,128 @@
+/* Chains of fused multiply-adds on enough independent accumulators to hide their latency (4 cycles, 2 per cycle), all
+ * in registers. The best of many short runs counts: a run that was interrupted says nothing about the machine. */
+#include "peak.h"
+#include <string.h>
+#include <time.h>
+
+enum { CHAINS = 12, ROUNDS = 4096 };
+
+#if defined(__x86_64__)
+#define HAS_X86 1
+#else
+#define HAS_X86 0
+#endif
+
+/* Vectors of gcc; with the target attribute below, x * a + b becomes one instruction of that width. */
+typedef float Float16 __attribute__((vector_size(64)));
+typedef double Double8 __attribute__((vector_size(64)));
+typedef float Float8 __attribute__((vector_size(32)));
+typedef double Double4 __attribute__((vector_size(32)));
+typedef float Float4 __attribute__((vector_size(16)));
+typedef double Double2 __attribute__((vector_size(16)));
+
+/* Writes its result through `out` so that the work cannot be left out; returns operations done. */
+typedef double (*Burn)(double *out);
+
+#define BURN(NAME, VECTOR, ELEMENT, ATTRIBUTES)                                                                        \
+    ATTRIBUTES static double NAME(double *out)                                                                         \
+    {                                                                                                                  \
+        enum { LANES = sizeof(VECTOR) / sizeof(ELEMENT) };                                                             \
+        VECTOR x[CHAINS], a, b, sum;                                                                                   \
+        for (int l = 0; l < LANES; l++) {                                                                              \
+            a[l] = (ELEMENT)(0.999 + 1e-6 * *out);                                                                     \
+            b[l] = (ELEMENT)(0.001 + 1e-6 * l);                                                                        \
+        }                                                                                                              \
+        for (int c = 0; c < CHAINS; c++) {                                                                             \
+            x[c] = a + (ELEMENT)c;                                                                                     \
+        }                                                                                                              \
+        for (int r = 0; r < ROUNDS; r++) {                                                                             \
+            _Pragma("GCC unroll 12") for (int c = 0; c < CHAINS; c++)                                                  \
+            {                                                                                                          \
+                x[c] = x[c] * a + b;                                                                                   \
+            }                                                                                                          \
+        }                                                                                                              \
+        sum = x[0];                                                                                                    \
+        for (int c = 1; c < CHAINS; c++) {                                                                             \
+            sum += x[c];                                                                                               \
+        }                                                                                                              \
+        *out = (double)sum[0];                                                                                         \
+        return 2.0 * LANES * CHAINS * ROUNDS;                                                                          \
+    }
+
+#define FAST __attribute__((optimize("O3", "fp-contract=fast")))
+#if HAS_X86
+BURN(burn_avx512_f32, Float16, float, FAST __attribute__((target("avx512f"))))
+BURN(burn_avx512_f64, Double8, double, FAST __attribute__((target("avx512f"))))
+BURN(burn_avx2_f32, Float8, float, FAST __attribute__((target("avx2,fma"))))
+BURN(burn_avx2_f64, Double4, double, FAST __attribute__((target("avx2,fma"))))
+#endif
+BURN(burn_f32, Float4, float, FAST)
+BURN(burn_f64, Double2, double, FAST)
+
+const char *peak_instructions(void)
+{
+#if HAS_X86
+    return __builtin_cpu_supports("avx512f")                                 ? "avx512"
+           : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? "avx2"
+                                                                             : "sse2";
+#else
+    return "generic";
+#endif
+}
+
+static Burn choose(DType real)
+{
+    bool is_double = real == DT_F64;
+#if HAS_X86
+    const char *have = peak_instructions();
+    if (strcmp(have, "avx512") == 0) {
+        return is_double ? burn_avx512_f64 : burn_avx512_f32;
+    }
+    if (strcmp(have, "avx2") == 0) {
+        return is_double ? burn_avx2_f64 : burn_avx2_f32;
+    }
+#endif
+    return is_double ? burn_f64 : burn_f32;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+enum { REPEATS = 200, MAX_ITEMS = 1024 };
+
+typedef struct {
+    Burn burn;
+    double flop[MAX_ITEMS];
+} Work;
+
+static void burn_item(void *ctx, int64_t item)
+{
+    Work *w = ctx;
+    double value = 0.5, flop = 0;
+    for (int r = 0; r < REPEATS; r++) {
+        flop += w->burn(&value);
+        value = value > 1 || value < 0 ? 0.5 : value;
+    }
+    w->flop[item] = value < -1 ? 0 : flop; /* never: it keeps the values alive */
+}
+
+double peak_gflops(Pool *pool, DType real, double seconds)
+{
+    Work w = {.burn = choose(real)};
+    int threads = pool_threads(pool) < MAX_ITEMS ? pool_threads(pool) : MAX_ITEMS;
+    double best = 0, end = now() + seconds;
+    do {
+        double start = now(), flop = 0;
+        pool_run(pool, threads, burn_item, &w);
+        double took = now() - start;
+        for (int i = 0; i < threads; i++) {
+            flop += w.flop[i];
+        }
+        best = flop / took > best ? flop / took : best;
+    } while (now() < end);
+    return best / 1e9;
+}

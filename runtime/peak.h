@@ -1,0 +1,12 @@
+/* The machine's multiply-add peak, measured: what a benchmark's figure is set beside. */
+#ifndef HEDDLE_PEAK_H
+#define HEDDLE_PEAK_H
+
+#include "runtime.h"
+
+/* Floating-point operations per second (two per multiply-add) / 1e9 that all threads of the pool reach together, with
+ * operands in registers and the widest vectors the CPU has. Takes about `seconds`. */
+double peak_gflops(Pool *pool, DType real, double seconds);
+const char *peak_instructions(void); /* "avx512", "avx2", "sse2" or "generic" */
+
+#endif
