@@ -95,8 +95,8 @@ bool product_choose(KernelInfo *k)
         return false; /* most lanes or rows of every tile would be empty */
     }
     choose_split(k, &p);
-    k->accumulate = k->split == SPLIT_REDUCE || p.adds || !k->sole;
-    k->zero = k->accumulate || p.is_partial;
+    k->accumulate = k->split == SPLIT_REDUCE || p.adds;
+    k->zero = k->accumulate || p.is_partial || !k->sole;
     double flop = flop_per_item(k, &p);
     if (k->split == SPLIT_REDUCE) {
         k->grain = p.index[INDEX_K].nrows > 0 ? REDUCE_ROWS : clamp(20 * ITEM_FLOP / flop, 1, 16);

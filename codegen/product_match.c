@@ -407,6 +407,10 @@ static bool match(const Equation *e, int scan, const Scalar *a, const Scalar *b,
         }
         p->role[l] = role[in];
     }
+    for (int d = 0; d < e->dst->ndim; d++) {
+        const Scalar *at = e->lhs[d];
+        p->is_partial = p->is_partial || at->op != OP_LETTER || !axis_same(e->letters[at->inum].axis, e->dst->dims[d]);
+    }
     for (int r = 0; r < 3; r++) {
         find_rows(e, p, r);
         find_index(e, p, r);
