@@ -92,17 +92,17 @@ int64_t axis_size(const Shapes *s, int axis, int64_t example)
     return a->size;
 }
 
-int64_t axis_bound(const Shapes *s, int axis)
+int64_t shapes_bound(const Shapes *s, int axis)
 {
     const PlanAxis *a = &s->plan->axes[axis];
     int64_t bound = a->size;
     if (a->kind == PAX_SUM) {
         bound = 0;
         for (int i = 0; i < a->nparts; i++) {
-            bound += axis_bound(s, a->parts[i]);
+            bound += shapes_bound(s, a->parts[i]);
         }
     } else if (a->kind == PAX_RAGGED && a->parent >= 0) {
-        size_mul(a->size, axis_bound(s, a->parent), &bound);
+        size_mul(a->size, shapes_bound(s, a->parent), &bound);
     } else if (a->kind == PAX_BATCH) {
         bound = s->batch;
     }
@@ -242,7 +242,7 @@ bool layout_of(const Shapes *s, int tensor, Layout *out, Error *e)
         Group *g = &out->groups[i];
         if (s->ragged[g->axis]) {
             g->kind = GROUP_RAGGED;
-            g->size = axis_bound(s, g->axis);
+            g->size = shapes_bound(s, g->axis);
             out->lead = out->lead < 0 && t->per_example ? i : out->lead;
         } else {
             g->kind = p->axes[g->axis].kind == PAX_BATCH ? GROUP_BATCH : GROUP_FIXED;

@@ -27,7 +27,7 @@ void shapes_begin(Shapes *s, int64_t batch);
 bool shapes_finish(Shapes *s, Error *e);
 int64_t axis_size(const Shapes *s, int axis, int64_t example);
 /* Upper bound that holds for every batch. */
-int64_t axis_bound(const Shapes *s, int axis);
+int64_t shapes_bound(const Shapes *s, int axis);
 
 /* Checked product of two sizes; false on overflow. */
 bool size_mul(int64_t a, int64_t b, int64_t *out);
