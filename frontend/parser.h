@@ -75,7 +75,7 @@ void parse_args(Parser *p, int *nargs, Arg **args);
 Expr *parse_dim(Parser *p);
 /* source {| source}; sets the blanks around | as in an index (tight) or a declaration. */
 void parse_sources(Parser *p, bool tight, int *n, const char ***sources);
-/* Gives the commas between tokens first..last of one bracket level the author's style if every entry is one token. */
+/* Gives the commas between tokens first..last of one bracket level the author's style (none or one blank) if no entry has blanks. */
 void style_commas(Parser *p, int first, int last);
 
 /* One statement by its first word, appended to out; the caller has seen that there is one. */

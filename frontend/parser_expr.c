@@ -82,27 +82,42 @@ static Idx parse_idx(Parser *p)
     return x;
 }
 
+/* No blank stands between two tokens of one entry: emb[item[i],d], x[Z<A>,D]. */
+static bool is_glued(const Token *before, const Token *t)
+{
+    bool after = before->spacing == SPACING_UNARY || before->spacing == SPACING_TIGHT || before->kind == T_LPAREN ||
+                 before->kind == T_LBRACKET || before->kind == T_CARET;
+    return after || t->spacing == SPACING_CALL || t->spacing == SPACING_TIGHT || t->kind == T_RPAREN ||
+           t->kind == T_RBRACKET || t->kind == T_PRIME || t->kind == T_CARET;
+}
+
 void style_commas(Parser *p, int first, int last)
 {
     if (p->failed) {
         return;
     }
-    int comma = -1;
+    const Token *v = p->tokens.v;
+    int depth = 0, comma = -1;
     for (int k = first; k < last; k++) {
-        TokenKind kind = p->tokens.v[k].kind;
-        bool separator = kind == T_COMMA || kind == T_SEMICOLON || kind == T_ARROW;
-        if (separator != ((k - first) % 2 == 1) || p->tokens.v[k].first) {
-            return; /* an entry of several tokens: blanks everywhere */
+        bool opens = v[k].kind == T_LPAREN || v[k].kind == T_LBRACKET;
+        bool closes = v[k].kind == T_RPAREN || v[k].kind == T_RBRACKET;
+        bool separates = depth == 0 && (v[k].kind == T_COMMA || v[k].kind == T_SEMICOLON || v[k].kind == T_ARROW);
+        bool begins = k == first || (depth == 0 && (v[k - 1].kind == T_COMMA || v[k - 1].kind == T_SEMICOLON ||
+                                                    v[k - 1].kind == T_ARROW));
+        if (v[k].first || (!separates && !begins && !is_glued(&v[k - 1], &v[k]))) {
+            return; /* blanks inside an entry, so after the commas too */
         }
-        if (comma < 0 && kind == T_COMMA) {
+        if (separates && v[k].kind == T_COMMA && comma < 0) {
             comma = k;
         }
+        depth += opens - closes;
     }
-    if (comma < 0 || p->tokens.v[comma + 1].space_before) {
+    if (comma < 0 || v[comma + 1].space_before) {
         return;
     }
     for (int k = first; k < last; k++) {
-        if (p->tokens.v[k].kind == T_COMMA) {
+        depth += (v[k].kind == T_LPAREN || v[k].kind == T_LBRACKET) - (v[k].kind == T_RPAREN || v[k].kind == T_RBRACKET);
+        if (depth == 0 && v[k].kind == T_COMMA) {
             p->tokens.v[k].spacing = SPACING_TIGHT;
         }
     }
