@@ -42,7 +42,7 @@ static const Value nothing; /* what a failed evaluation yields */
 
 static void describe(Text *out, const Frame *f)
 {
-    text_printf(out, "in the equation of %s, at", f->e->dst->name);
+    text_printf(out, "in the equation of %s%s", f->e->dst->name, f->e->nletters > 0 ? ", at" : "");
     for (int k = 0; k < f->e->nletters; k++) {
         const char *name = f->e->letters[k].name;
         text_printf(out, " %s=%lld", name != NULL ? name : "?", (long long)f->letter[k]);

@@ -189,7 +189,10 @@ extern const char *const reduce_name[];
 typedef struct {
     Axis *axis;
     const char *name;
-    int parent; /* number of the letter at which a ragged or table axis is read; -1: none, or the implicit example */
+    /* Number of the letter at which a ragged or table axis is read; -1: none, or the implicit example. After pass_batch
+     * the chain of a ragged axis ends at a letter over the batch: so a letter over a fixed axis that has a list per
+     * element has the example's letter as its parent. */
+    int parent;
 } Letter;
 
 struct Equation {

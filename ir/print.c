@@ -91,13 +91,16 @@ static void print_number(Text *out, double v, Type type)
         return;
     }
     char digits[40];
-    for (int n = 1; n <= 17; n++) {
+    int n = 1;
+    for (; n < 17; n++) {
         snprintf(digits, sizeof digits, "%.*g", n, v);
         double back = strtod(digits, NULL);
         if (type == TYPE_F32 ? (float)back == (float)v : back == v) {
             break;
         }
     }
+    int whole = v != 0 ? (int)floor(log10(fabs(v))) + 1 : 1; /* digits in front of the point: 10 is not 1e+01 */
+    snprintf(digits, sizeof digits, "%.*g", whole > n && whole <= 15 ? whole : n, v);
     text_printf(out, "%s%s%s", digits, strpbrk(digits, ".e") == NULL ? ".0" : "", suffix);
 }
 

@@ -236,6 +236,8 @@ static bool verify_letter(const Graph *g, const Equation *e, int k, Text *why)
     const Axis *want = NULL; /* what the parent ranges over */
     if (axis_nparents(l->axis) > 0) {
         want = l->axis->parent;
+    } else if (l->axis->kind == AXIS_FIXED && at != NULL) {
+        want = g->batch; /* a list per element of a fixed axis differs between examples */
     } else if (axis_is_ragged(l->axis) && (g->batched || at != NULL)) {
         want = g->batch;
     }
@@ -243,10 +245,15 @@ static bool verify_letter(const Graph *g, const Equation *e, int k, Text *why)
         BROKEN("letter %d over %s is read at a letter over %s, not %s", k, axis, at != NULL ? at->name : "nothing",
                want != NULL ? want->name : "nothing");
     }
+    int root = k;
     for (int p = l->parent, steps = 0; p >= 0; p = e->letters[p].parent) {
+        root = p;
         if (++steps > e->nletters) {
             BROKEN("letter %d over %s is its own ancestor", k, axis);
         }
+    }
+    if (g->batched && axis_is_ragged(l->axis) && e->letters[root].axis != g->batch) {
+        BROKEN("letter %d over %s is read in no example: letter %d has none", k, axis, root);
     }
     return true;
 }
