@@ -32,7 +32,12 @@ void pass_optimize(Graph *g);
 /* recompute: forward values that the adjoints read and that are cheaper to compute again than to keep are inlined there. */
 void pass_recompute(Graph *g);
 
-/* contract: marks equations that are matrix products. fuse-map: pointwise producers into their consumers. */
+/* contract: rewrites sums of products so that as many as pay are matrix products of two stored tensors, which
+ * contract_match (contract.h) recognises: constant and outer factors move behind the sum, other factors become
+ * values of their own. */
+void pass_contract(Graph *g);
+
+/* fuse-map: pointwise producers into their consumers. */
 void pass_fuse_map(Graph *g);
 
 /* Whether the values of an equation are kept in memory: the one place that decides it. */
@@ -50,6 +55,7 @@ typedef struct {
     bool training;     /* differentiate and update */
     const char *stop;  /* run up to and including this pass (explain --after), or NULL */
     const char *skip;  /* comma-separated names of passes to leave out, or NULL */
+    bool grads_are_outputs; /* every param's gradient is wanted by name */
     bool verify;       /* verify the graph after every pass */
     void (*dump)(void *ctx, const char *pass, const Graph *g);
     void *ctx;

@@ -1,0 +1,381 @@
+/* contract: makes matrix products out of sums of products. Needs: nothing. Keeps: the values, up to the rounding of a
+ * constant factor. A sum's body is taken apart into factors; then
+ *
+ *  - constant factors move behind the sum:        sum[e] q*k*c       =>  t = sum[e] q*k,  dst = t * c
+ *  - the other factors are dealt to two sides so that every reduced letter stands on both sides and each side has
+ *    output letters of its own; a side that is not one load becomes a value of its own, with fewer letters than the
+ *    sum:                                         sum[d] n[i,d]*r[i]*W[d,h]  =>  a[i,d] = n*r,  sum[d] a*W
+ *
+ * A sum that has no such two sides stays as it is: a plain loop. */
+#include "contract.h"
+
+#include "intervals.h"
+#include "rewrite.h"
+
+#include <string.h>
+
+enum { MAX_FACTORS = 8 };
+
+typedef struct {
+    Graph *g;
+    Equation *e;
+    int n;
+    Scalar *factor[MAX_FACTORS];
+    unsigned letters[MAX_FACTORS]; /* bit l: the factor uses letter l, or a letter read at it */
+    double scale;                  /* product of the constants */
+    unsigned outputs, reduced;     /* letters of the equation */
+} Factors;
+
+/* ---- letters of an expression ---- */
+
+static void add_letter(const Scalar *s, void *ctx)
+{
+    if (s->op == OP_LETTER) {
+        *(unsigned *)ctx |= 1u << s->inum;
+    }
+}
+
+static unsigned with_parents(const Equation *e, unsigned set)
+{
+    for (int k = e->nletters - 1, again = 1; again;) {
+        again = 0;
+        for (k = 0; k < e->nletters; k++) {
+            int p = e->letters[k].parent;
+            if (set >> k & 1 && p >= 0 && !(set >> p & 1)) {
+                set |= 1u << p;
+                again = 1;
+            }
+        }
+    }
+    return set;
+}
+
+static unsigned letters_of(const Scalar *s)
+{
+    unsigned set = 0;
+    sc_walk(s, add_letter, &set);
+    return set;
+}
+
+static unsigned output_letters(const Equation *e)
+{
+    unsigned set = 0;
+    for (int k = 0; k < e->dst->ndim; k++) {
+        int l = lhs_letter(e->lhs[k]);
+        set |= l >= 0 ? 1u << l : 0;
+    }
+    return set;
+}
+
+/* ---- recognition ---- */
+
+bool contract_match(const Graph *g, const Equation *e, Contraction *out)
+{
+    (void)g;
+    if (e->op != RED_SUM || e->body->op != OP_mul || e->dst->elem != ELEM_REAL || equation_has_keyed_lhs(e)) {
+        return false;
+    }
+    *out = (Contraction){.a = e->body->args[0], .b = e->body->args[1]};
+    if (out->a->op != OP_LOAD || out->b->op != OP_LOAD || out->a->type != TYPE_REAL || out->b->type != TYPE_REAL) {
+        return false;
+    }
+    unsigned a = letters_of(out->a), b = letters_of(out->b), outputs = output_letters(e);
+    for (int l = 0; l < e->nletters; l++) {
+        bool in_a = a >> l & 1, in_b = b >> l & 1;
+        if (outputs >> l & 1) {
+            out->role[l] = in_a && in_b ? CONTRACT_SHARED : in_a ? CONTRACT_M : CONTRACT_N;
+            if (!in_a && !in_b) {
+                return false;
+            }
+        } else if (in_a && in_b) {
+            out->role[l] = CONTRACT_K;
+        } else {
+            return false;
+        }
+        out->nm += out->role[l] == CONTRACT_M;
+        out->nn += out->role[l] == CONTRACT_N;
+        out->nk += out->role[l] == CONTRACT_K;
+        out->nshared += out->role[l] == CONTRACT_SHARED;
+    }
+    return out->nk > 0;
+}
+
+/* ---- factors ---- */
+
+static bool take_apart(Factors *f, Scalar *s)
+{
+    switch (s->op) {
+    case OP_mul:
+        return take_apart(f, s->args[0]) && take_apart(f, s->args[1]);
+    case OP_neg:
+        f->scale = -f->scale;
+        return take_apart(f, s->args[0]);
+    case OP_CONST:
+        f->scale *= s->num;
+        return true;
+    case OP_div:
+        if (s->args[1]->op == OP_CONST) {
+            f->scale /= s->args[1]->num;
+            return take_apart(f, s->args[0]);
+        }
+        break;
+    default:
+        break;
+    }
+    if (f->n == MAX_FACTORS) {
+        return false;
+    }
+    f->letters[f->n] = with_parents(f->e, letters_of(s));
+    f->factor[f->n++] = s;
+    return true;
+}
+
+/* How many elements a set of letters stands for, roughly: a ragged axis counts half its bound. */
+static double extent(const Factors *f, unsigned set)
+{
+    double n = 1;
+    for (int l = 0; l < f->e->nletters; l++) {
+        if (set >> l & 1) {
+            const Axis *a = f->e->letters[l].axis;
+            int64_t size = axis_bound(a);
+            n *= size < 0 ? 64 : axis_is_ragged(a) ? 1 + (double)size / 2 : (double)size;
+        }
+    }
+    return n;
+}
+
+static unsigned side_letters(const Factors *f, unsigned side)
+{
+    unsigned set = 0;
+    for (int i = 0; i < f->n; i++) {
+        set |= side >> i & 1 ? f->letters[i] : 0;
+    }
+    return set;
+}
+
+static bool is_bare(const Factors *f, unsigned side)
+{
+    for (int i = 0; i < f->n; i++) {
+        if (side == 1u << i) {
+            return f->factor[i]->op == OP_LOAD;
+        }
+    }
+    return false;
+}
+
+/* Cost of dealing the factors this way: elements of the values that have to be made. Negative: not a product. */
+static double deal_cost(const Factors *f, unsigned side)
+{
+    unsigned all = (1u << f->n) - 1, other = all & ~side;
+    unsigned a = side_letters(f, side), b = side_letters(f, other);
+    if ((a & f->reduced) != f->reduced || (b & f->reduced) != f->reduced || ((a | b) & f->outputs) != f->outputs ||
+        !(a & f->outputs & ~b) || !(b & f->outputs & ~a)) {
+        return -1;
+    }
+    double whole = extent(f, f->outputs | f->reduced), cost = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!is_bare(f, i ? other : side)) {
+            double n = extent(f, i ? b : a);
+            if (2 * n > whole) {
+                return -1; /* making it costs as much as the sum */
+            }
+            cost += n;
+        }
+    }
+    return cost;
+}
+
+/* ---- a side as a value of its own ---- */
+
+/* Every load in s is in range where only the conditions of facts hold. */
+static bool is_safe(Facts *facts, const Scalar *s)
+{
+    if (!s->nargs) {
+        int which;
+        return s->op != OP_LOAD || facts_in_range(facts, s, &which);
+    }
+    for (int i = 0; i < s->nargs; i++) {
+        bool guarded = i && (s->op == OP_select || s->op == OP_and || s->op == OP_or);
+        FactsMark mark = facts_mark(facts);
+        if (guarded) {
+            facts_assume(facts, s->args[0], s->op == OP_select ? i == 1 : s->op == OP_and);
+        }
+        bool ok = is_safe(facts, s->args[i]);
+        if (guarded) {
+            facts_release(facts, mark);
+        }
+        if (!ok) {
+            return false;
+        }
+    }
+    int which;
+    return s->op != OP_LOAD || facts_in_range(facts, s, &which);
+}
+
+/* Of the equation's conditions those that speak of these letters alone. Whether body is safe under them. */
+static bool keep_conds(Draft *d, const Equation *e, unsigned letters, const Scalar *body)
+{
+    d->conds = NULL;
+    d->nconds = 0;
+    Facts *facts = facts_new(d->graph, e, 0);
+    for (int i = 0; i < e->nconds; i++) {
+        unsigned used = with_parents(e, letters_of(e->conds[i]));
+        if (!(used & ~letters) && is_safe(facts, e->conds[i])) {
+            draft_cond(d, e->conds[i]);
+            facts_assume(facts, e->conds[i], true);
+        }
+    }
+    bool safe = !body || is_safe(facts, body);
+    facts_free(facts);
+    return safe;
+}
+
+static Scalar *side_product(const Factors *f, unsigned side)
+{
+    Scalar *p = NULL;
+    for (int i = 0; i < f->n; i++) {
+        if (side >> i & 1) {
+            p = p ? fold_op2(f->g, OP_mul, p, f->factor[i]) : f->factor[i];
+        }
+    }
+    return p;
+}
+
+/* Lists the letters of a set as dims: the example first, parents before what is read at them. */
+static int dims_of(const Factors *f, unsigned set, int *letters)
+{
+    const Equation *e = f->e;
+    int n = 0, example = -1;
+    for (int l = 0; l < e->nletters; l++) {
+        if (set >> l & 1 && e->letters[l].axis == f->g->batch) {
+            bool is_parent = false;
+            for (int k = 0; k < e->nletters; k++) {
+                is_parent |= set >> k & 1 && e->letters[k].parent == l;
+            }
+            example = example < 0 || is_parent ? l : example;
+        }
+    }
+    if (example >= 0) {
+        letters[n++] = example;
+    }
+    for (int l = 0; l < e->nletters; l++) {
+        if (set >> l & 1 && l != example) {
+            if (n == MAX_DIMS) {
+                return -1;
+            }
+            letters[n++] = l;
+        }
+    }
+    return n;
+}
+
+static Scalar *make_side(Factors *f, unsigned side, const char *suffix)
+{
+    Graph *g = f->g;
+    const Equation *e = f->e;
+    Scalar *body = side_product(f, side);
+    if (is_bare(f, side)) {
+        return body;
+    }
+    unsigned set = side_letters(f, side);
+    int letters[MAX_DIMS], n = dims_of(f, set, letters);
+    if (n < 0) {
+        return NULL;
+    }
+    Tensor proto = {.elem = ELEM_REAL, .role = ROLE_VALUE, .ndim = n, .span = e->span, .lo = 0, .hi = -1,
+                    .per_example = n && e->letters[letters[0]].axis == g->batch};
+    proto.name = arena_printf(g->arena, "%s.%s", e->dst->name, suffix);
+    for (int k = 2; graph_find(g, proto.name); k++) {
+        proto.name = arena_printf(g->arena, "%s.%s%d", e->dst->name, suffix, k);
+    }
+    Draft d = draft_from(g, e);
+    d.e.op = RED_NONE;
+    d.e.body = body;
+    if (!keep_conds(&d, e, set, body)) {
+        return NULL;
+    }
+    Scalar *index[MAX_DIMS];
+    for (int k = 0; k < e->nletters; k++) {
+        d.gone[k] = !(set >> k & 1);
+    }
+    for (int k = 0; k < n; k++) {
+        proto.dims[k] = e->letters[letters[k]].axis;
+        d.e.lhs[k] = index[k] = sc_letter(g, letters[k]);
+    }
+    d.e.dst = graph_tensor(g, proto);
+    draft_commit(&d);
+    return sc_load(g, d.e.dst, n, index);
+}
+
+/* ---- the rewrite ---- */
+
+/* dst[lhs] sum= product * scale  becomes  t[lhs] sum= product  and  dst[out] = t[out] * scale. */
+static void move_scale_out(Graph *g, Equation *e, Scalar *product, double scale)
+{
+    Tensor proto = *e->dst;
+    proto.is_output = proto.is_draw = false;
+    proto.next = proto.grad = NULL;
+    proto.name = arena_printf(g->arena, "%s.sum", e->dst->name);
+    for (int k = 2; graph_find(g, proto.name); k++) {
+        proto.name = arena_printf(g->arena, "%s.sum%d", e->dst->name, k);
+    }
+    Draft sum = draft_from(g, e), map = draft_from(g, e);
+    sum.e.dst = graph_tensor(g, proto);
+    sum.e.body = product;
+    unsigned outputs = output_letters(e);
+    keep_conds(&map, e, outputs, NULL);
+    for (int l = 0; l < e->nletters; l++) {
+        map.gone[l] = !(outputs >> l & 1);
+    }
+    map.e.op = RED_NONE;
+    map.e.body = fold_op2(g, OP_mul, sc_load(g, sum.e.dst, e->dst->ndim, e->lhs), sc_real(g, scale));
+    draft_commit(&sum);
+    draft_store(&map, e);
+}
+
+static void contract(Graph *g, Equation *e)
+{
+    if (e->op != RED_SUM || e->body->type != TYPE_REAL || equation_has_keyed_lhs(e)) {
+        return;
+    }
+    Factors f = {.g = g, .e = e, .scale = 1, .outputs = output_letters(e)};
+    f.reduced = ((1u << e->nletters) - 1) & ~f.outputs;
+    if (!take_apart(&f, e->body) || f.n < 2) {
+        return;
+    }
+    unsigned best = 0;
+    double least = -1;
+    for (unsigned side = 1; side < 1u << (f.n - 1); side++) { /* the last factor is always on the other side */
+        double cost = deal_cost(&f, side);
+        if (cost >= 0 && (least < 0 || cost < least)) {
+            best = side;
+            least = cost;
+        }
+    }
+    if (least < 0) {
+        return;
+    }
+    Scalar *a = make_side(&f, best, "a");
+    Scalar *b = a ? make_side(&f, ((1u << f.n) - 1) & ~best, "b") : NULL;
+    if (!b) {
+        return; /* the half that was made is dead and will be dropped */
+    }
+    bool swap = f.factor[0] == b; /* factors keep the order in which they were written */
+    Scalar *product = sc_op(g, OP_mul, swap ? b : a, swap ? a : b);
+    if (f.scale == 1) {
+        e->body = product;
+    } else {
+        move_scale_out(g, e, product, f.scale);
+    }
+}
+
+void pass_contract(Graph *g)
+{
+    int n = g->nequations;
+    for (int i = 0; i < n; i++) {
+        contract(g, g->equations[i]);
+    }
+    graph_reorder(g);
+    merge_equal_equations(g);
+    drop_dead_equations(g);
+}

@@ -1,0 +1,31 @@
+/* fuse-map: pointwise producers into their consumers. An equation whose value is not worth storing (store.c) is put in
+ * place of every load of it, definitions before uses, so chains collapse into their last link. A value that some
+ * reader has to load stays stored for all of them. */
+#include "uses.h"
+
+void pass_fuse_map(Graph *g)
+{
+    Uses u = uses_of(g);
+    for (int i = 0; i < g->nequations; i++) {
+        Equation *e = u.order.order[i];
+        int t = e->dst->id, n = u.nreaders[t];
+        bool fuse = can_inline(&u, e) && n > 0;
+        for (int k = 0; k < n && fuse; k++) {
+            fuse = pays_to_inline(&u, e, u.readers[t][k]);
+        }
+        bool gone = fuse;
+        for (int k = 0; k < n && fuse; k++) {
+            if (inline_into(&u, e, u.readers[t][k])) {
+                uses_add(&u, u.readers[t][k]);
+            } else {
+                gone = false;
+            }
+        }
+        if (gone) {
+            uses_remove(&u, e); /* what it loaded has one reader less */
+        }
+    }
+    merge_equal_equations(g);
+    drop_dead_equations(g);
+    graph_reorder(g);
+}

@@ -1,0 +1,79 @@
+/* The pipeline: a table of passes in order, and the one loop around it. */
+#include "rewrite.h"
+
+#include <string.h>
+
+static void pass_clean(Graph *g)
+{
+    pass_simplify(g);
+}
+
+const Pass pipeline[] = {
+    {"infer", pass_infer, "first: value ranges of integers are what the other passes prove things from"},
+    {"simplify", pass_simplify, "before batch: there is less to give a batch index to"},
+    {"batch", pass_batch, "before differentiate: the adjoint of a param sums over the examples"},
+    {"differentiate", pass_differentiate, "on expanded equations, one reduction each, before anything is fused"},
+    {"optimize", pass_optimize, "the update reads what differentiate made"},
+    {"clean", pass_clean, "derivatives leave equal equations, constants and ones behind"},
+    {"recompute", pass_recompute, "before contract: what is computed again is inlined into adjoints, products stay bare"},
+    {"contract", pass_contract, "before fuse-map: factors become values of their own, which are then not inlined again"},
+    {"fuse-map", pass_fuse_map, "last of all rewrites: what still stands alone becomes a kernel"},
+};
+const int npasses = (int)(sizeof pipeline / sizeof *pipeline);
+
+static bool is_skipped(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    while (list && *list) {
+        size_t len = strcspn(list, ",");
+        if (len == n && !strncmp(list, name, n)) {
+            return true;
+        }
+        list += len;
+        list += *list == ',';
+    }
+    return false;
+}
+
+/* Differentiation and what only makes sense after it. */
+static bool is_for_training(const Pass *p)
+{
+    return p->run == pass_differentiate || p->run == pass_optimize || p->run == pass_recompute;
+}
+
+static void verify(const Graph *g, const char *after)
+{
+    Text why = {0};
+    if (!graph_verify(g, &why)) {
+        Text dump = {0};
+        graph_print(g, &dump);
+        bug("after %s: %s\n%s", after, why.s ? why.s : "?", dump.s ? dump.s : "");
+    }
+    text_free(&why);
+}
+
+bool pipeline_run(Graph *g, const PipelineOptions *o)
+{
+    if (o->verify) {
+        verify(g, "lowering");
+    }
+    for (int i = 0; i < npasses; i++) {
+        const Pass *p = &pipeline[i];
+        if ((o->training || !is_for_training(p)) && !is_skipped(o->skip, p->name)) {
+            p->run(g);
+            if (diag_errors(g->diag)) {
+                return false;
+            }
+            if (o->verify) {
+                verify(g, p->name);
+            }
+        }
+        if (o->dump) {
+            o->dump(o->ctx, p->name, g);
+        }
+        if (o->stop && !strcmp(o->stop, p->name)) {
+            break;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,81 @@
+/* Tools that the passes share: drafts of equations, folding scalar constructors, replacement of loads, order.
+ *
+ * A Draft is an equation under construction: letters and conds may be added, a letter may be replaced by an
+ * expression, and committing it renumbers the letters into the order that ir.h asks for (output letters first). */
+#ifndef HEDDLE_REWRITE_H
+#define HEDDLE_REWRITE_H
+
+#include "passes.h"
+
+typedef struct {
+    Graph *graph;
+    Equation e;                /* e.conds is unused while drafting */
+    Scalar **conds;
+    int nconds;
+    bool gone[MAX_LETTERS];    /* letters that were substituted away */
+} Draft;
+
+Draft draft_new(Graph *g, Tensor *dst, Reduce op, Span span);
+Draft draft_from(Graph *g, const Equation *e);
+int draft_letter(Draft *d, Letter letter);                  /* returns its number */
+void draft_cond(Draft *d, Scalar *cond);                    /* appended; `and` is split, true and repeated ones skipped */
+void draft_cond_first(Draft *d, Scalar *cond);              /* the same, evaluated before all others */
+void draft_replace(Draft *d, int letter, Scalar *by);       /* letter := by, everywhere; the letter is gone */
+bool draft_is_parent(const Draft *d, int letter);           /* some other letter is read at this one */
+Equation *draft_commit(Draft *d);                           /* appends the equation to the graph */
+void draft_store(Draft *d, Equation *into);                 /* overwrites an existing equation */
+
+/* The letter that a left-hand index stands for: bare, or inside an inject; -1 if it is anything else. */
+int lhs_letter(const Scalar *index);
+/* An equation that assigns every cell of its tensor once: distinct bare letters over the tensor's own axes. */
+bool equation_covers(const Equation *e);
+bool equation_has_keyed_lhs(const Equation *e);
+
+/* Number of positions of letter k: a constant where known, else a SIZE at its ancestors. */
+Scalar *letter_size(Graph *g, const Letter *letters, int k);
+/* True if a letter over this axis has to know its parent letter (ragged, table, ragged sum). */
+bool axis_needs_parent(const Axis *a);
+/* Which dim of t an index of dim k is read at: the batch dim or the parent axis's dim; -1 if none. */
+int parent_dim(const Tensor *t, int k);
+
+/* ---- folding (fold.c): the same values as the sc_ builders, simplified where that is exact ---- */
+Scalar *fold_node(Graph *g, Scalar *s);   /* simplifies the root; its args are taken as simplified */
+Scalar *fold(Graph *g, Scalar *s);        /* the whole expression */
+Scalar *fold_op1(Graph *g, Op op, Scalar *a);
+Scalar *fold_op2(Graph *g, Op op, Scalar *a, Scalar *b);
+Scalar *fold_op3(Graph *g, Op op, Scalar *a, Scalar *b, Scalar *c);
+Scalar *fold_substitute(Graph *g, Scalar *s, int n, Scalar *const *map);
+
+/* Rebuilds s bottom-up; f may replace a node whose args are already rebuilt (return it unchanged to keep it). */
+typedef Scalar *(*Rewriter)(Graph *g, Scalar *s, void *ctx);
+Scalar *sc_rewrite(Graph *g, Scalar *s, Rewriter f, void *ctx);
+void equation_rewrite(Graph *g, Equation *e, Rewriter f, void *ctx); /* lhs, conds and body */
+
+/* Calls f on every load of the equation (lhs, conds, body), each distinct one at least once. */
+void equation_loads(const Equation *e, void (*f)(const Scalar *load, void *ctx), void *ctx);
+
+/* ---- order (order.c) ---- */
+
+/* Strongly connected components of the equations, dependencies first. component[e->id] numbers them from 0;
+ * in_cycle tells whether the equation depends on itself. Arrays live in the graph's arena. */
+typedef struct {
+    int n;              /* components */
+    int *first;         /* first[c] .. first[c + 1]: range in order */
+    Equation **order;   /* all equations, component by component */
+    int *component;     /* by equation id */
+    bool *in_cycle;     /* by equation id */
+} Order;
+Order order_equations(const Graph *g);
+void graph_reorder(Graph *g); /* sorts g->equations that way and renumbers them */
+/* defs[t->id]: the equations that define tensor t, NULL-terminated; NULL if none. */
+Equation ***equations_by_tensor(const Graph *g);
+/* Drops equations for which keep[e->id] is false, renumbers the rest. */
+void graph_drop_equations(Graph *g, const bool *keep);
+
+/* ---- parts of simplify, also run alone by tests ---- */
+void simplify_equation(Graph *g, Equation *e);
+bool merge_equal_equations(Graph *g);  /* cse.c */
+bool drop_dead_equations(Graph *g);    /* dce.c */
+Scalar *tabulate_steps(Graph *g, const Equation *e, Scalar *s); /* steps.c */
+
+#endif

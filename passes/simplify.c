@@ -1,0 +1,118 @@
+/* simplify: the same values from less. Needs nothing, keeps every output. Per equation: constants and identities
+ * (fold.c), conditions that always hold, step functions (steps.c), and
+ *
+ *     dst sum= select(c, x, 0) | conds      becomes      dst sum= x | conds, c
+ *
+ * (also for `any`: its body becomes a condition). Then equal equations are merged (cse.c) and dead ones dropped
+ * (dce.c). Once the loss is differentiated, stop has done its work and goes. */
+#include "intervals.h"
+#include "rewrite.h"
+
+typedef struct {
+    Facts *facts;
+    bool drop_stops;
+} Simplifying;
+
+static Scalar *simplify_node(Graph *g, Scalar *s, void *ctx)
+{
+    const Simplifying *x = ctx;
+    s = fold_node(g, s);
+    if (s->op == OP_stop && x->drop_stops) {
+        return s->args[0];
+    }
+    if (s->op == OP_select && s->args[0]->op != OP_CONST) {
+        if (facts_holds(x->facts, s->args[0])) {
+            return s->args[1];
+        }
+        if (facts_fails(x->facts, s->args[0])) {
+            return s->args[2];
+        }
+    }
+    return s;
+}
+
+static bool is_zero(const Scalar *s)
+{
+    return sc_is_const(s, 0);
+}
+
+/* The equation reaches no cell: it says what a cell that nobody reaches holds. */
+static void make_empty(Draft *d)
+{
+    Type type = elem_type(d->e.dst->elem);
+    d->e.body = type == TYPE_BOOL ? sc_bool(d->graph, false)
+                : type == TYPE_INT ? sc_int(d->graph, 0)
+                : type == TYPE_F32 ? sc_f32(d->graph, 0) : sc_real(d->graph, 0);
+    d->e.op = RED_NONE;
+    d->nconds = 0;
+    bool output[MAX_LETTERS] = {0};
+    for (int k = 0; k < d->e.dst->ndim; k++) {
+        int l = lhs_letter(d->e.lhs[k]);
+        if (l >= 0) {
+            output[l] = true;
+        }
+    }
+    for (int l = 0; l < d->e.nletters; l++) {
+        d->gone[l] = !output[l];
+    }
+}
+
+/* Moves a choice at the top of a sum's body into its domain. */
+static void lift_choices(Draft *d)
+{
+    Graph *g = d->graph;
+    while (d->e.op == RED_SUM && d->e.body->op == OP_select) {
+        Scalar *c = d->e.body->args[0], *x = d->e.body->args[1], *y = d->e.body->args[2];
+        if (is_zero(y)) {
+            draft_cond(d, c);
+            d->e.body = x;
+        } else if (is_zero(x)) {
+            draft_cond(d, fold_op1(g, OP_not, c));
+            d->e.body = y;
+        } else {
+            return;
+        }
+    }
+    if (d->e.op == RED_ANY && d->e.body->op != OP_CONST) {
+        draft_cond(d, d->e.body);
+        d->e.body = sc_bool(g, true);
+    }
+}
+
+void simplify_equation(Graph *g, Equation *e)
+{
+    Simplifying ctx = {.drop_stops = g->loss && g->loss->grad};
+    Draft d = draft_from(g, e);
+    d.conds = NULL;
+    d.nconds = 0;
+    bool empty = false;
+    ctx.facts = facts_new(g, e, 0);
+    for (int i = 0; i < e->nconds; i++) {
+        Scalar *c = sc_rewrite(g, tabulate_steps(g, e, e->conds[i]), simplify_node, &ctx);
+        if (facts_holds(ctx.facts, c)) {
+            continue;
+        }
+        empty |= facts_fails(ctx.facts, c);
+        draft_cond(&d, c);
+        facts_assume(ctx.facts, c, true);
+    }
+    for (int k = 0; k < e->dst->ndim; k++) {
+        d.e.lhs[k] = sc_rewrite(g, tabulate_steps(g, e, e->lhs[k]), simplify_node, &ctx);
+    }
+    d.e.body = sc_rewrite(g, tabulate_steps(g, e, e->body), simplify_node, &ctx);
+    facts_free(ctx.facts);
+    lift_choices(&d);
+    if (empty && !equation_has_keyed_lhs(e)) {
+        make_empty(&d);
+    }
+    draft_store(&d, e);
+}
+
+void pass_simplify(Graph *g)
+{
+    for (int i = 0; i < g->nequations; i++) {
+        simplify_equation(g, g->equations[i]);
+    }
+    merge_equal_equations(g);
+    drop_dead_equations(g);
+}

@@ -1,0 +1,207 @@
+/* What is kept in memory: the one decision, and the costs it weighs. A value that is not stored is computed again at
+ * every use, so that is done where it is nearly free (a few cheap operations), or where there is one use that reads
+ * each element once. Products are never disturbed: what they read is stored. */
+#include "contract.h"
+#include "uses.h"
+
+enum { CHEAP_OPS = 5, CHEAP_LOADS = 3 };
+
+/* ---- who reads what ---- */
+
+static void add_reader(const Scalar *load, void *ctx)
+{
+    Uses *u = ((void **)ctx)[0];
+    const Equation *reader = ((void **)ctx)[1];
+    int t = load->tensor->id;
+    for (int i = 0; i < u->nreaders[t]; i++) {
+        if (u->readers[t][i] == reader) {
+            return;
+        }
+    }
+    ARENA_PUSH(u->g->arena, u->readers[t], u->nreaders[t], u->g->equations[reader->id]);
+}
+
+void uses_add(Uses *u, const Equation *reader)
+{
+    const void *ctx[2] = {u, reader};
+    equation_loads(reader, add_reader, ctx);
+}
+
+static void remove_reader(const Scalar *load, void *ctx)
+{
+    Uses *u = ((void **)ctx)[0];
+    const Equation *reader = ((void **)ctx)[1];
+    int t = load->tensor->id, n = 0;
+    for (int i = 0; i < u->nreaders[t]; i++) {
+        if (u->readers[t][i] != reader) {
+            u->readers[t][n++] = u->readers[t][i];
+        }
+    }
+    u->nreaders[t] = n;
+}
+
+void uses_remove(Uses *u, const Equation *reader)
+{
+    const void *ctx[2] = {u, reader};
+    equation_loads(reader, remove_reader, ctx);
+}
+
+Uses uses_of(Graph *g)
+{
+    size_t n = (size_t)g->ntensors + 1;
+    Uses u = {.g = g, .defs = equations_by_tensor(g), .order = order_equations(g)};
+    u.readers = arena_alloc(g->arena, n * sizeof *u.readers);
+    u.nreaders = arena_alloc(g->arena, n * sizeof *u.nreaders);
+    u.pinned = arena_alloc(g->arena, n * sizeof *u.pinned);
+    for (int i = 0; i < g->ntensors; i++) {
+        const Tensor *t = g->tensors[i];
+        u.pinned[i] |= t->is_output || t->is_draw || t == g->loss;
+        if (t->next) {
+            u.pinned[t->next->id] = true;
+        }
+    }
+    for (int i = 0; i < g->nequations; i++) {
+        uses_add(&u, g->equations[i]);
+    }
+    return u;
+}
+
+/* ---- costs ---- */
+
+static bool has_load(const Scalar *s)
+{
+    if (s->op == OP_LOAD) {
+        return true;
+    }
+    for (int i = 0; i < s->nargs; i++) {
+        if (has_load(s->args[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_cost(const Scalar *s, void *ctx)
+{
+    Cost *c = ctx;
+    c->nodes++;
+    switch (s->op) {
+    case OP_CONST:
+    case OP_LETTER:
+    case OP_SIZE:
+        return;
+    case OP_LOAD:
+        c->loads += s->tensor->ndim > 0;
+        for (int i = 0; i < s->nargs; i++) {
+            if (has_load(s->args[i])) {
+                c->gathers++;
+                return;
+            }
+        }
+        return;
+    case OP_RAND:
+    case OP_STEP:
+        c->heavy++;
+        return;
+    default:
+        if (s->op > OP_STEP && !(op_info[s->op].flags & CHEAP)) {
+            c->heavy++;
+        } else {
+            c->ops++;
+        }
+    }
+}
+
+Cost cost_of(const Scalar *s)
+{
+    Cost c = {0};
+    sc_walk(s, add_cost, &c);
+    return c;
+}
+
+/* ---- decisions ---- */
+
+bool can_inline(const Uses *u, const Equation *e)
+{
+    const Tensor *t = e->dst;
+    return e->op == RED_NONE && !u->pinned[t->id] && !u->defs[t->id][1] && !u->order.in_cycle[e->id] &&
+           equation_covers(e);
+}
+
+typedef struct {
+    const Tensor *t;
+    const Equation *reader;
+    unsigned letters; /* of the reader, that the index of some load uses */
+    bool any, repeats;
+} LoadLetters;
+
+static void mark_letter(const Scalar *s, void *ctx)
+{
+    if (s->op == OP_LETTER) {
+        *(unsigned *)ctx |= 1u << s->inum;
+    }
+}
+
+static void look_at_index(const Scalar *load, void *ctx)
+{
+    LoadLetters *l = ctx;
+    if (load->tensor != l->t) {
+        return;
+    }
+    unsigned used = 0;
+    for (int i = 0; i < load->nargs; i++) {
+        sc_walk(load->args[i], mark_letter, &used);
+    }
+    for (int k = 0; k < l->reader->nletters; k++) {
+        const Axis *a = l->reader->letters[k].axis;
+        l->repeats |= !(used >> k & 1) && (axis_needs_parent(a) || axis_bound(a) != 1);
+    }
+}
+
+/* Each element is read once for every value of a letter that the index does not use. */
+static bool reads_repeatedly(const Tensor *t, const Equation *reader)
+{
+    LoadLetters l = {.t = t, .reader = reader};
+    equation_loads(reader, look_at_index, &l);
+    return l.repeats;
+}
+
+bool pays_to_inline(const Uses *u, const Equation *e, const Equation *reader)
+{
+    Contraction c;
+    if (contract_match(u->g, reader, &c) && (c.a->tensor == e->dst || c.b->tensor == e->dst)) {
+        return false;
+    }
+    Cost cost = cost_of(e->body);
+    for (int i = 0; i < e->nconds; i++) {
+        Cost more = cost_of(e->conds[i]);
+        cost.ops += more.ops;
+        cost.heavy += more.heavy;
+        cost.loads += more.loads;
+        cost.gathers += more.gathers;
+    }
+    if (cost.loads == 0 && cost.heavy == 0) {
+        return true; /* constants and positions: nothing to load instead */
+    }
+    if (reads_repeatedly(e->dst, reader)) {
+        return cost.heavy == 0 && cost.gathers == 0 && cost.ops <= 1 && cost.loads <= 1;
+    }
+    if (u->nreaders[e->dst->id] == 1) {
+        return true;
+    }
+    return cost.heavy == 0 && cost.gathers == 0 && cost.ops <= CHEAP_OPS && cost.loads <= CHEAP_LOADS;
+}
+
+bool should_store(const Graph *g, const Equation *e)
+{
+    Uses u = uses_of((Graph *)(uintptr_t)g);
+    if (!can_inline(&u, e)) {
+        return true;
+    }
+    for (int i = 0; i < u.nreaders[e->dst->id]; i++) {
+        if (!pays_to_inline(&u, e, u.readers[e->dst->id][i])) {
+            return true;
+        }
+    }
+    return false;
+}
