@@ -95,14 +95,33 @@ static void mark_axis(const Plan *p, int axis, bool *needed)
     }
 }
 
-static void mark_axes(const Plan *p, bool *needed)
+static void mark_offsets(const Plan *p, int k, bool *needed)
 {
-    for (int k = 0; k < p->noffsets; k++) {
-        for (int i = 0; i < p->offsets[k].naxes; i++) {
-            mark_axis(p, p->offsets[k].axes[i], needed);
+    for (int i = 0; i < p->offsets[k].naxes; i++) {
+        mark_axis(p, p->offsets[k].axes[i], needed);
+    }
+}
+
+/* Axes whose lists must be given: those of whatever a step touches. */
+static void mark_axes(const Session *s, bool *needed)
+{
+    const Plan *p = s->plan;
+    for (int t = 0; t < p->ntensors; t++) {
+        if (p->tensors[t].per_example && (p->tensors[t].role != PT_INPUT || s->is_read[t])) {
+            mark_offsets(p, p->tensors[t].offsets, needed);
         }
     }
     for (int k = 0; k < p->nsteps; k++) {
+        const PlanCall *calls;
+        int n = step_calls(&p->steps[k], &calls);
+        for (int i = 0; i < n; i++) {
+            for (int j = 0; j < calls[i].noffsets; j++) {
+                mark_offsets(p, calls[i].offsets[j], needed);
+            }
+            if (calls[i].rows_of >= 0) {
+                mark_offsets(p, calls[i].rows_of, needed);
+            }
+        }
         if (p->steps[k].kind == STEP_SCAN) {
             mark_axis(p, p->steps[k].scan_axis, needed);
         }
@@ -261,7 +280,7 @@ bool bind_sizes(Session *s, const Batch *b, Error *e)
     if (!good) {
         error_set(e, EXIT_RESOURCES, "no memory for the axes of a batch");
     } else {
-        mark_axes(p, needed);
+        mark_axes(s, needed);
     }
     for (int i = 0; good && i < p->naxes; i++) {
         nrows[i] = -1;
@@ -499,18 +518,18 @@ static bool start_state(Session *s, int tensor, Error *e)
 bool bind_inputs(Session *s, const Batch *b, Error *e)
 {
     const Plan *p = s->plan;
+    s->ngiven = 0;
     for (int t = 0; t < p->ntensors; t++) {
         const PlanTensor *x = &p->tensors[t];
         if (!takes_values(x)) {
             continue;
         }
         const Array *given = batch_find(b, x->name);
-        s->is_given[t] = given != NULL;
-        if (x->is_draw && x->role != PT_INPUT) {
-            continue; /* after the step that computes it */
-        }
-        if (!s->data[t]) {
-            continue; /* no step reads it */
+        if (x->is_draw && x->role != PT_INPUT) { /* copied in after the step that computes it */
+            if (given) {
+                s->given[s->ngiven++] = t;
+            }
+            continue;
         }
         if (given) {
             if (!copy_in(s, t, given, e)) {
@@ -522,7 +541,7 @@ bool bind_inputs(Session *s, const Batch *b, Error *e)
             if (x->per_example && !start_state(s, t, e)) {
                 return false;
             }
-        } else if (!s->is_set[t]) {
+        } else if (!s->is_set[t] && s->is_read[t]) {
             int ndim;
             int64_t dims[PLAN_DIMS];
             char want[160];

@@ -351,9 +351,9 @@ static bool run_step(Session *s, int k, Error *e)
     } else {
         extern_run(&s->externs[k], s);
     }
-    for (int t = 0; good && t < s->plan->ntensors; t++) {
-        if (s->is_given[t] && s->plan->tensors[t].is_draw && s->writer[t] == k) {
-            good = bind_draw(s, t, e);
+    for (int i = 0; good && i < s->ngiven; i++) {
+        if (s->writer[s->given[i]] == k) {
+            good = bind_draw(s, s->given[i], e);
         }
     }
     return good;

@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #endif
 #include "session_impl.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,6 +32,25 @@ int step_calls(const PlanStep *step, const PlanCall **calls)
     }
 }
 
+/* What the machine, or the container, has in all. The system would promise more and kill the process later. */
+static int64_t physical_bytes(void)
+{
+    static int64_t known; /* every thread computes the same */
+    if (known == 0) {
+        int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+        long long limit;
+        FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
+        if (f && fscanf(f, "%lld", &limit) == 1 && limit > 0 && limit < bytes) {
+            bytes = limit;
+        }
+        if (f) {
+            fclose(f);
+        }
+        known = bytes;
+    }
+    return known;
+}
+
 void *memory_new(int64_t bytes)
 {
     int64_t size;
@@ -38,6 +58,9 @@ void *memory_new(int64_t bytes)
         return NULL;
     }
     size -= size % TENSOR_ALIGN;
+    if (size > physical_bytes()) {
+        return NULL;
+    }
     void *p = aligned_alloc(TENSOR_ALIGN, (size_t)size);
     return p ? memset(p, 0, (size_t)size) : NULL;
 }
@@ -145,12 +168,15 @@ static void find_lives(Session *s)
     for (int t = 0; t < p->ntensors; t++) {
         PlanRole role = p->tensors[t].role;
         bool is_bound = role == PT_INPUT || (role == PT_STATE && p->tensors[t].per_example);
-        if (is_bound && s->last[s->root[t]] >= 0) {
-            touch(s, t, 0); /* bound before the first step */
+        if (is_bound) {
+            s->is_read[t] = s->last[s->root[t]] >= 0;
+            touch(s, t, 0); /* bound, and checked, before the first step */
         }
         if (role == PT_OUTPUT || t == p->loss || t == p->row || (role == PT_STATE && p->tensors[t].per_example)) {
             touch(s, t, 0); /* an output that no step writes holds 0 */
             touch(s, t, p->nsteps - 1);
+        } else if (p->tensors[t].is_draw && s->writer[t] >= 0) {
+            touch(s, t, p->nsteps - 1); /* a recorded batch holds its draws */
         }
     }
     for (int i = 0; i < s->nupdated; i++) {
@@ -168,14 +194,15 @@ bool memory_init(Session *s, Error *e)
     s->last = calloc(n, sizeof(int));
     s->writer = calloc(n, sizeof(int));
     s->births = calloc(n, sizeof(int));
+    s->is_read = calloc(n, sizeof(bool));
     s->deaths = calloc(n, sizeof(int));
     s->birth_of = calloc(k, sizeof(int));
     s->death_of = calloc(k, sizeof(int));
     s->sizes = calloc(n, sizeof(int64_t));
     s->places = calloc(n, sizeof(int64_t));
     s->holes = calloc(2 * n, sizeof(Hole));
-    if (!s->root || !s->updated || !s->first || !s->last || !s->writer || !s->births || !s->deaths || !s->birth_of ||
-        !s->death_of || !s->sizes || !s->places || !s->holes) {
+    if (!s->root || !s->updated || !s->first || !s->last || !s->writer || !s->births || !s->is_read || !s->deaths ||
+        !s->birth_of || !s->death_of || !s->sizes || !s->places || !s->holes) {
         return error_set(e, EXIT_RESOURCES, "no memory for the plan of '%s'", p->name);
     }
     resolve_aliases(s);
@@ -250,11 +277,6 @@ static void give_place(Hole *holes, int *n, int64_t at, int64_t size)
     }
 }
 
-static int64_t physical_bytes(void)
-{
-    return (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-}
-
 static bool too_large(const Session *s, int64_t bytes, Error *e)
 {
     return error_set(e, EXIT_RESOURCES,
@@ -273,7 +295,6 @@ static bool arena_grow(Session *s, int64_t need, Error *e)
         s->arena = NULL;
         s->arena_bytes = 0;
     }
-    /* The system would promise more than there is and kill the process later; refuse here instead. */
     if (need > physical_bytes()) {
         return too_large(s, need, e);
     }
@@ -367,6 +388,7 @@ void memory_free(Session *s)
     free(s->last);
     free(s->writer);
     free(s->births);
+    free(s->is_read);
     free(s->deaths);
     free(s->birth_of);
     free(s->death_of);

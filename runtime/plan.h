@@ -28,12 +28,12 @@ typedef enum { PAX_FIXED, PAX_BATCH, PAX_RAGGED, PAX_TABLE, PAX_SUM } PlanAxisKi
 typedef struct {
     const char *name;
     PlanAxisKind kind;
-    int64_t size, min;    /* FIXED: size; RAGGED: bound and minimum; TABLE: total */
-    int parent;           /* RAGGED nested in another axis, TABLE: that axis; -1: per example */
-    const int64_t *rows;  /* TABLE: offsets, parent size + 1 entries */
+    int64_t size, min;   /* FIXED: size; RAGGED: bound and minimum; TABLE: total */
+    int parent;          /* RAGGED nested in another axis, TABLE: that axis; -1: per example */
+    const int64_t *rows; /* TABLE: offsets, parent size + 1 entries */
     int nparts;
     int parts[PLAN_PARTS];
-    const char *vocab;    /* or NULL */
+    const char *vocab; /* or NULL */
 } PlanAxis;
 
 /* An int64 array the runtime computes per batch, or a constant table.
@@ -67,8 +67,9 @@ typedef struct {
     /* PARAM, STATE: what it starts as. Values depend on (seed, name, flat index) alone. */
     struct {
         enum { PINIT_CONST, PINIT_NORMAL, PINIT_UNIFORM, PINIT_TRUNC_NORMAL, PINIT_ORTHOGONAL, PINIT_GIVEN } kind;
-        double a, b;        /* const: a; normal: mean a, std b; uniform: radius a; trunc_normal: std a */
-        const double *scale; /* or NULL: per element value of a (const) or std or radius, row-major, where it depends on the index */
+        double a, b;         /* const: a; normal: mean a, std b; uniform: radius a; trunc_normal: std a */
+        const double *scale; /* or NULL: per element value of a (const) or std or radius, row-major, where it depends on
+                                the index */
         const char *text;
     } init;
     int line;
@@ -91,12 +92,12 @@ typedef void (*Kernel)(const KernelArgs *);
 /* How a kernel's work may be cut. Items are numbered from 0; a call does lo <= item < hi. The cut never depends on
  * the number of threads, so results do not either. */
 typedef enum {
-    SPLIT_NONE,   /* one call, lo = 0, hi = 1 */
-    SPLIT_BATCH,  /* items are examples; they write disjoint cells */
-    SPLIT_ROWS,   /* items are packed rows of signature `rows_of` */
-    SPLIT_FIXED,  /* items are 0 .. nitems of a fixed axis; disjoint cells */
-    SPLIT_REDUCE  /* items are examples (or packed rows if rows_of >= 0): every chunk of `grain` items adds into a
-                     private zeroed copy of tensors[0], the copies are then added in order */
+    SPLIT_NONE,  /* one call, lo = 0, hi = 1 */
+    SPLIT_BATCH, /* items are examples; they write disjoint cells */
+    SPLIT_ROWS,  /* items are packed rows of signature `rows_of` */
+    SPLIT_FIXED, /* items are 0 .. nitems of a fixed axis; disjoint cells */
+    SPLIT_REDUCE /* items are examples (or packed rows if rows_of >= 0): every chunk of `grain` items adds into a
+                    private zeroed copy of tensors[0], the copies are then added in order */
 } Split;
 
 typedef struct {
@@ -141,13 +142,17 @@ typedef struct PlanExtern {
 typedef struct Plan {
     const char *name;
     DType real; /* DT_F32 or DT_F64 */
-    int naxes;     PlanAxis *axes;
-    int noffsets;  PlanOffsets *offsets;
-    int ntensors;  PlanTensor *tensors;
-    int nsteps;    PlanStep *steps;
+    int naxes;
+    PlanAxis *axes;
+    int noffsets;
+    PlanOffsets *offsets;
+    int ntensors;
+    PlanTensor *tensors;
+    int nsteps;
+    PlanStep *steps;
     int batch_axis;
-    int row; /* tensor: ids of the examples' rows (input "row"), or -1 */
-    int loss; /* tensor or -1 */
+    int row;     /* tensor: ids of the examples' rows (input "row"), or -1 */
+    int loss;    /* tensor or -1 */
     void *owner; /* what keeps the memory and the code alive */
     void (*destroy)(struct Plan *);
 } Plan;

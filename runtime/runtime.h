@@ -7,11 +7,18 @@
 #include "plan.h"
 
 typedef struct {
-    int code;       /* exit code it stands for: EXIT_DATA, EXIT_RESOURCES ... */
+    int code; /* exit code it stands for: EXIT_DATA, EXIT_RESOURCES ... */
     char text[1024];
 } Error;
-enum { EXIT_FALSE = 1, EXIT_USAGE = 2, EXIT_SPEC = 3, EXIT_DATA = 4, EXIT_RESOURCES = 5, EXIT_NONFINITE = 6,
-       EXIT_INTERRUPTED = 130 };
+enum {
+    EXIT_FALSE = 1,
+    EXIT_USAGE = 2,
+    EXIT_SPEC = 3,
+    EXIT_DATA = 4,
+    EXIT_RESOURCES = 5,
+    EXIT_NONFINITE = 6,
+    EXIT_INTERRUPTED = 130
+};
 bool error_set(Error *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4))); /* returns false */
 
 /* ---- named arrays: what files, loaders and sessions exchange ---------------------------------------------- */
@@ -60,7 +67,7 @@ bool session_run(Session *s, const Batch *b, uint64_t step, Error *e);
 /* After a run: value of any output tensor as a freshly allocated Array, packed rows first and then the axes as on
  * the left-hand side (free with free(a.data)). dtype as stored. */
 bool session_fetch(Session *s, const char *name, Array *out, Error *e);
-double session_scalar(Session *s, const char *name); /* a tensor without dims, as double */
+double session_scalar(Session *s, const char *name);             /* a tensor without dims, as double */
 bool session_set_scalar(Session *s, const char *name, double v); /* an input without dims: lr, step count */
 
 int64_t session_peak_bytes(const Session *s);
@@ -86,7 +93,8 @@ typedef struct TensorFile TensorFile;
 TensorFile *tensor_file_open(const char *path, Error *e); /* memory-mapped; header checked completely */
 void tensor_file_close(TensorFile *f);
 int tensor_file_count(const TensorFile *f);
-/* Array i; BF16, F16 and the other types are converted to the nearest of DType on access (the file keeps the memory). */
+/* Array i; BF16, F16 and the other types are converted to the nearest of DType on access (the file keeps the memory).
+ */
 const Array *tensor_file_array(TensorFile *f, int i);
 const char *tensor_file_metadata(const TensorFile *f, const char *key);
 /* Writes atomically: temporary name, fsync, rename. meta: NULL-terminated key, value pairs or NULL. */

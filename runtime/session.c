@@ -139,8 +139,8 @@ Session *session_new(const Plan *plan, Pool *pool, uint64_t seed, Error *e)
     s->kept_bytes = calloc(n, sizeof *s->kept_bytes);
     s->data = calloc(n, sizeof *s->data);
     s->is_set = calloc(n, sizeof *s->is_set);
-    s->is_given = calloc(n, sizeof *s->is_given);
-    if (!s->layouts || !s->kept || !s->kept_bytes || !s->data || !s->is_set || !s->is_given) {
+    s->given = calloc(n, sizeof *s->given);
+    if (!s->layouts || !s->kept || !s->kept_bytes || !s->data || !s->is_set || !s->given) {
         error_set(e, EXIT_RESOURCES, "no memory for a session of '%s'", plan->name);
         session_free(s);
         return NULL;
@@ -181,7 +181,7 @@ void session_free(Session *s)
     free(s->kept_bytes);
     free(s->data);
     free(s->is_set);
-    free(s->is_given);
+    free(s->given);
     free(s->call_of);
     free(s->calls);
     free(s->externs);

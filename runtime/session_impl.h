@@ -41,13 +41,15 @@ struct Session {
     void **kept;
     int64_t *kept_bytes;
     void **data;
-    bool *is_set;   /* scalar inputs that have a value */
-    bool *is_given; /* draws and per-example states that this batch gives */
-    int *updated;   /* tensors that are copied into the param they alias at the end of a step */
+    bool *is_set; /* scalar inputs that have a value */
+    int *given;   /* draws whose values this batch gives */
+    int ngiven;
+    int *updated; /* tensors that are copied into the param they alias at the end of a step */
     int nupdated;
 
     /* Liveness: a root in the arena lives from before step `first` to after step `last`. */
     int *first, *last;      /* first > last: never touched */
+    bool *is_read;          /* inputs that a step reads: the others may be missing */
     int *writer;            /* last step that writes a tensor, or -1 */
     int *births, *birth_of; /* births[birth_of[k] .. birth_of[k + 1]): tensors born before step k */
     int *deaths, *death_of;
