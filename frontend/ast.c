@@ -113,6 +113,10 @@ static void print(const Expr *e, int level, bool last, Text *out)
                     break;
                 }
             }
+            char *exponent = strchr(shortest, 'e'); /* 1e-05 is written 1e-5 */
+            while (exponent != NULL && exponent[2] == '0' && exponent[3] != '\0') {
+                memmove(exponent + 2, exponent + 3, strlen(exponent + 3) + 1);
+            }
             text_printf(out, "%s", shortest);
         }
         break;

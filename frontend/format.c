@@ -4,8 +4,8 @@
  *  - blanks between tokens by `blanks` below, which uses what the parser noted in Token.spacing;
  *  - at most one blank line in a row; comments stay where they are;
  *  - alignment is kept, not invented: a token with more blanks before it than it needs, in the column of the same token
- *    of another line of the paragraph (no blank line between), keeps that column, moved right if a line grew. `=` and
- *    `:=` count as the same. Trailing comments keep their column likewise.
+ *    of the line above or below (`=`, `~`, `over`: of any line of the paragraph), keeps that column, moved right if a
+ *    line grew. `=` and `:=` count as the same. Trailing comments keep their column likewise.
  *
  * Formatting twice changes nothing more: a group of aligned tokens is again one in its output, at the same column. */
 #include "parser.h"
@@ -174,7 +174,8 @@ static void collect_lines(Format *f)
         } else {
             const Cell *last = &line->cells[line->ncells - 1];
             c.blanks = blanks(before, t, depth);
-            c.padded = c.column - (last->column + last->width) > c.blanks;
+            int written = c.column - (last->column + last->width);
+            c.padded = c.blanks > 0 && written > c.blanks && written > 1;
         }
         depth += opens(t->kind);
         ARENA_PUSH(f->arena, line->cells, line->ncells, c);
@@ -231,6 +232,12 @@ static bool adjacent(const Format *f, int a, int b)
     return a >= 0 && b < f->nlines && f->lines[a].number + 1 == f->lines[b].number;
 }
 
+/* Tokens that people align over lines in between that have none there; others only with their next neighbours. */
+static bool reaches_far(TokenKind k)
+{
+    return k == T_ASSIGN || k == T_REBIND || k == T_TILDE || k == T_OVER;
+}
+
 static void find_groups(Format *f)
 {
     for (int k = 0; k < f->nlines; k++) {
@@ -242,10 +249,12 @@ static void find_groups(Format *f)
             AlignedGroup g = {.column = c->column, .first = k, .last = k, .model = c, .id = f->ngroups,
                               .result = c->column};
             int members = 0;
-            while (adjacent(f, g.first - 1, g.first)) {
+            bool far = reaches_far(c->token->kind);
+            while (adjacent(f, g.first - 1, g.first) &&
+                   (far || cell_at(&f->lines[g.first - 1], g.column, c) != NULL)) {
                 g.first--;
             }
-            while (adjacent(f, g.last, g.last + 1)) {
+            while (adjacent(f, g.last, g.last + 1) && (far || cell_at(&f->lines[g.last + 1], g.column, c) != NULL)) {
                 g.last++;
             }
             for (int m = g.first; m <= g.last; m++) {

@@ -185,14 +185,18 @@ static void indent_to(Lexer *l, int width, Span at)
         push_layout(l, T_INDENT, at);
         return;
     }
-    while (width < l->indent[l->nindent - 1]) {
-        l->nindent--;
-        push_layout(l, T_DEDENT, at);
+    int level = l->nindent - 1;
+    while (width < l->indent[level]) {
+        level--;
     }
-    if (width != l->indent[l->nindent - 1]) {
+    if (width != l->indent[level]) {
         diag_report(l->diag, DIAG_ERROR, "E0005", at, "begin the line in the column of the statement it follows",
                     "this indentation fits no line above");
         l->bad = true;
+        level++; /* as if it belonged to the lines that are indented deeper */
+    }
+    for (; l->nindent - 1 > level; l->nindent--) {
+        push_layout(l, T_DEDENT, at);
     }
 }
 
@@ -203,7 +207,7 @@ static void begin_line(Lexer *l)
     bool tab = false;
     for (const char *q = l->line_start; q < l->p; q++) {
         tab |= *q == '\t';
-        width = *q == '\t' ? (width / 8 + 1) * 8 : width + 1;
+        width += *q == '\t' ? 2 : 1; /* what a level is: one message then suffices */
     }
     Span at = span_at(l, l->p, l->p + 1);
     bool closes = l->nopen > 0 && (*l->p == ')' || *l->p == ']' || *l->p == '}');

@@ -316,8 +316,7 @@ static void parse_rel(Parser *p, Stmts *out)
     } while (accept(p, T_COMMA));
     expect(p, T_RPAREN, "',' or ')'");
     if (!p->failed && s->nletters != 2) {
-        fail(p, "E0023", at, "write rel name(a, b): whether a sees b", "relation '%s' has %d letters instead of two", name,
-             s->nletters);
+        fail(p, "E0035", at, "write rel name(a, b): whether a sees b", "relation '%s' needs two letters, not %d", name, s->nletters);
     }
     if (peek(p) == T_COLON) {
         next(p)->spacing = SPACING_BODY_COLON;

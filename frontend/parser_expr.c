@@ -203,7 +203,7 @@ static Expr *parse_name(Parser *p)
     Expr *e = new_expr(p, EX_NAME, name->span);
     e->name = name->text;
     e->prime = accept(p, T_PRIME);
-    if (peek(p) == T_AT && !p->in_init && !p->tokens.v[p->i].space_before) {
+    if (peek(p) == T_AT && !p->in_init) {
         next(p)->spacing = SPACING_TIGHT;
         e->at = expect_name(p, "the letter of an example", NULL);
     }
@@ -284,6 +284,10 @@ static Expr *parse_atom(Parser *p)
             const Token *source = next(p);
             Expr *e = new_expr(p, EX_SOURCE, source->span);
             e->name = source->text;
+            if (peek_at(p, 1) == T_NAME && !p->tokens.v[p->i + 1].first) {
+                fail(p, "E0036", p->tokens.v[p->i + 1].span, "is an operator missing?",
+                     "one source may stand before a name, as in V item[i]; here are two");
+            }
             e->a = parse_atom(p);
             return finish(p, e);
         }
