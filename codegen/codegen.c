@@ -49,6 +49,7 @@ Plan *codegen_compile(const Schedule *s, const CodegenOptions *o, CodegenStats *
     if (!target_init(&target, o->cpu, why)) {
         return NULL;
     }
+    target.quick = o->quick;
     Arena *arena = arena_new();
     Owner *owner = arena_alloc(arena, sizeof *owner);
     owner->arena = arena;

@@ -277,7 +277,7 @@ static void hash_name(KernelInfo *k, const Target *target)
     LLVMGetVersion(&major, &minor, &patch);
     Text head = {0};
     text_printf(&head, "%d %u.%u.%u %s %s %d %s\n", CODEGEN_ABI, major, minor, patch, target->cpu, target->features,
-                target->vector_bits, codegen_pipeline);
+                target->vector_bits, pipeline_for(target, k->is_product));
     llvm_blake3_hasher h;
     llvm_blake3_hasher_init(&h);
     llvm_blake3_hasher_update(&h, head.s, head.n);

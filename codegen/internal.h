@@ -86,6 +86,7 @@ typedef struct {
     char *features; /* owned */
     bool fma, avx2, avx512;
     int vector_bits; /* 128, 256, 512 */
+    bool quick;      /* CodegenOptions.quick */
 } Target;
 
 typedef struct {
@@ -209,7 +210,7 @@ void target_free(Target *t);
 LLVMTargetMachineRef target_machine(const Target *t, Text *why); /* one per thread */
 void target_attributes(const Target *t, LLVMContextRef ctx, LLVMValueRef fn);
 
-extern const char *const codegen_pipeline;
+const char *pipeline_for(const Target *t, bool is_product); /* LLVM's passes, as text */
 
 /* One object file per kernel name; NULL dir: no cache. */
 bool cache_read(const char *dir, const char *name, LLVMMemoryBufferRef *out);

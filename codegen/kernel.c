@@ -8,9 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOPS_PIPELINE   "default<O3>"
-#define PRODUCT_PIPELINE "function(sroa,instcombine<no-verify-fixpoint>,simplifycfg,early-cse<memssa>),always-inline"
-const char *const codegen_pipeline = LOOPS_PIPELINE " " PRODUCT_PIPELINE;
+/* Loops get everything. Products are vectors already: what they need is a little tidying. */
+const char *pipeline_for(const Target *t, bool is_product)
+{
+    if (is_product) {
+        return "function(sroa,instcombine<no-verify-fixpoint>,simplifycfg,early-cse<memssa>),always-inline";
+    }
+    return t->quick ? "function(sroa,early-cse)" : "default<O3>";
+}
 
 typedef struct {
     int n;
@@ -42,7 +47,7 @@ static bool optimise(Jobs *jobs, KernelInfo *k, LLVMModuleRef m, LLVMTargetMachi
     LLVMDisposeMessage(error);
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     LLVMPassBuilderOptionsSetLoopUnrolling(options, 1);
-    LLVMErrorRef e = LLVMRunPasses(m, k->is_product ? PRODUCT_PIPELINE : LOOPS_PIPELINE, tm, options);
+    LLVMErrorRef e = LLVMRunPasses(m, pipeline_for(jobs->target, k->is_product), tm, options);
     LLVMDisposePassBuilderOptions(options);
     if (e) {
         char *text = LLVMGetErrorMessage(e);

@@ -79,10 +79,12 @@ bool tensor_layout(const Tensor *t, Layout *l, const char **why)
 {
     memset(l, 0, sizeof *l);
     l->fixed = 1;
+    for (int d = 0; d < MAX_DIMS; d++) {
+        l->parent[d] = -1;
+    }
     int groups = 0, group = -1;
     for (int d = 0; d < t->ndim; d++) {
         const Axis *a = t->dims[d];
-        l->parent[d] = -1;
         if ((a->kind == AXIS_RAGGED || a->kind == AXIS_TABLE) && a->parent) {
             for (int p = d - 1; p >= 0 && l->parent[d] < 0; p--) {
                 if (t->dims[p] == a->parent && !has_child(t, l, p)) {

@@ -87,7 +87,7 @@ LLVMTargetMachineRef target_machine(const Target *t, Text *why)
         LLVMTargetMachineOptionsRef o = LLVMCreateTargetMachineOptions();
         LLVMTargetMachineOptionsSetCPU(o, t->cpu);
         LLVMTargetMachineOptionsSetFeatures(o, t->features);
-        LLVMTargetMachineOptionsSetCodeGenOptLevel(o, LLVMCodeGenLevelDefault);
+        LLVMTargetMachineOptionsSetCodeGenOptLevel(o, t->quick ? LLVMCodeGenLevelLess : LLVMCodeGenLevelDefault);
         LLVMTargetMachineOptionsSetRelocMode(o, LLVMRelocPIC);
         LLVMTargetMachineOptionsSetCodeModel(o, LLVMCodeModelSmall);
         tm = LLVMCreateTargetMachineWithOptions(target, triple, o);

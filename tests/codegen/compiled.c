@@ -234,6 +234,9 @@ static void check_batch(Test *test, const Graph *g, const Plan *plan, int64_t si
         fail(test, what, e.text);
     } else {
         oracle_compare(in, g, s, plan, &c);
+        if (getenv("VERBOSE")) {
+            printf("  %s: %d tensors, worst %.3g %s\n", what, c.compared, c.worst, c.where);
+        }
         if (c.error[0]) {
             fail(test, what, c.error);
         } else if (!(c.worst <= limit)) {
@@ -244,6 +247,17 @@ static void check_batch(Test *test, const Graph *g, const Plan *plan, int64_t si
     free_batch(&b);
     session_free(s);
     pool_free(pool);
+}
+
+/* Gradients are wanted for themselves here. */
+static void keep_gradients(void *ctx, const char *pass, const Graph *g)
+{
+    (void)ctx;
+    for (int i = 0; i < g->ntensors && strcmp(pass, "differentiate") == 0; i++) {
+        if (g->tensors[i]->grad) {
+            g->tensors[i]->grad->is_output = true;
+        }
+    }
 }
 
 static void dump_ir(void *ctx, const char *kernel, const char *ir)
@@ -258,7 +272,8 @@ static void check_file(Test *test)
     Diag *diag = diag_new();
     char *text = read_file(test->file);
     Graph *g = graph_parse(arena, diag, test->file, text);
-    PipelineOptions po = {.training = test->training, .verify = true, .skip = test->skip};
+    PipelineOptions po = {.training = test->training, .verify = true, .skip = test->skip,
+                         .dump = keep_gradients};
     if (!g || !pipeline_run(g, &po)) {
         Text message = {0};
         diag_print(diag, &message);
