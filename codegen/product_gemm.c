@@ -52,24 +52,32 @@ enum { S_A, S_B, S_C, S_M, S_K, S_AM, S_AK, S_BK, S_CM, S_CN, S_LOAD, S_NCOLS, S
 typedef struct {
     GemmBuild *g;
     LLVMBuilderRef b;
-    LLVMValueRef f, p[S_COUNT], local; /* local: i32 [GEMM_MAX_ROWS][2] */
+    LLVMValueRef f, p[S_COUNT], bounds, buffer; /* of a tile across an edge: i64 [GEMM_MAX_ROWS][2], its elements */
     int nv;
-    TileMask mask;
+    bool masked;
 } Strip;
 
-/* Calls the tile for `mr` rows from row `r` on and `k` values of k from value `k0` of the block on. */
-static void call_tile(Strip *s, int mr, TileMask mask, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k,
-                      LLVMValueRef load)
+static LLVMValueRef row_of(Strip *s, int operand, LLVMValueRef r)
+{
+    return gemm_at(s->g, s->b, s->p[operand], LLVMBuildMul(s->b, r, s->p[operand == S_A ? S_AM : S_CM], ""));
+}
+
+/* Calls the tile for `mr` rows from row `r` on and `k` values of k from value `k0` of the block on; C at c. */
+static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load,
+                         LLVMValueRef c, LLVMValueRef c_m, LLVMValueRef c_n)
 {
     GemmBuild *g = s->g;
     LLVMBuilderRef b = s->b;
-    LLVMValueRef tile = gemm_tile(g, mr, s->nv, mask), a = s->p[S_A], row = s->p[S_B];
-    a = gemm_at(g, b, gemm_at(g, b, a, LLVMBuildMul(b, r, s->p[S_AM], "")), LLVMBuildMul(b, k0, s->p[S_AK], ""));
-    row = gemm_at(g, b, row, LLVMBuildMul(b, k0, s->p[S_BK], ""));
-    LLVMValueRef c = gemm_at(g, b, s->p[S_C], LLVMBuildMul(b, r, s->p[S_CM], ""));
-    LLVMValueRef args[12] = {a,         row,       c,    k,           s->p[S_AM], s->p[S_AK],
-                             s->p[S_BK], s->p[S_CM], s->p[S_CN], load, s->p[S_NCOLS], s->local};
-    LLVMBuildCall2(b, g->tile_type, tile, args, 12, "");
+    LLVMValueRef tile = gemm_tile(g, mr, s->nv, s->masked);
+    LLVMValueRef a = gemm_at(g, b, row_of(s, S_A, r), LLVMBuildMul(b, k0, s->p[S_AK], ""));
+    LLVMValueRef row = gemm_at(g, b, s->p[S_B], LLVMBuildMul(b, k0, s->p[S_BK], ""));
+    LLVMValueRef args[11] = {a, row, c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n, load, s->p[S_NCOLS]};
+    LLVMBuildCall2(b, g->tile_type, tile, args, 11, "");
+}
+
+static void call_tile(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load)
+{
+    call_tile_at(s, mr, r, k0, k, load, row_of(s, S_C, r), s->p[S_CM], s->p[S_CN]);
 }
 
 /* Bound `which` (0: lower, 1: upper) of row r, relative to the first k or column here. */
@@ -86,36 +94,40 @@ static LLVMValueRef clamp(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, 
     return gemm_max(b, gemm_min(b, x, most), gemm_int(g, 0));
 }
 
-/* Rows r .. r + mr where each row has its own interval of columns. */
+/* Rows r .. r + mr where each row has its own interval of columns. A tile across the edge goes to a buffer, from where
+ * the cells inside are copied; what they are added to is copied into it first. */
 static void tile_of_columns(Strip *s, int mr, LLVMValueRef r)
 {
     GemmBuild *g = s->g;
     LLVMBuilderRef b = s->b;
-    LLVMValueRef lo[2] = {0}, hi[2] = {0}; /* [0] least, [1] greatest over the rows */
+    LLVMValueRef zero = gemm_int(g, 0), lo[2] = {0}, hi[2] = {0}; /* [0] least, [1] greatest over the rows */
     for (int i = 0; i < mr; i++) {
         LLVMValueRef row = LLVMBuildAdd(b, r, gemm_int(g, i), ""), bound[2];
         for (int w = 0; w < 2; w++) {
             bound[w] = clamp(g, b, bound_of(s, row, w), s->p[S_NCOLS]);
             LLVMValueRef at = gemm_int(g, 2 * i + w);
-            LLVMValueRef p = LLVMBuildGEP2(b, g->i32, s->local, &at, 1, "");
-            LLVMBuildStore(b, LLVMBuildTrunc(b, bound[w], g->i32, ""), p);
+            LLVMBuildStore(b, bound[w], LLVMBuildGEP2(b, g->i64, s->bounds, &at, 1, ""));
             LLVMValueRef *x = w ? hi : lo;
             x[0] = i ? gemm_min(b, x[0], bound[w]) : bound[w];
             x[1] = i ? gemm_max(b, x[1], bound[w]) : bound[w];
         }
     }
-    LLVMValueRef whole = gemm_int(g, (long long)s->nv * g->target->lanes);
     LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, lo[0], hi[1], ""));
-    LLVMValueRef inside = LLVMBuildICmp(b, LLVMIntSLE, lo[1], gemm_int(g, 0), "");
-    inside = LLVMBuildAnd(b, inside, LLVMBuildICmp(b, LLVMIntSGE, hi[0], whole, ""), "");
-    LLVMBasicBlockRef full = LLVMAppendBasicBlockInContext(g->target->llvm, s->f, "inside");
-    LLVMBasicBlockRef edge = LLVMAppendBasicBlockInContext(g->target->llvm, s->f, "across");
-    LLVMBuildCondBr(b, inside, full, edge);
-    LLVMPositionBuilderAtEnd(b, full);
-    call_tile(s, mr, TILE_FULL, r, gemm_int(g, 0), s->p[S_K], s->p[S_LOAD]);
-    LLVMBuildBr(b, after);
-    LLVMPositionBuilderAtEnd(b, edge);
-    call_tile(s, mr, TILE_ROWS, r, gemm_int(g, 0), s->p[S_K], s->p[S_LOAD]);
+    LLVMValueRef inside = LLVMBuildICmp(b, LLVMIntSLE, lo[1], zero, "");
+    inside = LLVMBuildAnd(b, inside, LLVMBuildICmp(b, LLVMIntSGE, hi[0], s->p[S_NCOLS], ""), "");
+    LLVMValueRef one = gemm_int(g, 1), width = gemm_int(g, (long long)s->nv * g->target->lanes), c = row_of(s, S_C, r);
+    LLVMValueRef c_m = LLVMBuildSelect(b, inside, s->p[S_CM], width, "");
+    LLVMValueRef c_n = LLVMBuildSelect(b, inside, s->p[S_CN], one, ""), copy = gemm_copy(g);
+    LLVMValueRef in[8] = {c, s->p[S_CM], s->p[S_CN], s->buffer, width, one, gemm_int(g, mr), s->bounds};
+    LLVMValueRef out[8] = {s->buffer, width, one, c, s->p[S_CM], s->p[S_CN], gemm_int(g, mr), s->bounds};
+    LLVMValueRef edge = LLVMBuildNot(b, inside, "");
+    LLVMBasicBlockRef loaded = gemm_if(g, b, LLVMBuildAnd(b, edge, s->p[S_LOAD], ""));
+    LLVMBuildCall2(b, g->copy_type, copy, in, 8, "");
+    gemm_end(b, loaded);
+    call_tile_at(s, mr, r, zero, s->p[S_K], s->p[S_LOAD], LLVMBuildSelect(b, inside, c, s->buffer, ""), c_m, c_n);
+    LLVMBasicBlockRef stored = gemm_if(g, b, edge);
+    LLVMBuildCall2(b, g->copy_type, copy, out, 8, "");
+    gemm_end(b, stored);
     gemm_end(b, after);
 }
 
@@ -132,7 +144,7 @@ static void rows_alone(Strip *s, int mr, LLVMValueRef r, LLVMValueRef from, LLVM
     LLVMValueRef count = LLVMBuildSelect(b, some, LLVMBuildSub(b, hi, lo, ""), gemm_int(g, 0), "");
     LLVMValueRef first = LLVMBuildSelect(b, some, lo, gemm_int(g, 0), "");
     LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildOr(b, some, LLVMBuildNot(b, load, ""), ""));
-    call_tile(s, 1, s->mask, row.i, first, count, load);
+    call_tile(s, 1, row.i, first, count, load);
     gemm_end(b, after);
     gemm_loop_end(b, &row);
 }
@@ -162,7 +174,7 @@ static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
         gemm_end(b, after);
         load = LLVMBuildOr(b, load, before, "");
     }
-    call_tile(s, mr, s->mask, r, mid_lo, LLVMBuildSub(b, mid_hi, mid_lo, ""), load);
+    call_tile(s, mr, r, mid_lo, LLVMBuildSub(b, mid_hi, mid_lo, ""), load);
     if (mr > 1) {
         LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
         rows_alone(s, mr, r, mid_hi, s->p[S_K], LLVMConstInt(g->i1, 1, false));
@@ -170,7 +182,7 @@ static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
     }
 }
 
-static LLVMValueRef strip_function(GemmBuild *g, int nv, TileMask mask, LLVMTypeRef *type)
+static LLVMValueRef strip_function(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type)
 {
     LLVMTypeRef types[S_COUNT];
     for (int i = 0; i < S_COUNT; i++) {
@@ -178,8 +190,8 @@ static LLVMValueRef strip_function(GemmBuild *g, int nv, TileMask mask, LLVMType
     }
     *type = LLVMFunctionType(g->none, types, S_COUNT, false);
     char name[64];
-    snprintf(name, sizeof name, "strip_%d%s", nv, mask == TILE_FULL ? "" : "c");
-    Strip s = {.g = g, .nv = nv, .mask = mask};
+    snprintf(name, sizeof name, "strip_%d%s", nv, masked ? "m" : "");
+    Strip s = {.g = g, .nv = nv, .masked = masked};
     s.f = gemm_function(g, name, *type, 3);
     LLVMBuilderRef b = s.b = LLVMCreateBuilderInContext(g->target->llvm);
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(g->target->llvm, s.f, "entry"));
@@ -189,9 +201,12 @@ static LLVMValueRef strip_function(GemmBuild *g, int nv, TileMask mask, LLVMType
     for (unsigned i = 0; i < S_COUNT; i++) {
         s.p[i] = constant[i] && LLVMIsAConstantInt(constant[i]) ? constant[i] : LLVMGetParam(s.f, i);
     }
-    s.local = op->n_range ? gemm_alloca(b, g->i32, 2 * GEMM_MAX_ROWS, 8) : LLVMConstNull(g->ptr);
     LLVMValueRef done = gemm_int(g, 0), m = s.p[S_M];
     int rows = tile_rows(g->target, nv);
+    if (op->n_range) {
+        s.bounds = gemm_alloca(b, g->i64, 2 * GEMM_MAX_ROWS, 8);
+        s.buffer = gemm_alloca(b, g->real, (long long)rows * nv * g->target->lanes, 64);
+    }
     for (;;) {
         LLVMValueRef end = LLVMBuildAdd(b, LLVMBuildSub(b, m, gemm_int(g, rows), ""), gemm_int(g, 1), "");
         GemmLoop loop = gemm_loop(g, b, done, end, gemm_int(g, rows));
@@ -200,7 +215,7 @@ static LLVMValueRef strip_function(GemmBuild *g, int nv, TileMask mask, LLVMType
         } else if (op->k_range) {
             tile_of_k(&s, rows, loop.i);
         } else {
-            call_tile(&s, rows, mask, loop.i, gemm_int(g, 0), s.p[S_K], s.p[S_LOAD]);
+            call_tile(&s, rows, loop.i, gemm_int(g, 0), s.p[S_K], s.p[S_LOAD]);
         }
         gemm_loop_end(b, &loop);
         done = loop.i;
@@ -224,13 +239,13 @@ typedef struct {
     LLVMTypeRef strip_type;
 } Block;
 
-static void call_strip(Block *x, int nv, TileMask mask, LLVMValueRef column, LLVMValueRef ncols)
+static void call_strip(Block *x, int nv, bool masked, LLVMValueRef column, LLVMValueRef ncols)
 {
     GemmBuild *g = x->g;
     LLVMBuilderRef b = x->b;
-    LLVMValueRef *f = &x->strip[nv][mask == TILE_FULL ? 0 : 1];
+    LLVMValueRef *f = &x->strip[nv][masked];
     if (!*f) {
-        *f = strip_function(g, nv, mask, &x->strip_type);
+        *f = strip_function(g, nv, masked, &x->strip_type);
     }
     const Gemm *op = g->op;
     LLVMValueRef per_column = g->packed ? x->k : gemm_int(g, 1);
@@ -242,19 +257,20 @@ static void call_strip(Block *x, int nv, TileMask mask, LLVMValueRef column, LLV
     LLVMBuildCall2(b, x->strip_type, *f, args, S_COUNT, "");
 }
 
-/* One block of rows against all panels of the block of columns. */
+/* One block of rows against all panels of the block of columns. Where n is not known, the rest is two vectors or a
+ * whole panel under a mask, and all panels use the masked tiles, so that there are few of them to compile. */
 static void all_panels(Block *x, int nv)
 {
     GemmBuild *g = x->g;
     LLVMBuilderRef b = x->b;
     int width = nv * g->target->lanes;
-    LLVMValueRef end = LLVMBuildAdd(b, LLVMBuildSub(b, x->n, gemm_int(g, width), ""), gemm_int(g, 1), "");
     bool known = LLVMIsAConstantInt(g->op->n);
     long long n = known ? LLVMConstIntGetSExtValue(g->op->n) : 0;
-    LLVMValueRef done = gemm_int(g, 0);
+    LLVMValueRef done = gemm_int(g, 0), whole = gemm_int(g, width);
     if (!known || n >= width) {
-        GemmLoop panel = gemm_loop(g, b, done, end, gemm_int(g, width));
-        call_strip(x, nv, TILE_FULL, panel.i, gemm_int(g, width));
+        LLVMValueRef end = LLVMBuildAdd(b, LLVMBuildSub(b, x->n, whole, ""), gemm_int(g, 1), "");
+        GemmLoop panel = gemm_loop(g, b, done, end, whole);
+        call_strip(x, nv, !known, panel.i, whole);
         gemm_loop_end(b, &panel);
         done = panel.i;
     }
@@ -263,29 +279,22 @@ static void all_panels(Block *x, int nv)
     }
     LLVMValueRef rest = LLVMBuildSub(b, x->n, done, "");
     LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSGT, rest, gemm_int(g, 0), ""));
-    if (known) {
-        int vectors = (int)((n % width + g->target->lanes - 1) / g->target->lanes);
-        call_strip(x, vectors, TILE_COLUMNS, done, rest);
+    if (known || nv == 2) {
+        int vectors = known ? (int)((n % width + g->target->lanes - 1) / g->target->lanes) : nv;
+        call_strip(x, vectors, true, done, rest);
         gemm_end(b, after);
         return;
     }
-    /* An unknown rest: one vector, two, or a whole panel under a mask. */
-    for (int vectors = 1; vectors < nv; vectors++) {
-        if (vectors > 2) {
-            continue;
-        }
-        LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(
-            g->target->llvm, LLVMGetBasicBlockParent(LLVMGetInsertBlock(b)), "fits");
-        LLVMBasicBlockRef wider = LLVMAppendBasicBlockInContext(
-            g->target->llvm, LLVMGetBasicBlockParent(LLVMGetInsertBlock(b)), "wider");
-        LLVMValueRef limit = gemm_int(g, (long long)vectors * g->target->lanes);
-        LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLE, rest, limit, ""), fits, wider);
-        LLVMPositionBuilderAtEnd(b, fits);
-        call_strip(x, vectors, TILE_COLUMNS, done, rest);
-        LLVMBuildBr(b, after);
-        LLVMPositionBuilderAtEnd(b, wider);
-    }
-    call_strip(x, nv, TILE_COLUMNS, done, rest);
+    LLVMValueRef f = LLVMGetBasicBlockParent(LLVMGetInsertBlock(b));
+    LLVMBasicBlockRef narrow = LLVMAppendBasicBlockInContext(g->target->llvm, f, "narrow");
+    LLVMBasicBlockRef wide = LLVMAppendBasicBlockInContext(g->target->llvm, f, "wide");
+    LLVMValueRef fits = LLVMBuildICmp(b, LLVMIntSLE, rest, gemm_int(g, 2LL * g->target->lanes), "");
+    LLVMBuildCondBr(b, fits, narrow, wide);
+    LLVMPositionBuilderAtEnd(b, narrow);
+    call_strip(x, 2, true, done, rest);
+    LLVMBuildBr(b, after);
+    LLVMPositionBuilderAtEnd(b, wide);
+    call_strip(x, nv, true, done, rest);
     gemm_end(b, after);
 }
 

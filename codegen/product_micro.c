@@ -222,27 +222,7 @@ static void store_c(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, LLVMVa
     intrinsic(g, b, "llvm.masked.scatter", overload, 2, args, 4);
 }
 
-/* The mask of vector v in row r of C, or NULL where everything is stored. */
-static LLVMValueRef c_mask(const GemmBuild *g, LLVMBuilderRef b, TileMask mask, LLVMValueRef ncols, LLVMValueRef rows,
-                           int r, int v, bool needed)
-{
-    int first = v * g->target->lanes;
-    if (mask == TILE_COLUMNS) {
-        return gemm_lanes(g, b, first, NULL, ncols);
-    }
-    if (mask == TILE_ROWS) {
-        LLVMValueRef bound[2];
-        for (int i = 0; i < 2; i++) {
-            LLVMValueRef at = gemm_int(g, 2 * r + i);
-            bound[i] = LLVMBuildLoad2(b, g->i32, LLVMBuildGEP2(b, g->i32, rows, &at, 1, ""), "");
-            bound[i] = LLVMBuildSExt(b, bound[i], g->i64, "");
-        }
-        return gemm_lanes(g, b, first, bound[0], bound[1]);
-    }
-    return needed ? gemm_lanes(g, b, first, NULL, gemm_int(g, first + g->target->lanes)) : NULL;
-}
-
-enum { P_A, P_B, P_C, P_K, P_AM, P_AK, P_BK, P_CM, P_CN, P_LOAD, P_NCOLS, P_ROWS, P_COUNT };
+enum { P_A, P_B, P_C, P_K, P_AM, P_AK, P_BK, P_CM, P_CN, P_LOAD, P_NCOLS, P_COUNT };
 
 /* A stride that is known is used as a constant, whatever the caller passes. */
 static LLVMValueRef known(LLVMValueRef f, unsigned param, LLVMValueRef v)
@@ -250,59 +230,48 @@ static LLVMValueRef known(LLVMValueRef f, unsigned param, LLVMValueRef v)
     return LLVMIsAConstantInt(v) ? v : LLVMGetParam(f, param);
 }
 
-LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, TileMask mask)
+LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked)
 {
-    LLVMValueRef *made = &g->tiles[mr][nv][mask];
+    LLVMValueRef *made = &g->tiles[mr][nv][masked];
     if (*made) {
         return *made;
     }
     LLVMTypeRef types[P_COUNT];
     for (int i = 0; i < P_COUNT; i++) {
-        types[i] = i <= P_C || i == P_ROWS ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
+        types[i] = i <= P_C ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
     }
     g->tile_type = LLVMFunctionType(g->none, types, P_COUNT, false);
     char name[64];
-    snprintf(name, sizeof name, "tile_%dx%d%s", mr, nv, mask == TILE_FULL ? "" : mask == TILE_ROWS ? "r" : "c");
+    snprintf(name, sizeof name, "tile_%dx%d%s", mr, nv, masked ? "m" : "");
     LLVMValueRef f = *made = gemm_function(g, name, g->tile_type, 3);
     LLVMContextRef llvm = g->target->llvm;
     LLVMBuilderRef b = LLVMCreateBuilderInContext(llvm);
     LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(llvm, f, "entry");
-    LLVMBasicBlockRef read = LLVMAppendBasicBlockInContext(llvm, f, "read");
-    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(llvm, f, "start");
     LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(llvm, f, "head");
     LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(llvm, f, "body");
     LLVMBasicBlockRef exit = LLVMAppendBasicBlockInContext(llvm, f, "exit");
 
     LLVMPositionBuilderAtEnd(b, entry);
+    int lanes = g->target->lanes;
     LLVMValueRef a_m = known(f, P_AM, g->op->a_m), a_k = known(f, P_AK, g->op->a_k);
     LLVMValueRef b_k = known(f, P_BK, g->b_k), c_m = known(f, P_CM, g->op->c_m), c_n = known(f, P_CN, g->op->c_n);
-    LLVMValueRef ncols = LLVMGetParam(f, P_NCOLS), rows = LLVMGetParam(f, P_ROWS);
-    LLVMValueRef a_row[GEMM_MAX_ROWS], c_row[GEMM_MAX_ROWS], b_mask[GEMM_MAX_VECTORS] = {0};
+    if (g->op->n_range) { /* a tile across an edge goes to a buffer, which has strides of its own */
+        c_m = LLVMGetParam(f, P_CM);
+        c_n = gemm_is(c_n, 1) ? c_n : LLVMGetParam(f, P_CN);
+    }
+    LLVMValueRef a_row[GEMM_MAX_ROWS], c_row[GEMM_MAX_ROWS], mask[GEMM_MAX_VECTORS], acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+    for (int v = 0; v < nv; v++) {
+        bool all = !masked && gemm_is(c_n, 1);
+        mask[v] = all ? NULL : gemm_lanes(g, b, v * lanes, NULL, masked ? LLVMGetParam(f, P_NCOLS) : gemm_int(g, nv * lanes));
+    }
+    /* What is added to: C, or nothing, which is a load of no lanes. */
+    LLVMTypeRef mask_type = LLVMVectorType(g->i1, (unsigned)lanes);
+    LLVMValueRef added = splat(b, mask_type, LLVMGetParam(f, P_LOAD));
     for (int r = 0; r < mr; r++) {
         a_row[r] = LLVMBuildMul(b, a_m, gemm_int(g, r), "");
-    }
-    for (int v = 0; v < nv && !g->packed && mask != TILE_FULL; v++) {
-        b_mask[v] = gemm_lanes(g, b, v * g->target->lanes, NULL, ncols);
-    }
-    LLVMBuildCondBr(b, LLVMGetParam(f, P_LOAD), read, start);
-
-    LLVMPositionBuilderAtEnd(b, read);
-    LLVMValueRef acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS], zero = LLVMConstNull(g->vector);
-    for (int r = 0; r < mr; r++) {
         c_row[r] = gemm_at(g, b, LLVMGetParam(f, P_C), LLVMBuildMul(b, c_m, gemm_int(g, r), ""));
         for (int v = 0; v < nv; v++) {
-            LLVMValueRef on = c_mask(g, b, mask, ncols, rows, r, v, !gemm_is(c_n, 1));
-            acc[r][v] = load_c(g, b, c_row[r], v, c_n, on);
-        }
-    }
-    LLVMBuildBr(b, start);
-
-    LLVMPositionBuilderAtEnd(b, start);
-    for (int r = 0; r < mr; r++) {
-        for (int v = 0; v < nv; v++) {
-            LLVMValueRef phi = LLVMBuildPhi(b, g->vector, "");
-            LLVMAddIncoming(phi, (LLVMValueRef[]){zero, acc[r][v]}, (LLVMBasicBlockRef[]){entry, read}, 2);
-            acc[r][v] = phi;
+            acc[r][v] = load_c(g, b, c_row[r], v, c_n, mask[v] ? LLVMBuildAnd(b, mask[v], added, "") : added);
         }
     }
     LLVMBuildBr(b, head);
@@ -313,19 +282,19 @@ LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, TileMask mask)
     for (int r = 0; r < mr; r++) {
         for (int v = 0; v < nv; v++) {
             sum[r][v] = LLVMBuildPhi(b, g->vector, "acc");
-            LLVMAddIncoming(sum[r][v], &acc[r][v], &start, 1);
+            LLVMAddIncoming(sum[r][v], &acc[r][v], &entry, 1);
         }
     }
     LLVMValueRef first[3] = {LLVMGetParam(f, P_K), LLVMGetParam(f, P_A), LLVMGetParam(f, P_B)};
-    LLVMAddIncoming(k, &first[0], &start, 1);
-    LLVMAddIncoming(pa, &first[1], &start, 1);
-    LLVMAddIncoming(pb, &first[2], &start, 1);
+    LLVMAddIncoming(k, &first[0], &entry, 1);
+    LLVMAddIncoming(pa, &first[1], &entry, 1);
+    LLVMAddIncoming(pb, &first[2], &entry, 1);
     LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSGT, k, gemm_int(g, 0), ""), body, exit);
 
     LLVMPositionBuilderAtEnd(b, body);
     LLVMValueRef row[GEMM_MAX_VECTORS];
     for (int v = 0; v < nv; v++) {
-        row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * g->target->lanes)), b_mask[v]);
+        row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * lanes)), g->packed || !masked ? NULL : mask[v]);
     }
     const char *fma = g->target->has_fma ? "llvm.fma" : "llvm.fmuladd";
     for (int r = 0; r < mr; r++) {
@@ -344,10 +313,8 @@ LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, TileMask mask)
 
     LLVMPositionBuilderAtEnd(b, exit);
     for (int r = 0; r < mr; r++) {
-        c_row[r] = gemm_at(g, b, LLVMGetParam(f, P_C), LLVMBuildMul(b, c_m, gemm_int(g, r), ""));
         for (int v = 0; v < nv; v++) {
-            LLVMValueRef on = c_mask(g, b, mask, ncols, rows, r, v, !gemm_is(c_n, 1));
-            store_c(g, b, sum[r][v], c_row[r], v, c_n, on);
+            store_c(g, b, sum[r][v], c_row[r], v, c_n, mask[v]);
         }
     }
     LLVMBuildRetVoid(b);

@@ -6,9 +6,6 @@
 
 enum { GEMM_MAX_VECTORS = 5, GEMM_MAX_ROWS = 12 };
 
-/* What of a tile's columns is stored: all of them; the first ncols; for each row its own interval. */
-typedef enum { TILE_FULL, TILE_COLUMNS, TILE_ROWS } TileMask;
-
 /* One product while it is emitted: types, the strides that are known, the functions made so far. */
 typedef struct {
     const GemmTarget *target;
@@ -16,14 +13,18 @@ typedef struct {
     const Gemm *op;
     bool packed;      /* B is read from packed panels: whole vectors, padded with zeros */
     LLVMValueRef b_k; /* distance of two rows of B as the tile sees it */
-    LLVMValueRef tiles[GEMM_MAX_ROWS + 1][GEMM_MAX_VECTORS + 1][3], pack;
-    LLVMTypeRef tile_type, pack_type;
+    LLVMValueRef tiles[GEMM_MAX_ROWS + 1][GEMM_MAX_VECTORS + 1][2], pack, copy;
+    LLVMTypeRef tile_type, pack_type, copy_type;
 } GemmBuild;
 
 /* A tile:
- *   void tile(ptr a, ptr b, ptr c, i64 k, i64 a_m, i64 a_k, i64 b_k, i64 c_m, i64 c_n, i1 load, i64 ncols, ptr rows)
- * load: C is added to; ncols: valid columns of the panel; rows: i32 [mr][2], interval of columns per row. */
-LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, TileMask mask);
+ *   void tile(ptr a, ptr b, ptr c, i64 k, i64 a_m, i64 a_k, i64 b_k, i64 c_m, i64 c_n, i1 load, i64 ncols)
+ * load: C is added to; ncols: valid columns of the panel, if masked; else all are. */
+LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked);
+
+/* Copies columns [lo[r], hi[r]) of row r < rows from one matrix to another, `bounds` is i64 [rows][2]:
+ *   void copy(ptr from, i64 from_m, i64 from_n, ptr to, i64 to_m, i64 to_n, i64 rows, ptr bounds) */
+LLVMValueRef gemm_copy(GemmBuild *g);
 
 /* Packs k rows of n columns of B into panels of `width` columns, panel p at dst + p * width * k, zeros behind n:
  *   void pack(ptr src, ptr dst, i64 k, i64 n, i64 b_k, i64 b_n) */

@@ -144,3 +144,41 @@ LLVMValueRef gemm_pack(GemmBuild *g, int width)
     LLVMDisposeBuilder(b);
     return f;
 }
+
+LLVMValueRef gemm_copy(GemmBuild *g)
+{
+    if (g->copy) {
+        return g->copy;
+    }
+    LLVMTypeRef types[8] = {g->ptr, g->i64, g->i64, g->ptr, g->i64, g->i64, g->i64, g->ptr};
+    g->copy_type = LLVMFunctionType(g->none, types, 8, false);
+    LLVMValueRef f = g->copy = gemm_function(g, "copy", g->copy_type, 0), p[8];
+    LLVMGetParams(f, p);
+    LLVMBuilderRef b = LLVMCreateBuilderInContext(g->target->llvm);
+    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(g->target->llvm, f, "entry"));
+    GemmLoop row = gemm_loop(g, b, gemm_int(g, 0), p[6], gemm_int(g, 1));
+    LLVMValueRef bound[2], at[2];
+    for (int w = 0; w < 2; w++) {
+        at[w] = LLVMBuildAdd(b, LLVMBuildMul(b, row.i, gemm_int(g, 2), ""), gemm_int(g, w), "");
+        bound[w] = LLVMBuildLoad2(b, g->i64, LLVMBuildGEP2(b, g->i64, p[7], &at[w], 1, ""), "");
+        at[w] = gemm_at(g, b, p[3 * w], LLVMBuildMul(b, row.i, p[3 * w + 1], ""));
+    }
+    /* Side by side in both: vectors, the last under a mask. */
+    LLVMValueRef one = gemm_int(g, 1), lanes = gemm_int(g, g->target->lanes), even = LLVMConstInt(g->i1, 1, false);
+    for (int w = 0; w < 2; w++) {
+        even = LLVMBuildAnd(b, even, LLVMBuildICmp(b, LLVMIntEQ, p[3 * w + 2], one, ""), "");
+    }
+    LLVMValueRef step = LLVMBuildSelect(b, even, lanes, one, "");
+    GemmLoop col = gemm_loop(g, b, bound[0], bound[1], step);
+    for (int w = 0; w < 2; w++) {
+        at[w] = gemm_at(g, b, at[w], LLVMBuildMul(b, col.i, p[3 * w + 2], ""));
+    }
+    LLVMValueRef left = gemm_min(b, LLVMBuildSub(b, bound[1], col.i, ""), step);
+    LLVMValueRef mask = gemm_lanes(g, b, 0, NULL, left);
+    gemm_store(g, b, gemm_load(g, b, at[0], mask), at[1], mask);
+    gemm_loop_end(b, &col);
+    gemm_loop_end(b, &row);
+    LLVMBuildRetVoid(b);
+    LLVMDisposeBuilder(b);
+    return f;
+}
