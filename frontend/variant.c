@@ -30,7 +30,8 @@ typedef struct {
 typedef struct {
     Edit *edit;
     Stmts fresh;    /* put in by this body: not replaced by it again */
-    Stmt *touched;  /* the one scope in which this body has replaced something */
+    Stmts homeless; /* replaces nothing: placed when the whole body has been seen */
+    Stmt *touched;  /* the one scope, not named by `in`, in which this body has replaced something */
     bool scattered; /* there were several */
 } Run;
 
@@ -428,14 +429,14 @@ static void apply_statement(Run *r, Stmt *s, Stmt *scope)
     }
     ARENA_PUSH(r->edit->arena, r->fresh.v, r->fresh.n, s);
     if (places.n == 0) {
-        Stmt *home = scope != NULL ? scope : home_of(r, s);
-        if (home != NULL) {
-            insert_at(r->edit, &home->body, home->body.n, s);
-        }
+        Stmts *list = scope != NULL ? &scope->body : &r->homeless;
+        insert_at(r->edit, list, list->n, s);
         return;
     }
     const Place first = places.v[0];
-    touch(r, first.scope);
+    if (scope == NULL) {
+        touch(r, first.scope);
+    }
     int at = index_in(first.list, first.stmt);
     for (int k = 0; k < places.n; k++) {
         static const Lhs everything = {0};
@@ -545,7 +546,9 @@ static void apply_drop(Run *r, Stmt *s, Stmt *scope)
         if (!in_one_scope(r, &places, s->name, s->span)) {
             return;
         }
-        touch(r, places.v[0].scope);
+        if (scope == NULL) {
+            touch(r, places.v[0].scope);
+        }
         static const Lhs everything = {0};
         for (int k = 0; k < places.n; k++) {
             cut_cells(r, &places.v[k], s->nlhs > 0 ? &s->lhs[0] : &everything, true);
@@ -626,4 +629,10 @@ void edit_apply(Edit *e, const Stmts *body)
 {
     Run r = {.edit = e};
     apply_body(&r, body, NULL);
+    for (int k = 0; k < r.homeless.n; k++) {
+        Stmt *home = home_of(&r, r.homeless.v[k]);
+        if (home != NULL) {
+            insert_at(e, &home->body, home->body.n, r.homeless.v[k]);
+        }
+    }
 }
