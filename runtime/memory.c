@@ -143,6 +143,7 @@ static void touch(Session *s, int tensor, int step)
 static void find_lives(Session *s)
 {
     const Plan *p = s->plan;
+    int end = p->nsteps > 0 ? p->nsteps - 1 : 0;
     for (int t = 0; t < p->ntensors; t++) {
         s->first[t] = p->nsteps;
         s->last[t] = -1;
@@ -174,13 +175,13 @@ static void find_lives(Session *s)
         }
         if (role == PT_OUTPUT || t == p->loss || t == p->row || (role == PT_STATE && p->tensors[t].per_example)) {
             touch(s, t, 0); /* an output that no step writes holds 0 */
-            touch(s, t, p->nsteps - 1);
+            touch(s, t, end);
         } else if (p->tensors[t].is_draw && s->writer[t] >= 0) {
-            touch(s, t, p->nsteps - 1); /* a recorded batch holds its draws */
+            touch(s, t, end); /* a recorded batch holds its draws */
         }
     }
     for (int i = 0; i < s->nupdated; i++) {
-        touch(s, s->updated[i], p->nsteps - 1);
+        touch(s, s->updated[i], end);
     }
 }
 

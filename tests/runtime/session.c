@@ -234,6 +234,48 @@ static void bad_batches(Pool *pool)
     session_free(s);
 }
 
+/* Numbers changed at random: either a clear refusal or a run, and never a read outside an array. */
+static void damaged_batches(Pool *pool)
+{
+    Error e;
+    Plan p = small_plan();
+    Session *s = session_new(&p, pool, 7, &e);
+    session_set_scalar(s, "lr", 0);
+    Batch good = small_batch();
+    int refused = 0;
+    for (int round = 0; round < 5000; round++) {
+        Array arrays[4];
+        memcpy(arrays, good.arrays, sizeof arrays);
+        Batch b = {.n = 4, .arrays = arrays, .batch = good.batch};
+        uint64_t h = random_fold(77, round);
+        for (int i = 0; i < 4; i++) { /* copies, so that a sanitizer sees their ends */
+            size_t bytes = (size_t)arrays[i].dims[0] * dtype_size[arrays[i].dtype];
+            arrays[i].data = memcpy(malloc(bytes), good.arrays[i].data, bytes);
+        }
+        Array *a = &arrays[h % 4];
+        int64_t at = (int64_t)(h >> 8) % a->dims[0], v = (int64_t)(h >> 20) % 13 - 2;
+        v = h >> 60 == 0 ? INT64_MAX - v : v;
+        if (a->dtype == DT_I32) {
+            ((int32_t *)a->data)[at] = (int32_t)v;
+        } else {
+            ((int64_t *)a->data)[at] = v;
+        }
+        if (h >> 40 & 1) {
+            arrays[h >> 41 & 3].dims[0] -= (int64_t)(h >> 43 & 1);
+        }
+        e.text[0] = '\0';
+        if (!session_run(s, &b, 0, &e)) {
+            refused++;
+            CHECK(e.code == EXIT_DATA && strlen(e.text) > 20);
+        }
+        for (int i = 0; i < 4; i++) {
+            free(arrays[i].data);
+        }
+    }
+    CHECK(refused > 2000 && refused < 5000);
+    session_free(s);
+}
+
 int main(void)
 {
     Error e;
@@ -242,6 +284,7 @@ int main(void)
     values_of_one_step(pool);
     draws(pool);
     bad_batches(pool);
+    damaged_batches(pool);
     pool_free(pool);
     threads_do_not_matter();
     return report("session");
