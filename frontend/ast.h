@@ -38,9 +38,19 @@ typedef enum {
 } ExprKind;
 
 typedef enum {
-    BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_POW,
-    BIN_EQ, BIN_NE, BIN_LT, BIN_LE, BIN_GT, BIN_GE,
-    BIN_AND, BIN_OR
+    BIN_ADD,
+    BIN_SUB,
+    BIN_MUL,
+    BIN_DIV,
+    BIN_POW,
+    BIN_EQ,
+    BIN_NE,
+    BIN_LT,
+    BIN_LE,
+    BIN_GT,
+    BIN_GE,
+    BIN_AND,
+    BIN_OR
 } BinaryOp;
 extern const char *const binary_name[]; /* "+", ..., "and", "or" */
 
@@ -116,7 +126,7 @@ typedef struct {
         Span span;
         const char *name;
         Expr *value; /* an axis name, a size, or EX_LIST of axes for a parameter R* */
-    } *axes;
+    } * axes;
     int nargs;
     Arg *args;
 } BlockCall;
@@ -157,14 +167,14 @@ extern const char *const section_name[];
 
 typedef enum {
     /* Declarations; at file level, and in variants. */
-    ST_HYPER, /* hyper name = value */
-    ST_AXIS,  /* axis name<...>: see AxisDecl */
-    ST_INPUT, /* input name[axes] : type */
-    ST_FN,    /* fn name[letters](params) = value; `init name(params) = value` is the same with is_init */
-    ST_REL,   /* rel name(a, b) and its pairs */
-    ST_BLOCK, /* block name<axes>(sig) -> sig, body */
+    ST_HYPER,  /* hyper name = value */
+    ST_AXIS,   /* axis name<...>: see AxisDecl */
+    ST_INPUT,  /* input name[axes] : type */
+    ST_FN,     /* fn name[letters](params) = value; `init name(params) = value` is the same with is_init */
+    ST_REL,    /* rel name(a, b) and its pairs */
+    ST_BLOCK,  /* block name<axes>(sig) -> sig, body */
     ST_EXTERN, /* extern name(params) from "library" [gradient symbol]: a C function of doubles */
-    ST_USE,   /* use "file"; gone after spec_load */
+    ST_USE,    /* use "file"; gone after spec_load */
 
     /* In blocks and sections; params and states at file level belong to the model. */
     ST_EQUATION, /* lhs, ... = value   or   lhs, ... := value | call [as label] */
@@ -202,7 +212,7 @@ typedef struct {
         const char *source; /* a name, or NULL: members */
         int nmembers;
         const char **members;
-    } *parts;
+    } * parts;
     int nletters;
     const char **letters;
 } AxisDecl;
@@ -223,8 +233,8 @@ typedef struct {
 typedef struct {
     Span span;
     const char *name;
-    bool star;       /* R* */
-    int nletters;    /* `over r`; none: the axis has no letter of its own here */
+    bool star;    /* R* */
+    int nletters; /* `over r`; none: the axis has no letter of its own here */
     const char **letters;
 } AxisParam;
 
@@ -243,9 +253,9 @@ typedef struct {
 
 struct Stmt {
     StmtKind kind;
-    Span span;        /* of the defining name, or the keyword: where a message about the statement points */
-    const char *name; /* what it declares; hyper, axis, input, fn, rel, block, param, state, output, variant, in;
-                         prove: the property ("causal"); use: the path; drop: the name */
+    Span span;         /* of the defining name, or the keyword: where a message about the statement points */
+    const char *name;  /* what it declares; hyper, axis, input, fn, rel, block, param, state, output, variant, in;
+                          prove: the property ("causal"); use: the path; drop: the name */
     bool from_library; /* it comes from std or `use` rather than from the spec itself */
 
     /* hyper, fn, repeat: value. equation: value, or call. */
@@ -262,9 +272,9 @@ struct Stmt {
     const char *var; /* repeat: the variable before `in`, or NULL */
     Stmts body;      /* repeat, block, section, variant, in */
 
-    Decl *decl;        /* input, param, state */
-    AxisDecl *axis;    /* axis */
-    InputDecl *input;  /* input */
+    Decl *decl;           /* input, param, state */
+    AxisDecl *axis;       /* axis */
+    InputDecl *input;     /* input */
     SettingDecl *setting; /* setting */
     SectionKind section;  /* section */
 
@@ -329,7 +339,7 @@ struct Spec {
     struct VocabSize {
         const char *name;
         int64_t size;
-    } *vocabs;
+    } * vocabs;
     int nsources;
     const Source **sources;
     TrainSettings *train; /* NULL: no train section */
@@ -340,8 +350,8 @@ struct Spec {
 
 /* First file-level statement of that kind and name (kind ST_FN finds inits too), or NULL. */
 Stmt *spec_find(const Spec *s, StmtKind kind, const char *name);
-const Value *spec_hyper(const Spec *s, const char *name);          /* or NULL */
-int64_t spec_vocab_define(const Spec *s, const char *vocab);       /* -1: not set by -D */
+const Value *spec_hyper(const Spec *s, const char *name);    /* or NULL */
+int64_t spec_vocab_define(const Spec *s, const char *vocab); /* -1: not set by -D */
 
 /* Value of an expression over numbers, hypers, bindings, sizes of numbered axes and the table functions (ceil, min,
  * exp, ...). On failure *bad is the expression that is not constant (a letter, a tensor, a cycle of hypers) and nothing

@@ -54,11 +54,14 @@ static const struct {
     double (*f1)(double);
     double (*f2)(double, double);
 } functions[] = {
-    {"ceil", 1, INTEGER, ceil, NULL},   {"floor", 1, INTEGER, floor, NULL}, {"trunc", 1, INTEGER, trunc, NULL},
-    {"round", 1, INTEGER, nearbyint, NULL}, {"abs", 1, KEEPS, fabs, NULL},  {"exp", 1, REAL, exp, NULL},
-    {"log", 1, REAL, log, NULL},        {"sqrt", 1, REAL, sqrt, NULL},      {"tanh", 1, REAL, tanh, NULL},
-    {"sin", 1, REAL, sin, NULL},        {"cos", 1, REAL, cos, NULL},        {"min", 2, KEEPS, NULL, fmin},
-    {"max", 2, KEEPS, NULL, fmax},      {"pow", 2, REAL, NULL, pow},        {"mod", 2, KEEPS, NULL, floor_mod},
+    {"ceil", 1, INTEGER, ceil, NULL},   {"floor", 1, INTEGER, floor, NULL},
+    {"trunc", 1, INTEGER, trunc, NULL}, {"round", 1, INTEGER, nearbyint, NULL},
+    {"abs", 1, KEEPS, fabs, NULL},      {"exp", 1, REAL, exp, NULL},
+    {"log", 1, REAL, log, NULL},        {"sqrt", 1, REAL, sqrt, NULL},
+    {"tanh", 1, REAL, tanh, NULL},      {"sin", 1, REAL, sin, NULL},
+    {"cos", 1, REAL, cos, NULL},        {"min", 2, KEEPS, NULL, fmin},
+    {"max", 2, KEEPS, NULL, fmax},      {"pow", 2, REAL, NULL, pow},
+    {"mod", 2, KEEPS, NULL, floor_mod},
 };
 
 /* A function of the spec: its parameters bound to values. */

@@ -246,12 +246,11 @@ static void find_groups(Format *f)
             if (!c->padded || c->group >= 0) {
                 continue;
             }
-            AlignedGroup g = {.column = c->column, .first = k, .last = k, .model = c, .id = f->ngroups,
-                              .result = c->column};
+            AlignedGroup g = {
+                .column = c->column, .first = k, .last = k, .model = c, .id = f->ngroups, .result = c->column};
             int members = 0;
             bool far = reaches_far(c->token->kind);
-            while (adjacent(f, g.first - 1, g.first) &&
-                   (far || cell_at(&f->lines[g.first - 1], g.column, c) != NULL)) {
+            while (adjacent(f, g.first - 1, g.first) && (far || cell_at(&f->lines[g.first - 1], g.column, c) != NULL)) {
                 g.first--;
             }
             while (adjacent(f, g.last, g.last + 1) && (far || cell_at(&f->lines[g.last + 1], g.column, c) != NULL)) {

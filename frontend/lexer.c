@@ -31,9 +31,10 @@ static const struct {
     const char *text;
     TokenKind kind;
 } keywords[] = {
-    {"where", T_WHERE}, {"else", T_ELSE}, {"and", T_AND},    {"or", T_OR},      {"not", T_NOT},   {"over", T_OVER},
-    {"as", T_AS},       {"by", T_BY},     {"if", T_IF},      {"in", T_IN},      {"sum", T_REDUCE}, {"max", T_REDUCE},
-    {"min", T_REDUCE},  {"mean", T_REDUCE}, {"any", T_REDUCE}, {"count", T_REDUCE}, {"draw", T_REDUCE},
+    {"where", T_WHERE},  {"else", T_ELSE},   {"and", T_AND},    {"or", T_OR},       {"not", T_NOT},
+    {"over", T_OVER},    {"as", T_AS},       {"by", T_BY},      {"if", T_IF},       {"in", T_IN},
+    {"sum", T_REDUCE},   {"max", T_REDUCE},  {"min", T_REDUCE}, {"mean", T_REDUCE}, {"any", T_REDUCE},
+    {"count", T_REDUCE}, {"draw", T_REDUCE},
 };
 
 /* Longer ones first. */
@@ -41,25 +42,26 @@ static const struct {
     const char *text;
     TokenKind kind;
 } punctuation[] = {
-    {":=", T_REBIND}, {"==", T_EQ},      {"!=", T_NE},      {"<=", T_LE},       {">=", T_GE},       {"->", T_ARROW},
-    {"\u2264", T_LE}, {"\u2265", T_GE},  {"\u2260", T_NE},  {"\u00b7", T_STAR}, {"\u00d7", T_STAR}, {"\u2192", T_ARROW},
-    {"\u2212", T_MINUS}, {"\u2227", T_AND}, {"\u2228", T_OR}, {"\u00ac", T_NOT}, {"\u2208", T_IN},
-    {"+", T_PLUS},    {"-", T_MINUS},    {"*", T_STAR},     {"/", T_SLASH},     {"^", T_CARET},     {"=", T_ASSIGN},
-    {"<", T_LT},      {">", T_GT},       {"(", T_LPAREN},   {")", T_RPAREN},    {"[", T_LBRACKET},  {"]", T_RBRACKET},
-    {"{", T_LBRACE},  {"}", T_RBRACE},   {",", T_COMMA},    {";", T_SEMICOLON}, {":", T_COLON},     {"|", T_BAR},
-    {"@", T_AT},      {"'", T_PRIME},    {"\u2032", T_PRIME}, {"~", T_TILDE},
+    {":=", T_REBIND},   {"==", T_EQ},        {"!=", T_NE},        {"<=", T_LE},      {">=", T_GE},
+    {"->", T_ARROW},    {"\u2264", T_LE},    {"\u2265", T_GE},    {"\u2260", T_NE},  {"\u00b7", T_STAR},
+    {"\u00d7", T_STAR}, {"\u2192", T_ARROW}, {"\u2212", T_MINUS}, {"\u2227", T_AND}, {"\u2228", T_OR},
+    {"\u00ac", T_NOT},  {"\u2208", T_IN},    {"+", T_PLUS},       {"-", T_MINUS},    {"*", T_STAR},
+    {"/", T_SLASH},     {"^", T_CARET},      {"=", T_ASSIGN},     {"<", T_LT},       {">", T_GT},
+    {"(", T_LPAREN},    {")", T_RPAREN},     {"[", T_LBRACKET},   {"]", T_RBRACKET}, {"{", T_LBRACE},
+    {"}", T_RBRACE},    {",", T_COMMA},      {";", T_SEMICOLON},  {":", T_COLON},    {"|", T_BAR},
+    {"@", T_AT},        {"'", T_PRIME},      {"\u2032", T_PRIME}, {"~", T_TILDE},
 };
 
 /* Greek letters are other spellings of their names. */
 static const struct {
     const char *letter, *name;
 } greek[] = {
-    {"\u03b1", "alpha"}, {"\u03b2", "beta"},  {"\u03b3", "gamma"},   {"\u03b4", "delta"}, {"\u03b5", "epsilon"},
-    {"\u03b6", "zeta"},  {"\u03b7", "eta"},   {"\u03b8", "theta"},   {"\u03ba", "kappa"}, {"\u03bb", "lambda"},
-    {"\u03bc", "mu"},    {"\u03bd", "nu"},    {"\u03be", "xi"},      {"\u03c0", "pi"},    {"\u03c1", "rho"},
-    {"\u03c3", "sigma"}, {"\u03c4", "tau"},   {"\u03c6", "phi"},     {"\u03c7", "chi"},   {"\u03c8", "psi"},
-    {"\u03c9", "omega"}, {"\u0393", "Gamma"}, {"\u0394", "Delta"},   {"\u0398", "Theta"}, {"\u039b", "Lambda"},
-    {"\u03a0", "Pi"},    {"\u03a3", "Sigma"}, {"\u03a6", "Phi"},     {"\u03a8", "Psi"},   {"\u03a9", "Omega"},
+    {"\u03b1", "alpha"}, {"\u03b2", "beta"},  {"\u03b3", "gamma"}, {"\u03b4", "delta"}, {"\u03b5", "epsilon"},
+    {"\u03b6", "zeta"},  {"\u03b7", "eta"},   {"\u03b8", "theta"}, {"\u03ba", "kappa"}, {"\u03bb", "lambda"},
+    {"\u03bc", "mu"},    {"\u03bd", "nu"},    {"\u03be", "xi"},    {"\u03c0", "pi"},    {"\u03c1", "rho"},
+    {"\u03c3", "sigma"}, {"\u03c4", "tau"},   {"\u03c6", "phi"},   {"\u03c7", "chi"},   {"\u03c8", "psi"},
+    {"\u03c9", "omega"}, {"\u0393", "Gamma"}, {"\u0394", "Delta"}, {"\u0398", "Theta"}, {"\u039b", "Lambda"},
+    {"\u03a0", "Pi"},    {"\u03a3", "Sigma"}, {"\u03a6", "Phi"},   {"\u03a8", "Psi"},   {"\u03a9", "Omega"},
 };
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
@@ -150,8 +152,8 @@ static void end_statement(Lexer *l)
         Token *open = &l->open[l->nopen - 1];
         if (!l->bad) {
             diag_report(l->diag, DIAG_ERROR, "E0008", open->span,
-                        "close it, or indent the lines that belong to it deeper than the statement",
-                        "%s is not closed", token_name[open->kind]);
+                        "close it, or indent the lines that belong to it deeper than the statement", "%s is not closed",
+                        token_name[open->kind]);
         }
         l->bad = true;
         l->nopen = 0;
@@ -262,7 +264,8 @@ static void lex_number(Lexer *l, Token *t)
     t->is_int = is_int;
     t->num = strtod(arena_strndup(l->arena, begin, (size_t)(p - begin)), NULL);
     if (is_int && t->num > 9007199254740992.0) {
-        bad_token(l, "E0002", begin, p, "integers go up to 2^53; write 1e20 for a real number", "the integer is too large");
+        bad_token(l, "E0002", begin, p, "integers go up to 2^53; write 1e20 for a real number",
+                  "the integer is too large");
     }
 }
 
@@ -308,7 +311,8 @@ static void lex_string(Lexer *l, Token *t)
     if (*l->p == '"') {
         l->p++;
     } else {
-        bad_token(l, "E0003", begin, begin + 1, "end the text with \" on the same line", "the text in quotes has no end");
+        bad_token(l, "E0003", begin, begin + 1, "end the text with \" on the same line",
+                  "the text in quotes has no end");
     }
 }
 
@@ -398,7 +402,13 @@ static void lex_comment(Lexer *l, bool own_line)
 Tokens lex(Arena *arena, Diag *diag, const Source *source)
 {
     const char *text = source_text(source);
-    Lexer l = {.arena = arena, .diag = diag, .source = source, .text = text, .p = text, .line_start = text, .line = 1,
+    Lexer l = {.arena = arena,
+               .diag = diag,
+               .source = source,
+               .text = text,
+               .p = text,
+               .line_start = text,
+               .line = 1,
                .nindent = 1};
     if (starts_with(l.p, "\xef\xbb\xbf")) { /* a byte order mark means nothing here */
         l.p += 3;

@@ -410,7 +410,8 @@ static void apply_define(Load *l, Stmts *own, const Define *d, int nvocabs, cons
         bad_define(l, d, "the value is not a constant");
     } else if (hyper != NULL) {
         if (v.is_list != (hyper->value->kind == EX_LIST)) {
-            bad_define(l, d, v.is_list ? "this hyper is a number, not a list" : "this hyper is a list: write [400,400]");
+            bad_define(l, d,
+                       v.is_list ? "this hyper is a number, not a list" : "this hyper is a list: write [400,400]");
         }
         hyper->value = value;
         for (int k = 0; k < l->spec->nhypers; k++) {
@@ -453,16 +454,18 @@ static void evaluate_hypers(Load *l)
         const Expr *bad = NULL;
         Value v;
         if (h->value.n < 0 && !spec_eval(l->spec, NULL, s->value, &v, &bad)) {
-            diag_report(l->diag, DIAG_ERROR, "E0033", bad->op_span,
-                        "hypers are made of numbers, other hypers and numbered axes, and are known before anything else",
-                        "hyper '%s' is not a constant", h->name);
+            diag_report(
+                l->diag, DIAG_ERROR, "E0033", bad->op_span,
+                "hypers are made of numbers, other hypers and numbered axes, and are known before anything else",
+                "hyper '%s' is not a constant", h->name);
             v = (Value){.is_int = true, .num = 1};
         } else if (h->value.n >= 0) {
             continue;
         }
         h->value = v;
         if (!v.is_list && !isfinite(v.num)) {
-            diag_report(l->diag, DIAG_ERROR, "E0034", s->value->span, NULL, "hyper '%s' is not a finite number", h->name);
+            diag_report(l->diag, DIAG_ERROR, "E0034", s->value->span, NULL, "hyper '%s' is not a finite number",
+                        h->name);
         }
     }
 }

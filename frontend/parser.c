@@ -201,7 +201,8 @@ static void parse_line(Parser *p, Stmts *out)
         }
     }
     /* A body that was indented has consumed its own NEWLINE and DEDENT. */
-    bool closed = !p->failed && p->i > 0 && (p->tokens.v[p->i - 1].kind == T_DEDENT || p->tokens.v[p->i - 1].kind == T_NEWLINE);
+    bool closed =
+        !p->failed && p->i > 0 && (p->tokens.v[p->i - 1].kind == T_DEDENT || p->tokens.v[p->i - 1].kind == T_NEWLINE);
     if (closed || accept(p, T_NEWLINE) || peek(p) == T_EOF) {
         return;
     }

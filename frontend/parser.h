@@ -36,9 +36,9 @@ typedef struct {
     Arena *arena;
     Diag *diag;
     Tokens tokens;
-    int i;       /* the next token */
-    bool failed; /* the running statement has had its message */
-    int depth;   /* of nested expressions and bodies */
+    int i;        /* the next token */
+    bool failed;  /* the running statement has had its message */
+    int depth;    /* of nested expressions and bodies */
     bool in_init; /* @ begins a tag here, not an example */
     Context context;
     SectionKind section; /* where CTX_SECTION is */
@@ -48,8 +48,8 @@ enum { MAX_DEPTH = 200 };
 
 TokenKind peek(const Parser *p);
 TokenKind peek_at(const Parser *p, int ahead);
-Token *next(Parser *p); /* the token itself; a dummy after a failure */
-bool at_word(const Parser *p, const char *word);               /* a NAME of that text */
+Token *next(Parser *p);                          /* the token itself; a dummy after a failure */
+bool at_word(const Parser *p, const char *word); /* a NAME of that text */
 bool at_word_ahead(const Parser *p, int ahead, const char *word);
 bool accept(Parser *p, TokenKind kind);
 bool accept_word(Parser *p, const char *word);
@@ -63,8 +63,8 @@ void fail_expected(Parser *p, const char *what);
 bool enter(Parser *p); /* false and a message when nested too deeply; else pair with leave */
 void leave(Parser *p);
 
-Expr *parse_expr(Parser *p);     /* alt [else expr] */
-Expr *parse_cond(Parser *p);     /* or-and-not-comparison over additive */
+Expr *parse_expr(Parser *p); /* alt [else expr] */
+Expr *parse_cond(Parser *p); /* or-and-not-comparison over additive */
 Expr *parse_additive(Parser *p);
 Expr *new_expr(Parser *p, ExprKind kind, Span span);
 /* idx {, idx} [where cond] up to the closing bracket, which is consumed. */
@@ -75,7 +75,8 @@ void parse_args(Parser *p, int *nargs, Arg **args);
 Expr *parse_dim(Parser *p);
 /* source {| source}; sets the blanks around | as in an index (tight) or a declaration. */
 void parse_sources(Parser *p, bool tight, int *n, const char ***sources);
-/* Gives the commas between tokens first..last of one bracket level the author's style (none or one blank) if no entry has blanks. */
+/* Gives the commas between tokens first..last of one bracket level the author's style (none or one blank) if no entry
+ * has blanks. */
 void style_commas(Parser *p, int first, int last);
 
 /* One statement by its first word, appended to out; the caller has seen that there is one. */

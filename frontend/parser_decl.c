@@ -107,7 +107,8 @@ static Decl parse_decl(Parser *p, const char *what)
         ARENA_PUSH(p->arena, d.dims, d.ndims, e);
         if (peek(p) == T_SEMICOLON) {
             if (d.nselect > 0 || d.narrow >= 0) {
-                fail(p, "E0019", here(p), "write W[select; in -> out]", "a second ';' in the dimensions of '%s'", d.name);
+                fail(p, "E0019", here(p), "write W[select; in -> out]", "a second ';' in the dimensions of '%s'",
+                     d.name);
             }
             next(p);
             d.nselect = d.ndims;
@@ -316,7 +317,8 @@ static void parse_rel(Parser *p, Stmts *out)
     } while (accept(p, T_COMMA));
     expect(p, T_RPAREN, "',' or ')'");
     if (!p->failed && s->nletters != 2) {
-        fail(p, "E0035", at, "write rel name(a, b): whether a sees b", "relation '%s' needs two letters, not %d", name, s->nletters);
+        fail(p, "E0035", at, "write rel name(a, b): whether a sees b", "relation '%s' needs two letters, not %d", name,
+             s->nletters);
     }
     if (peek(p) == T_COLON) {
         next(p)->spacing = SPACING_BODY_COLON;
@@ -432,8 +434,13 @@ static void parse_init(Parser *p, Stmts *out)
 }
 
 /* A spec that is a variant of another takes what either takes. */
-enum { IN_FILE = 1 << CTX_FILE | 1 << CTX_DERIVED, IN_BLOCK = 1 << CTX_BLOCK, IN_SECTION = 1 << CTX_SECTION, IN_VARIANT = 1 << CTX_VARIANT,
-       IN_IN = 1 << CTX_IN };
+enum {
+    IN_FILE = 1 << CTX_FILE | 1 << CTX_DERIVED,
+    IN_BLOCK = 1 << CTX_BLOCK,
+    IN_SECTION = 1 << CTX_SECTION,
+    IN_VARIANT = 1 << CTX_VARIANT,
+    IN_IN = 1 << CTX_IN
+};
 
 static const struct {
     const char *word;

@@ -102,8 +102,9 @@ void style_commas(Parser *p, int first, int last)
         bool opens = v[k].kind == T_LPAREN || v[k].kind == T_LBRACKET;
         bool closes = v[k].kind == T_RPAREN || v[k].kind == T_RBRACKET;
         bool separates = depth == 0 && (v[k].kind == T_COMMA || v[k].kind == T_SEMICOLON || v[k].kind == T_ARROW);
-        bool begins = k == first || (depth == 0 && (v[k - 1].kind == T_COMMA || v[k - 1].kind == T_SEMICOLON ||
-                                                    v[k - 1].kind == T_ARROW));
+        bool begins =
+            k == first ||
+            (depth == 0 && (v[k - 1].kind == T_COMMA || v[k - 1].kind == T_SEMICOLON || v[k - 1].kind == T_ARROW));
         if (v[k].first || (!separates && !begins && !is_glued(&v[k - 1], &v[k]))) {
             return; /* blanks inside an entry, so after the commas too */
         }
@@ -116,7 +117,8 @@ void style_commas(Parser *p, int first, int last)
         return;
     }
     for (int k = first; k < last; k++) {
-        depth += (v[k].kind == T_LPAREN || v[k].kind == T_LBRACKET) - (v[k].kind == T_RPAREN || v[k].kind == T_RBRACKET);
+        depth +=
+            (v[k].kind == T_LPAREN || v[k].kind == T_LBRACKET) - (v[k].kind == T_RPAREN || v[k].kind == T_RBRACKET);
         if (depth == 0 && v[k].kind == T_COMMA) {
             p->tokens.v[k].spacing = SPACING_TIGHT;
         }
@@ -340,7 +342,8 @@ static Expr *parse_reduction(Parser *p)
         }
     }
     if (peek(p) != T_LBRACKET) {
-        fail(p, "E0013", word->span, "write sum[d] ... with the letters it runs over; only max and min are also functions",
+        fail(p, "E0013", word->span,
+             "write sum[d] ... with the letters it runs over; only max and min are also functions",
              "'%s' is a reduction and needs letters in brackets", word->text);
         return e;
     }

@@ -16,9 +16,9 @@
 #include <string.h>
 
 const char *const section_name[] = {"model", "train", "rank", "serve"};
-const char *const stmt_name[] = {"hyper",  "axis",   "input", "fn",     "rel",   "block",   "extern",  "use",     "equation",
-                                 "repeat", "param",  "state", "output", "prove", "setting", "section", "variant", "in",
-                                 "drop"};
+const char *const stmt_name[] = {"hyper",   "axis",     "input",   "fn",    "rel",   "block",  "extern",
+                                 "use",     "equation", "repeat",  "param", "state", "output", "prove",
+                                 "setting", "section",  "variant", "in",    "drop"};
 
 /* In a variant, or in a spec that is one, statements of every kind meet. */
 static bool takes_any(const Parser *p)
@@ -98,7 +98,8 @@ static void parse_equation(Parser *p, Stmts *out)
         bool has_axes = peek_at(p, 1) == T_LT && peek_at(p, 2) == T_NAME && peek_at(p, 3) == T_ASSIGN;
         if (at_block_call(p) && (peek_at(p, 1) == T_LPAREN || has_axes)) {
             const char *name = p->tokens.v[p->i].text;
-            fail(p, "E0017", here(p), arena_printf(p->arena, "write := for a call of a block: %s := %s(...)", s->name, name),
+            fail(p, "E0017", here(p),
+                 arena_printf(p->arena, "write := for a call of a block: %s := %s(...)", s->name, name),
                  "'%s' is called after '='; blocks (capital letter) are called only after :=", name);
         }
     }
@@ -236,10 +237,10 @@ static const struct {
     void (*parse)(Parser *, SettingDecl *);
     SectionKind section;
 } settings[] = {
-    {"optimizer", setting_call, SECTION_TRAIN},  {"group", setting_call, SECTION_TRAIN},
-    {"batch", setting_value_of, SECTION_TRAIN},  {"epochs", setting_value_of, SECTION_TRAIN},
-    {"clip", setting_value_of, SECTION_TRAIN},   {"stream", setting_stream, SECTION_TRAIN},
-    {"keep", setting_keep, SECTION_TRAIN},       {"metrics", setting_metrics, SECTION_RANK},
+    {"optimizer", setting_call, SECTION_TRAIN}, {"group", setting_call, SECTION_TRAIN},
+    {"batch", setting_value_of, SECTION_TRAIN}, {"epochs", setting_value_of, SECTION_TRAIN},
+    {"clip", setting_value_of, SECTION_TRAIN},  {"stream", setting_stream, SECTION_TRAIN},
+    {"keep", setting_keep, SECTION_TRAIN},      {"metrics", setting_metrics, SECTION_RANK},
 };
 
 static bool parse_setting(Parser *p, Stmts *out)
@@ -249,8 +250,8 @@ static bool parse_setting(Parser *p, Stmts *out)
             continue;
         }
         Span at = here(p);
-        bool here_ok = takes_any(p) || p->context == CTX_IN ||
-                       (p->context == CTX_SECTION && p->section == settings[k].section);
+        bool here_ok =
+            takes_any(p) || p->context == CTX_IN || (p->context == CTX_SECTION && p->section == settings[k].section);
         if (!here_ok) {
             fail(p, "E0016", at, NULL, "'%s' belongs to the section '%s'", settings[k].word,
                  section_name[settings[k].section]);
@@ -287,7 +288,8 @@ static bool parse_section(Parser *p, Stmts *out)
             continue;
         }
         if (!takes_any(p) && p->context != CTX_FILE) {
-            fail(p, "E0016", here(p), "begin it at the left margin", "section '%s' inside another body", section_name[k]);
+            fail(p, "E0016", here(p), "begin it at the left margin", "section '%s' inside another body",
+                 section_name[k]);
             return true;
         }
         Span at = here(p);
@@ -397,11 +399,11 @@ static void parse_equation_here(Parser *p, Stmts *out)
 /* Equations and what else computes: not at the left margin of a file. */
 static bool parse_computation(Parser *p, Stmts *out)
 {
-    void (*parse)(Parser *, Stmts *) = begins_equation(p)       ? parse_equation_here
-                                       : at_word(p, "repeat")   ? parse_repeat
-                                       : at_word(p, "output")   ? parse_output
-                                       : at_word(p, "prove")    ? parse_prove
-                                                                : NULL;
+    void (*parse)(Parser *, Stmts *) = begins_equation(p)     ? parse_equation_here
+                                       : at_word(p, "repeat") ? parse_repeat
+                                       : at_word(p, "output") ? parse_output
+                                       : at_word(p, "prove")  ? parse_prove
+                                                              : NULL;
     if (parse == NULL) {
         return false;
     }
@@ -428,7 +430,8 @@ void parse_stmt(Parser *p, Stmts *out)
     } else if (at_word(p, "drop")) {
         parse_drop(p, out);
     } else if (at_word(p, "spec")) {
-        fail(p, "E0027", here(p), "write `spec Name` once, as the first statement of the file", "'spec' comes too late");
+        fail(p, "E0027", here(p), "write `spec Name` once, as the first statement of the file",
+             "'spec' comes too late");
     } else {
         const char *word = p->tokens.v[p->i].text;
         fail(p, "E0028", here(p), "an equation is name[letters] = ...; declarations begin with axis, input, param, ...",

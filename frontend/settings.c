@@ -210,9 +210,12 @@ static const struct {
     bool has_cutoffs, has_key;
     const char *form;
 } metric_forms[] = {
-    {"hr", 1, true, false, "hr(at, 10, 50)"},           {"ndcg", 1, true, false, "ndcg(at, 10, 50)"},
-    {"mrr", 1, false, false, "mrr(at)"},                {"auc", 2, false, false, "auc(logit, lab)"},
-    {"gauc", 2, false, true, "gauc(logit, lab by user)"}, {"logloss", 2, false, false, "logloss(logit, lab)"},
+    {"hr", 1, true, false, "hr(at, 10, 50)"},
+    {"ndcg", 1, true, false, "ndcg(at, 10, 50)"},
+    {"mrr", 1, false, false, "mrr(at)"},
+    {"auc", 2, false, false, "auc(logit, lab)"},
+    {"gauc", 2, false, true, "gauc(logit, lab by user)"},
+    {"logloss", 2, false, false, "logloss(logit, lab)"},
 };
 
 static void load_metric(Spec *s, const Expr *call)

@@ -321,8 +321,8 @@ static bool in_one_scope(Run *r, const Places *places, const char *name, Span at
         if (places->v[k].scope != places->v[0].scope) {
             const char *first = scope_name(places->v[0].scope);
             diag_report(r->edit->diag, DIAG_ERROR, "E0041", at, arena_printf(r->edit->arena, "write in %s: ...", first),
-                        "variant '%s' does not say which '%s' it means: that of %s or that of %s", r->edit->variant, name,
-                        first, scope_name(places->v[k].scope));
+                        "variant '%s' does not say which '%s' it means: that of %s or that of %s", r->edit->variant,
+                        name, first, scope_name(places->v[k].scope));
             return false;
         }
     }
