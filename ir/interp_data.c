@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t max_cells = INT64_C(1) << 31;
+static const int64_t max_cells = INT64_C(1) << 28;
 
 static void *allocate(size_t n, size_t size)
 {
