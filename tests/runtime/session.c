@@ -254,7 +254,7 @@ static void damaged_batches(Pool *pool)
         }
         Array *a = &arrays[h % 4];
         int64_t at = (int64_t)(h >> 8) % a->dims[0], v = (int64_t)(h >> 20) % 13 - 2;
-        v = h >> 60 == 0 ? INT64_MAX - v : v;
+        v = h >> 60 == 0 ? INT64_MAX - (v > 0 ? v : 0) : v;
         if (a->dtype == DT_I32) {
             ((int32_t *)a->data)[at] = (int32_t)v;
         } else {
