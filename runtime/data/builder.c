@@ -650,11 +650,11 @@ static bool default_fields(Builder *b, Error *e)
         if (c->shape == SHAPE_TEXT || !(beside || of_item)) {
             continue;
         }
-        if (c->vocab >= 0 && !builder_field(b, "cat", i, false, e)) {
+        if (c->vocab >= 0 && !builder_field(b, "cat", i, c->table == TABLE_USER, e)) {
             return false;
         }
         bool numeric = c->vocab < 0 && c->dtype == DT_F32 && strcmp(c->name, "lab") != 0;
-        if (numeric && (c->shape == SHAPE_SCALAR || c->width >= 1) && !builder_field(b, "num", i, false, e)) {
+        if (numeric && (c->shape == SHAPE_SCALAR || c->width >= 1) && !builder_field(b, "num", i, c->table == TABLE_USER, e)) {
             return false;
         }
     }

@@ -103,7 +103,7 @@ bool data_import(const char *format, int npaths, const char *const *paths, const
         report->users = builder_count(b, TABLE_USER);
         report->items = builder_count(b, TABLE_ITEM);
         if (report->bad > 0 && !o->skip_bad) {
-            good = error_set(e, EXIT_DATA, "%lld of %lld rows are bad, the first at %s; repair them, or skip bad rows",
+            good = error_set(e, EXIT_DATA, "%lld of %lld rows are bad, the first at %s; repair them, or leave bad rows out with --skip-bad",
                              (long long)report->bad, (long long)report->read, report->shown[0]);
         } else if (report->rows == 0) {
             good = error_set(e, EXIT_DATA, "%s holds no usable row", paths[0]);

@@ -150,7 +150,11 @@ static bool read_table(Importer *im, const char *path, DataTable table, const He
 static char *find_inter(const char *path, Error *e)
 {
     struct stat st;
-    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+    if (stat(path, &st)) {
+        error_set(e, EXIT_DATA, "there is no %s", path);
+        return NULL;
+    }
+    if (!S_ISDIR(st.st_mode)) {
         char *copy = strdup(path);
         if (!copy) {
             error_set(e, EXIT_RESOURCES, "no memory to read %s", path);

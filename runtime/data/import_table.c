@@ -309,7 +309,7 @@ static bool parse_field(Reader *r, int field)
     bool may_be_empty = d->type >= FIELD_IDS || (d->type == FIELD_ID && d->optional);
     if (p.n == 0 && (!may_be_empty || d->type == FIELD_TIME)) {
         import_bad(r->im, r->path, r->line, "%s is empty%s", d->name,
-                   is_number ? " (give a value for missing numbers, or skip bad rows)" : "");
+                   is_number ? " (give a value for missing numbers)" : "");
         return false;
     }
     switch (d->type) {

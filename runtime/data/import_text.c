@@ -229,10 +229,10 @@ static bool read_side(Text *t, const char *key, DataTable table)
         return wrong(t, "there is no file in", key);
     }
     const char *slash = strrchr(t->path, '/');
-    char *dir = slash ? strndup(t->path, (size_t)(slash - t->path) + 1) : strdup(".");
-    char *path = !dir ? NULL : *file == '/' ? strdup(file) : path_join(dir, file);
+    char *dir = *file == '/' ? strdup("") : slash ? strndup(t->path, (size_t)(slash - t->path)) : strdup(".");
+    char *path = dir ? import_find(dir, *file == '/' ? file + 1 : file) : NULL;
     bool good = path ? known_keys(t, json, keys, key) && read_table(t, json, table, 1, (const char *const[]){path})
-                     : error_set(t->im->e, EXIT_RESOURCES, "no memory to read %s", file);
+                     : wrong(t, "there is no such file beside the declaration, plain or with .gz:", file);
     free(path);
     free(dir);
     return good;

@@ -216,7 +216,8 @@ static bool bind_example(Binder *b, Source *s, DataShape shape)
     if (scalar && given_name && strcmp(in->name, "lab") == 0 && l->label) {
         s->fill = FILL_LABEL;
         s->column = l->label;
-        return in->label || refuse(b, "it is the answer: declare it `label`", NULL);
+        return (in->label || refuse(b, "it is the answer: declare it `label`", NULL)) &&
+               (l->label_op != LABEL_VALUE || check_type(b, l->label));
     }
     if (scalar && !find(b, TABLE_MAIN) && strcmp(b->name, "now") == 0 && l->ts) {
         s->fill = FILL_NOW;
