@@ -54,7 +54,7 @@ bool interp_advance(Interp *in); /* after a run: params and states become their 
 
 /* ---- results ---------------------------------------------------------------------------------------------- */
 
-int64_t interp_count(Interp *in, const Tensor *t); /* values in packed order; -1 after an error */
+int64_t interp_count(Interp *in, const Tensor *t);                       /* values in packed order; -1 after an error */
 bool interp_get(Interp *in, const Tensor *t, int64_t n, double *values); /* absent cells: 0 */
 bool interp_get_int(Interp *in, const Tensor *t, int64_t n, int64_t *values);
 /* One cell by its indices, in the order of the tensor's dimensions; *present (may be NULL): whether it is there. */

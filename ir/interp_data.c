@@ -15,6 +15,21 @@ static void *allocate(size_t n, size_t size)
     return p;
 }
 
+/* The nearest dimension before d over the axis that d's lists stand in, and that no other dimension took. */
+static int parent_dim(const Tensor *t, int d, const int *parent)
+{
+    for (int p = axis_nparents(t->dims[d]) > 0 ? d - 1 : -1; p >= 0; p--) {
+        bool taken = t->dims[p] != t->dims[d]->parent;
+        for (int o = 0; o < d; o++) {
+            taken = taken || parent[o] == p;
+        }
+        if (!taken) {
+            return p;
+        }
+    }
+    return -1;
+}
+
 Interp *interp_new(const Graph *g, int64_t batch)
 {
     Interp *in = allocate(1, sizeof *in);
@@ -38,6 +53,9 @@ Interp *interp_new(const Graph *g, int64_t batch)
     }
     for (int k = 0; k < g->ntensors; k++) {
         in->first[k] = -1;
+        for (int d = 0; d < g->tensors[k]->ndim; d++) {
+            in->cells[k].parent[d] = parent_dim(g->tensors[k], d, in->cells[k].parent);
+        }
         in->cells[k].total = strncmp(g->tensors[k]->name, "grad.", 5) == 0;
     }
     for (int k = g->nequations - 1; k >= 0; k--) {
@@ -56,7 +74,9 @@ static void drop_cells(Cells *c)
 {
     free(c->values);
     free(c->owner);
-    *c = (Cells){.total = c->total};
+    c->values = NULL;
+    c->owner = NULL;
+    c->given = false;
 }
 
 void interp_free(Interp *in)
@@ -224,16 +244,10 @@ int64_t interp_dim(Interp *in, const Tensor *t, int d, const int64_t *index)
     int64_t b = t->per_example ? index[0] : 0;
     int64_t parents[MAX_DIMS];
     int n = axis_nparents(a), at = d;
-    for (int k = n - 1; k >= 0; k--) { /* the nearest dimension before it over each ancestor */
-        const Axis *p = a;
-        for (int up = k; up < n; up++) {
-            p = p->parent;
-        }
-        do {
-            at--;
-        } while (at >= 0 && t->dims[at] != p);
+    for (int k = n - 1; k >= 0; k--) {
+        at = in->cells[t->id].parent[at];
         if (at < 0) {
-            interp_fail(in, "tensor %s has axis %s without %s before it", t->name, a->name, p->name);
+            interp_fail(in, "tensor %s has axis %s without what it stands in before it", t->name, a->name);
             return -1;
         }
         parents[k] = index[at];
@@ -351,29 +365,14 @@ bool interp_locate(Interp *in, const Tensor *t, const int64_t *index, int64_t *c
 
 /* ---- packed form ------------------------------------------------------------------------------------------ */
 
-/* The dimension whose list the list of dimension d stands in: both move together. -1: none in this tensor. */
-static int parent_dim(const Tensor *t, int d)
-{
-    const Axis *a = t->dims[d];
-    if (axis_nparents(a) == 0) {
-        return -1;
-    }
-    for (int k = d - 1; k >= 0; k--) {
-        if (t->dims[k] == a->parent) {
-            return k;
-        }
-    }
-    return -1;
-}
-
 /* Memory order of the dimensions, see interp.h: groups of dimensions that stand in one another, the ragged one first
  * if there is one. */
-static void packed_order(const Tensor *t, int *order)
+static void packed_order(const Interp *in, const Tensor *t, int *order)
 {
-    int group[MAX_DIMS], nragged = 0, n = 0;
+    int group[MAX_DIMS] = {0}, nragged = 0, n = 0;
     bool ragged[MAX_DIMS] = {false};
     for (int d = 0; d < t->ndim; d++) {
-        int p = parent_dim(t, d);
+        int p = in->cells[t->id].parent[d];
         group[d] = p >= 0 ? group[p] : d;
         ragged[group[d]] = ragged[group[d]] || axis_is_ragged(t->dims[d]);
     }
@@ -426,7 +425,7 @@ static bool walk_packed(Interp *in, const Tensor *t, int64_t n, void (*f)(void *
 {
     in->failed = false;
     Packed p = {.in = in, .t = t, .limit = n, .cell = f, .ctx = ctx};
-    packed_order(t, p.order);
+    packed_order(in, t, p.order);
     if (!interp_allocate(in, t)) {
         return false;
     }
@@ -441,7 +440,7 @@ int64_t interp_count(Interp *in, const Tensor *t)
 {
     in->failed = false;
     Packed p = {.in = in, .t = t};
-    packed_order(t, p.order);
+    packed_order(in, t, p.order);
     each_packed(&p, 0);
     return in->failed ? -1 : p.n;
 }

@@ -12,6 +12,7 @@ typedef struct {
     int64_t ncells, size[MAX_DIMS], stride[MAX_DIMS]; /* padded to the longest list, row-major */
     Value *values;
     int32_t *owner;
+    int parent[MAX_DIMS]; /* the dimension whose list the list of this one stands in, or -1 */
     bool given, total;
 } Cells;
 
@@ -24,15 +25,15 @@ struct Interp {
     bool strict;
     int64_t **offsets; /* by axis: of its lists, or NULL */
     int64_t *nlists;
-    int64_t *size; /* by axis: FIXED; -1 unknown */
-    Cells *cells;  /* by tensor */
+    int64_t *size;                      /* by axis: FIXED; -1 unknown */
+    Cells *cells;                       /* by tensor */
     int *component, *first, *following; /* equations: component, and by tensor the list of those that define it */
     int ncomponents, running;           /* the component being computed on demand, or -1 */
     uint64_t *stamp;                    /* by scalar: the evaluation its memo belongs to */
     Value *memo;
     uint64_t clock;
-    Nest **nests; /* by equation, or NULL */
-    int depth;    /* cells of a recurrence being computed inside one another */
+    Nest **nests;          /* by equation, or NULL */
+    int depth;             /* cells of a recurrence being computed inside one another */
     bool failed, deferred; /* deferred: the recursion became too deep; the cell is tried again from elsewhere */
     Text error;
 };

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const reserved_words[] = {"and",  "or",  "not", "over", "where", "with", "true",
+const char *const reserved_words[] = {"and",   "or",  "not", "over", "where", "with", "true",
                                       "false", "inf", "nan", "inff", "nanf",  "self", NULL};
 const char *const role_names[] = {"input", "param", "state", "value", NULL};
 const char *const elem_names[] = {"bool", "i32", "i64", "real", "f32", NULL};
@@ -122,9 +122,9 @@ static const struct {
     Op op;
     int level;
     const char *symbol;
-} infix[] = {{OP_or, LEVEL_OR, "or"},      {OP_and, LEVEL_AND, "and"},    {OP_lt, LEVEL_COMPARE, "<"},
-             {OP_le, LEVEL_COMPARE, "<="}, {OP_eq, LEVEL_COMPARE, "=="},  {OP_ne, LEVEL_COMPARE, "!="},
-             {OP_add, LEVEL_ADD, "+"},     {OP_sub, LEVEL_ADD, "-"},      {OP_mul, LEVEL_MUL, "*"},
+} infix[] = {{OP_or, LEVEL_OR, "or"},      {OP_and, LEVEL_AND, "and"},   {OP_lt, LEVEL_COMPARE, "<"},
+             {OP_le, LEVEL_COMPARE, "<="}, {OP_eq, LEVEL_COMPARE, "=="}, {OP_ne, LEVEL_COMPARE, "!="},
+             {OP_add, LEVEL_ADD, "+"},     {OP_sub, LEVEL_ADD, "-"},     {OP_mul, LEVEL_MUL, "*"},
              {OP_div, LEVEL_MUL, "/"}};
 
 static void print_scalar(Printer *p, Text *out, const Scalar *s, int level);

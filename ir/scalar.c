@@ -13,11 +13,11 @@
 #include <string.h>
 
 const OpInfo op_info[OP_COUNT] = {
-    [OP_CONST] = {"const", -1, RULE_SAME, {0}, 0},   [OP_LETTER] = {"letter", -1, RULE_SAME, {0}, 0},
-    [OP_LOAD] = {"load", -1, RULE_SAME, {0}, 0},     [OP_SIZE] = {"size", -1, RULE_INT, {0}, 0},
-    [OP_PART] = {"part", -1, RULE_INT, {0}, 0},      [OP_LOCAL] = {"local", -1, RULE_INT, {0}, 0},
-    [OP_INJECT] = {"inject", -1, RULE_INT, {0}, 0},  [OP_RAND] = {"rand", -1, RULE_REAL, {0}, 0},
-    [OP_SELF] = {"self", -1, RULE_INT, {0}, 0},      [OP_STEP] = {"step", -1, RULE_INT, {0}, MONOTONE},
+    [OP_CONST] = {"const", -1, RULE_SAME, {0}, 0},  [OP_LETTER] = {"letter", -1, RULE_SAME, {0}, 0},
+    [OP_LOAD] = {"load", -1, RULE_SAME, {0}, 0},    [OP_SIZE] = {"size", -1, RULE_INT, {0}, 0},
+    [OP_PART] = {"part", -1, RULE_INT, {0}, 0},     [OP_LOCAL] = {"local", -1, RULE_INT, {0}, 0},
+    [OP_INJECT] = {"inject", -1, RULE_INT, {0}, 0}, [OP_RAND] = {"rand", -1, RULE_REAL, {0}, 0},
+    [OP_SELF] = {"self", -1, RULE_INT, {0}, 0},     [OP_STEP] = {"step", -1, RULE_INT, {0}, MONOTONE},
 #define OP(op, nargs, rule, value, da, db, dc, flags) [OP_##op] = {#op, nargs, rule, {da, db, dc}, flags},
 #include "scalar.def"
 #undef OP
@@ -205,7 +205,8 @@ Scalar *sc_load(Graph *g, Tensor *t, int n, Scalar *const *args)
         bug("%s has %d dimensions and is loaded with %d indices", t->name, t->ndim, n);
     }
     need_ints(t->name, n, args);
-    return intern(g, (Scalar){.op = OP_LOAD, .type = elem_type(t->elem), .nargs = n, .args = args, .tensor = t, .at = at});
+    return intern(g,
+                  (Scalar){.op = OP_LOAD, .type = elem_type(t->elem), .nargs = n, .args = args, .tensor = t, .at = at});
 }
 
 Scalar *sc_size(Graph *g, Axis *a, int n, Scalar *const *args)
@@ -226,19 +227,16 @@ Scalar *sc_axis_op(Graph *g, Op op, Axis *a, int part, int n, Scalar *const *arg
         bug("axis %s has no part %d", a->name, part);
     }
     need_ints(op_info[op].name, n, args);
-    return intern(g, (Scalar){.op = op,
-                              .type = TYPE_INT,
-                              .nargs = n,
-                              .args = args,
-                              .axis = a,
-                              .inum = op == OP_INJECT ? part : 0});
+    return intern(
+        g,
+        (Scalar){.op = op, .type = TYPE_INT, .nargs = n, .args = args, .axis = a, .inum = op == OP_INJECT ? part : 0});
 }
 
 Scalar *sc_rand(Graph *g, const char *stream, bool by_step, int n, Scalar *const *args)
 {
     need_ints("rand", n, args);
-    return intern(g, (Scalar){.op = OP_RAND, .type = TYPE_REAL, .nargs = n, .args = args, .name = stream,
-                              .by_step = by_step});
+    return intern(
+        g, (Scalar){.op = OP_RAND, .type = TYPE_REAL, .nargs = n, .args = args, .name = stream, .by_step = by_step});
 }
 
 static int64_t count_thresholds(int n, const int64_t *table, int64_t v)
@@ -314,8 +312,8 @@ const char *sc_check(Op op, int n, Scalar *const *args)
 
 static bool is_integer_choice(const Scalar *s) /* selects between integer constants */
 {
-    return s->type == TYPE_INT &&
-           (s->op == OP_CONST || (s->op == OP_select && is_integer_choice(s->args[1]) && is_integer_choice(s->args[2])));
+    return s->type == TYPE_INT && (s->op == OP_CONST || (s->op == OP_select && is_integer_choice(s->args[1]) &&
+                                                         is_integer_choice(s->args[2])));
 }
 
 static Scalar *convert(Graph *g, Scalar *s, Type to)

@@ -5,7 +5,7 @@
 #include "ir.h"
 
 /* Words of the expression grammar: no letter has such a name, and a tensor that has one is written in quotes. */
-extern const char *const reserved_words[]; /* NULL-terminated */
+extern const char *const reserved_words[];                                       /* NULL-terminated */
 extern const char *const role_names[], *const elem_names[], *const init_names[]; /* by enum; NULL-terminated */
 
 bool is_reserved(const char *name);

@@ -251,8 +251,8 @@ static Scalar *parse_word(Parser *p, const Token *t)
         const char *name;
         int kind; /* 0, 1: false, true; 2: real; 3: f32 */
         double num;
-    } words[] = {{"false", 0, 0}, {"true", 1, 0}, {"inf", 2, INFINITY}, {"nan", 2, NAN}, {"inff", 3, INFINITY},
-                 {"nanf", 3, NAN}};
+    } words[] = {{"false", 0, 0}, {"true", 1, 0},        {"inf", 2, INFINITY},
+                 {"nan", 2, NAN}, {"inff", 3, INFINITY}, {"nanf", 3, NAN}};
     for (size_t k = 0; k < sizeof words / sizeof *words; k++) {
         if (strcmp(words[k].name, t->text) == 0) {
             return words[k].kind < 2    ? sc_bool(g, words[k].kind == 1)

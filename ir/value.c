@@ -23,8 +23,8 @@ static int64_t floor_mod(int64_t a, int64_t b)
 static double over_doubles(Op op, double a, double b, double c)
 {
     switch (op) {
-#define OP(name, nargs, rule, value, da, db, dc, flags) \
-    case OP_##name:                                     \
+#define OP(name, nargs, rule, value, da, db, dc, flags)                                                                \
+    case OP_##name:                                                                                                    \
         return (double)(value);
 #include "scalar.def"
 #undef OP
@@ -36,8 +36,8 @@ static double over_doubles(Op op, double a, double b, double c)
 static Wide over_integers(Op op, Wide a, Wide b, Wide c)
 {
     switch (op) {
-#define OP(name, nargs, rule, value, da, db, dc, flags) \
-    case OP_##name:                                     \
+#define OP(name, nargs, rule, value, da, db, dc, flags)                                                                \
+    case OP_##name:                                                                                                    \
         return (Wide)(value);
 #include "scalar.def"
 #undef OP

@@ -63,12 +63,36 @@ static void exchange_words(char *text, size_t *n)
     }
 }
 
-/* One edit: two words exchanged, a byte changed, a piece dropped, a piece copied elsewhere, or a word of the grammar put in. */
+/* One edit: two words exchanged, a byte changed, a piece dropped, a piece copied elsewhere, or a word of the grammar
+ * put in. */
 static void mutate(char *text, size_t *n)
 {
-    static const char *const words[] = {"(",  ")",     "[",   "]",  " over ", " where ", " with %0 = ", "%0",  "-",
-                                        "\n", "\n  ",  "1.5", "99999999999999999999", "0", "sum", "max",   "select",
-                                        "batch", "self", "@", "|", "\"",    "axis ",  "value ",      "param ", "f"};
+    static const char *const words[] = {"(",
+                                        ")",
+                                        "[",
+                                        "]",
+                                        " over ",
+                                        " where ",
+                                        " with %0 = ",
+                                        "%0",
+                                        "-",
+                                        "\n",
+                                        "\n  ",
+                                        "1.5",
+                                        "99999999999999999999",
+                                        "0",
+                                        "sum",
+                                        "max",
+                                        "select",
+                                        "batch",
+                                        "self",
+                                        "@",
+                                        "|",
+                                        "\"",
+                                        "axis ",
+                                        "value ",
+                                        "param ",
+                                        "f"};
     size_t at = pick((uint32_t)*n + 1), from = pick((uint32_t)*n + 1), len = pick(20);
     len = from + len > *n ? *n - from : len;
     const char *word = words[pick(sizeof words / sizeof *words)];

@@ -10,12 +10,12 @@
 
 static int failures;
 
-#define CHECK(cond)                                                   \
-    do {                                                              \
-        if (!(cond)) {                                                \
-            printf("%s:%d: %s is false\n", __FILE__, __LINE__, #cond); \
-            failures++;                                               \
-        }                                                             \
+#define CHECK(cond)                                                                                                    \
+    do {                                                                                                               \
+        if (!(cond)) {                                                                                                 \
+            printf("%s:%d: %s is false\n", __FILE__, __LINE__, #cond);                                                 \
+            failures++;                                                                                                \
+        }                                                                                                              \
     } while (0)
 
 static void leave(void *ctx)
