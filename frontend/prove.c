@@ -1,0 +1,2 @@
+#include "elab.h"
+void check_proofs(Elab *E) { (void)E; }

@@ -1,0 +1,860 @@
+/* Reductions. The conditions of the body that mention a bound letter restrict the range; the others pass outward and
+ * become conditions of the result (rule 5). A reduction that is not the whole right-hand side becomes an equation of
+ * its own, once for equal ones in a statement.
+ *
+ * max, min, mean and draw have no value over nothing. "The range is not empty" is a condition like any other: a load
+ * of a boolean tensor, any over the same range, made at once and pruned when nothing reads it in the end. It is
+ * proven by a witness: a letter that is bound outside, or the first element of an axis that cannot be empty, for
+ * which all conditions of the range hold. So softmax's max, read at some j of the range, is never over nothing. */
+#include "elab.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- binding ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const char *name;
+    Env *env;
+    const Axis *parent_axis;
+    int parent; /* found: Var */
+    Axis *instance;
+} Search;
+
+static void search_expr(Search *s, const Expr *e);
+
+static void search_idx(Search *s, int n, const Idx *idx, const Expr *of)
+{
+    for (int k = 0; k < n; k++) {
+        if (is_index_name(&idx[k], s->name)) {
+            if (k > 0 && s->parent_axis != NULL && idx[k - 1].e->kind == EX_NAME) {
+                int m;
+                Slot **slots, *p = env_slots(s->env, idx[k - 1].e->name, &m, &slots);
+                if (p != NULL && m == 1 && p->bound && p->axis == s->parent_axis && p->part == NULL) {
+                    s->parent = p->var;
+                }
+            }
+            if (of != NULL && s->parent_axis == NULL && s->instance == NULL) {
+                Entity *ent = scope_find(s->env->scope, of->prime ? fmt(s->env->ctx->E, "%s'", of->name) : of->name,
+                                         s->env->ctx->pos);
+                if (ent != NULL && ent->ndims > k) {
+                    s->instance = ent->dims[k];
+                } else if (ent != NULL) {
+                    Sym *sym = ent->status == BUSY_ ? ent->sym : entity_sym(s->env->ctx->E, ent);
+                    if (sym != NULL && !sym->bad && k < sym->ndim && sym->dims[k]->kind == AXIS_SUM) {
+                        s->instance = sym->dims[k];
+                    }
+                }
+            }
+        }
+        search_expr(s, idx[k].e);
+    }
+}
+
+static void search_expr(Search *s, const Expr *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    search_expr(s, e->a);
+    search_expr(s, e->b);
+    search_expr(s, e->where);
+    search_idx(s, e->nidx, e->idx, e->kind == EX_NAME ? e : NULL);
+    for (int k = 0; k < e->nargs; k++) {
+        search_expr(s, e->args[k].value);
+    }
+    for (Thunk *t = e->kind == EX_NAME && !e->has_bracket ? s->env->thunks : NULL; t != NULL; t = t->next) {
+        if (strcmp(t->name, e->name) == 0 && t->e != NULL && t->env != s->env) {
+            Env *here = s->env;
+            s->env = t->env;
+            search_expr(s, t->e);
+            s->env = here;
+        }
+    }
+}
+
+Axis *infer_instance(Env *env, const Expr *body, const char *letter)
+{
+    Search s = {.name = letter, .env = env, .parent = -1};
+    search_expr(&s, body);
+    if (s.instance == NULL && env->scope->instance != NULL) {
+        s.instance = env->scope->instance->axis;
+    }
+    return s.instance;
+}
+
+bool bind_slot(Env *env, Slot *s, const Expr *body, Span at)
+{
+    Ctx *c = env->ctx;
+    Elab *E = c->E;
+    if (s->axis == NULL && s->family != NULL) {
+        s->axis = infer_instance(env, body, s->name);
+        if (s->axis == NULL) {
+            return mistake(E, "E0154", at, NULL, "cannot tell which %s<...> the letter '%s' ranges over", s->family->name,
+                        s->name);
+        }
+    }
+    if (s->axis == NULL) {
+        return false;
+    }
+    int parent = -1;
+    if (axis_nparents(s->axis) > 0) {
+        Search find = {.name = s->name, .env = env, .parent_axis = s->axis->parent, .parent = -1};
+        search_expr(&find, body);
+        parent = find.parent;
+        for (int v = c->nvars; parent < 0 && v-- > 0;) {
+            if (c->live[v] && c->vars[v].axis == s->axis->parent) {
+                parent = v;
+            }
+        }
+        if (parent < 0) {
+            return mistake(E, "E0139", at, NULL, "a letter of %s stands only beside a letter of %s: none is bound here",
+                        s->axis->name, s->axis->parent->name);
+        }
+    }
+    int var = new_var(c, s->axis, s->name, parent);
+    if (var < 0) {
+        return false;
+    }
+    s->bound = true;
+    s->var = var;
+    s->part = NULL;
+    s->local = NULL;
+    c->live[var] = true;
+    return true;
+}
+
+/* ---- equations of their own --------------------------------------------------------------------------------- */
+
+static void collect_vars(const Scalar *s, void *ctx)
+{
+    bool *used = ctx;
+    if (s->op == OP_LETTER && s->inum < MAX_VARS) {
+        used[s->inum] = true;
+    }
+}
+
+static bool within(const Scalar *s, const bool *vars)
+{
+    bool used[MAX_VARS] = {false};
+    sc_walk(s, collect_vars, used);
+    for (int k = 0; k < MAX_VARS; k++) {
+        if (used[k] && !vars[k]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool same_conds(const Conds *a, const Conds *b)
+{
+    if (a->n != b->n) {
+        return false;
+    }
+    for (int k = 0; k < a->n; k++) {
+        if (a->v[k] != b->v[k]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool subset(const Conds *a, const Conds *b)
+{
+    for (int k = 0; k < a->n; k++) {
+        if (!conds_has(b, a->v[k])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static Conds renumber(Ctx *c, const Conds *conds, Scalar *const *map)
+{
+    Conds r = {0};
+    for (int k = 0; k < conds->n; k++) {
+        conds_push(c->E, &r, sc_substitute(c->E->g, conds->v[k], c->nvars, map));
+    }
+    return r;
+}
+
+static Elem reduced_elem(const Pending *p)
+{
+    if (p->op == RED_ARGMAX) {
+        return ELEM_I64;
+    }
+    switch (p->body->type) {
+    case TYPE_BOOL:
+        return ELEM_BOOL;
+    case TYPE_INT:
+        return ELEM_I64;
+    case TYPE_F32:
+        return ELEM_F32;
+    default:
+        return ELEM_REAL;
+    }
+}
+
+Scalar *emit_pending(Ctx *c, Pending *p, Span span)
+{
+    Elab *E = c->E;
+    Graph *g = E->g;
+    bool used[MAX_VARS] = {false}, red[MAX_VARS] = {false};
+    sc_walk(p->body, collect_vars, used);
+    for (int k = 0; k < p->conds.n; k++) {
+        sc_walk(p->conds.v[k], collect_vars, used);
+    }
+    for (int k = 0; k < p->nvars; k++) {
+        red[p->vars[k]] = true;
+        used[p->vars[k]] = true;
+    }
+    for (int v = c->nvars; v-- > 0;) { /* a nested axis needs the letter it is read at */
+        for (int u = v; used[u] && c->vars[u].parent >= 0; u = c->vars[u].parent) {
+            used[c->vars[u].parent] = true;
+        }
+    }
+    int nout = 0, out[MAX_LETTERS];
+    for (int v = 0; v < c->nvars; v++) {
+        if (used[v] && !red[v]) {
+            if (nout == MAX_DIMS) {
+                mistake(E, "E0137", span, NULL, "this depends on more than %d letters", MAX_DIMS);
+                return p->body->type == TYPE_BOOL ? sc_bool(g, false) : sc_int(g, 0);
+            }
+            out[nout++] = v;
+        }
+    }
+    Scalar *map[MAX_VARS] = {NULL}, *args[MAX_DIMS];
+    Axis *dims[MAX_DIMS];
+    for (int k = 0; k < nout; k++) {
+        map[out[k]] = sc_letter(g, k);
+        args[k] = sc_letter(g, out[k]);
+        dims[k] = c->vars[out[k]].axis;
+    }
+    for (int k = 0; k < p->nvars; k++) {
+        map[p->vars[k]] = sc_letter(g, nout + k);
+    }
+    Conds inherited = {0};
+    for (int k = 0; k < p->inherited.n; k++) {
+        bool outs[MAX_VARS] = {false};
+        for (int m = 0; m < nout; m++) {
+            outs[out[m]] = true;
+        }
+        if (within(p->inherited.v[k], outs)) {
+            conds_push(E, &inherited, p->inherited.v[k]);
+        }
+    }
+    Conds own = renumber(c, &p->conds, map), more = renumber(c, &inherited, map);
+    Scalar *body = sc_substitute(g, p->body, c->nvars, map);
+    for (int k = 0; k < c->nsubs; k++) {
+        const Sub *s = &c->subs[k];
+        bool same = s->eq->op == p->op && s->eq->nletters == nout + p->nvars && s->t->ndim == nout && s->eq->body == body &&
+                    same_conds(&s->own, &own) && subset(&s->inherited, &more);
+        for (int m = 0; same && m < nout + p->nvars; m++) {
+            int v = m < nout ? out[m] : p->vars[m - nout];
+            same = s->eq->letters[m].axis == c->vars[v].axis;
+        }
+        if (same) {
+            return sc_load(g, s->t, nout, args);
+        }
+    }
+    Conds all = {0};
+    for (int k = 0; k < inherited.n; k++) {
+        conds_push(E, &all, inherited.v[k]);
+    }
+    for (int k = 0; k < p->conds.n; k++) {
+        if (!conds_has(&all, p->conds.v[k])) {
+            conds_push(E, &all, p->conds.v[k]);
+        }
+    }
+    bool per = depends_on_example(c, p->op, p->nvars, p->vars, &all, p->body);
+    for (int k = 0; k < nout; k++) {
+        per = per || axis_is_ragged(dims[k]);
+    }
+    Tensor *t = value_tensor(E, fresh_name(E, c->base, ""), reduced_elem(p), nout, dims, per, span);
+    Scalar *lhs[MAX_DIMS];
+    for (int k = 0; k < nout; k++) {
+        lhs[k] = args[k];
+    }
+    if (t->elem == ELEM_I64 && p->op != RED_ARGMAX) { /* bounds of a count */
+        Interval b = interval_of(c, p->body);
+        double n = 1;
+        for (int k = 0; k < p->nvars; k++) {
+            int64_t size = axis_bound(c->vars[p->vars[k]].axis);
+            n = size < 0 ? 1e18 : n * (double)size;
+        }
+        if (p->op == RED_SUM && b.lo >= 0 && b.hi * n < 1e15) {
+            t->lo = 0;
+            t->hi = (int64_t)(b.hi * n);
+        } else if (p->op != RED_SUM && b.lo > -1e15 && b.hi < 1e15) {
+            t->lo = (int64_t)fmin(b.lo, 0);
+            t->hi = (int64_t)fmax(b.hi, 0);
+        }
+    }
+    Equation *eq = emit(c, t, lhs, nout, out, p->op, p->nvars, p->vars, &all, p->body, span);
+    if (eq == NULL) {
+        return sc_load(g, t, nout, args);
+    }
+    ARENA_PUSH(E->arena, c->subs, c->nsubs, ((Sub){.t = t, .eq = eq, .own = own, .inherited = more}));
+    return sc_load(g, t, nout, args);
+}
+
+/* ---- ranges that are not empty ------------------------------------------------------------------------------ */
+
+const NonEmpty *nonempty_of(Elab *E, const Scalar *cond)
+{
+    for (int k = 0; cond->op == OP_LOAD && cond->type == TYPE_BOOL && k < E->nnonempty; k++) {
+        if (E->nonempty[k].any == cond->tensor) {
+            return &E->nonempty[k];
+        }
+    }
+    return NULL;
+}
+
+static bool never_empty(const Axis *a)
+{
+    if (a->kind == AXIS_SUM) {
+        for (int k = 0; k < a->nparts; k++) {
+            if (never_empty(a->parts[k])) {
+                return true;
+            }
+        }
+        return false;
+    }
+    return a->kind == AXIS_BATCH || (a->kind == AXIS_FIXED && a->size != 0) || (a->kind == AXIS_RAGGED && a->min > 0);
+}
+
+/* Elements of `axis` that exist for certain. */
+static int witnesses(Ctx *c, Axis *axis, Scalar **out, int max)
+{
+    Graph *g = c->E->g;
+    int n = 0;
+    for (int v = c->nvars; v-- > 0 && n < max;) {
+        if (c->live[v] && c->vars[v].axis == axis) {
+            out[n++] = sc_letter(g, v);
+        }
+    }
+    if (axis->kind == AXIS_SUM) {
+        for (int p = 0; p < axis->nparts; p++) {
+            Scalar *inner[4];
+            int m = witnesses(c, axis->parts[p], inner, 4);
+            for (int k = 0; k < m && n < max; k++) {
+                out[n++] = sc_axis_op(g, OP_INJECT, axis, p, 1, &inner[k]);
+            }
+        }
+    } else if (never_empty(axis) && n < max) {
+        out[n++] = sc_int(g, 0);
+    }
+    return n;
+}
+
+static bool try_witnesses(Ctx *c, int n, Axis *const *axes, int at, Scalar **map, int nmap, const Conds *range,
+                          const Conds *known, int base, int *budget)
+{
+    if (at == n) {
+        for (int k = 0; k < range->n; k++) {
+            Scalar *s = substitute_settled(c->E->g, range->v[k], nmap, map);
+            if (!follows(c, s, known)) {
+                return false;
+            }
+        }
+        return true;
+    }
+    Scalar *w[12];
+    int m = witnesses(c, axes[at], w, 12);
+    for (int k = 0; k < m && (*budget)-- > 0; k++) {
+        map[base + at] = w[k];
+        if (try_witnesses(c, n, axes, at + 1, map, nmap, range, known, base, budget)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool range_not_empty(Ctx *c, const Scalar *cond, const Conds *known)
+{
+    const NonEmpty *ne = nonempty_of(c->E, cond);
+    if (ne == NULL || c->proving > 3) {
+        return false;
+    }
+    const Equation *eq = ne->sub->eq;
+    int nout = ne->any->ndim, nred = eq->nletters - nout, budget = 300;
+    Scalar *map[MAX_LETTERS];
+    Axis *axes[MAX_LETTERS];
+    for (int k = 0; k < nout; k++) {
+        map[k] = cond->args[k];
+    }
+    for (int k = 0; k < nred; k++) {
+        axes[k] = eq->letters[nout + k].axis;
+    }
+    c->proving++;
+    bool ok = try_witnesses(c, nred, axes, 0, map, eq->nletters, &ne->sub->own, known, nout, &budget);
+    c->proving--;
+    return ok;
+}
+
+static bool directly_not_empty(Ctx *c, const Pending *p, const Conds *known)
+{
+    Scalar *map[MAX_VARS] = {NULL};
+    Axis *axes[MAX_LETTERS];
+    Scalar *shifted[MAX_LETTERS];
+    int budget = 300;
+    /* The bound letters are numbered after all others for the search. */
+    for (int k = 0; k < p->nvars; k++) {
+        axes[k] = c->vars[p->vars[k]].axis;
+        shifted[k] = sc_letter(c->E->g, MAX_VARS - MAX_LETTERS + k);
+        map[p->vars[k]] = shifted[k];
+    }
+    Conds range = renumber(c, &p->conds, map);
+    Scalar *fill[MAX_VARS] = {NULL};
+    c->proving++;
+    bool ok = try_witnesses(c, p->nvars, axes, 0, fill, MAX_VARS, &range, known, MAX_VARS - MAX_LETTERS, &budget);
+    c->proving--;
+    return ok;
+}
+
+static void need_not_empty(Ctx *c, const Pending *range, AstReduce red, const char *what, Span span, Conds *out)
+{
+    Elab *E = c->E;
+    bool live[MAX_LETTERS];
+    for (int k = 0; k < range->nvars; k++) { /* a bound letter is no witness of itself */
+        live[k] = c->live[range->vars[k]];
+        c->live[range->vars[k]] = false;
+    }
+    if (!directly_not_empty(c, range, out)) {
+        Pending any = *range;
+        any.op = RED_ANY;
+        any.body = sc_bool(E->g, true);
+        Scalar *cond = emit_pending(c, &any, span);
+        const NonEmpty *known = nonempty_of(E, cond);
+        if (known == NULL && cond->op == OP_LOAD) {
+            Sub *sub = arena_alloc(E->arena, sizeof *sub);
+            for (int k = 0; k < c->nsubs; k++) {
+                if (c->subs[k].t == cond->tensor) {
+                    *sub = c->subs[k];
+                }
+            }
+            if (sub->eq != NULL) {
+                ARENA_PUSH(E->arena, E->nonempty, E->nnonempty,
+                           ((NonEmpty){.any = cond->tensor, .sub = sub, .span = span, .red = red, .what = what,
+                                       .axis = c->vars[range->vars[0]].axis}));
+            }
+        }
+        conds_add(c, out, cond);
+    }
+    for (int k = 0; k < range->nvars; k++) {
+        c->live[range->vars[k]] = live[k];
+    }
+}
+
+/* ---- the operators ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    int n;
+    Slot *slots[MAX_LETTERS];
+    Slot saved[MAX_LETTERS];
+    const Idx *choice; /* the binder with several sources, or NULL */
+    Slot *choice_slot;
+} Binders;
+
+static const char *reduce_text(Elab *E, const Expr *e)
+{
+    Text t = {0};
+    text_printf(&t, "%s[", ast_reduce_name[e->red]);
+    for (int k = 0; k < e->nidx; k++) {
+        text_printf(&t, "%s", k > 0 ? "," : "");
+        for (int m = 0; m < e->idx[k].nsources; m++) {
+            text_printf(&t, "%s%s", e->idx[k].sources[m], m + 1 < e->idx[k].nsources ? "|" : " ");
+        }
+        text_printf(&t, "%s", e->idx[k].e->kind == EX_NAME ? e->idx[k].e->name : "?");
+    }
+    text_printf(&t, "]");
+    const char *s = arena_strdup(E->arena, t.s);
+    text_free(&t);
+    return s;
+}
+
+static bool open_binders(Env *env, const Expr *e, Binders *b)
+{
+    Elab *E = env->ctx->E;
+    for (int k = 0; k < e->nidx; k++) {
+        const Idx *x = &e->idx[k];
+        if (x->e->kind != EX_NAME || x->e->has_bracket) {
+            return mistake(E, "E0103", x->span, NULL, "%s binds letters; this is an expression", ast_reduce_name[e->red]);
+        }
+        int n;
+        Slot **slots, *first = env_slots(env, x->e->name, &n, &slots);
+        if (first == NULL) {
+            return mistake(E, "E0103", x->span, "letters are declared with their axis: axis D = 50 over d",
+                        "no axis has the letter '%s'", x->e->name);
+        }
+        bool is_param = false; /* a function's bracketed letter is bound by its caller and may be bound again inside */
+        for (const Group *g = env->groups; env->is_fn && g != NULL; g = g->next) {
+            is_param = is_param || (strcmp(g->name, x->e->name) == 0 && n > 0 && slots[0]->name != x->e->name);
+        }
+        for (int m = 0; m < n; m++) {
+            if (slots[m]->bound && !env->is_fn) {
+                return mistake(E, "E0105", x->span, fmt(E, "write %s1", x->e->name), "index '%s' is already bound",
+                            x->e->name);
+            }
+            if (b->n == MAX_LETTERS) {
+                return mistake(E, "E0137", x->span, NULL, "more than %d letters", MAX_LETTERS);
+            }
+            b->saved[b->n] = *slots[m];
+            b->slots[b->n++] = slots[m];
+        }
+        (void)is_param;
+        if (x->nsources > 0) {
+            if (n != 1) {
+                return mistake(E, "E0103", x->span, NULL, "a source needs one letter");
+            }
+            b->choice = b->choice == NULL ? x : b->choice;
+            b->choice_slot = first;
+        }
+    }
+    return true;
+}
+
+static void close_binders(Ctx *c, Binders *b)
+{
+    for (int k = b->n; k-- > 0;) {
+        if (b->slots[k]->bound && b->slots[k]->part == NULL && b->slots[k]->var < MAX_VARS) {
+            c->live[b->slots[k]->var] = false;
+        }
+        Slot *next = b->slots[k]->next;
+        *b->slots[k] = b->saved[k];
+        b->slots[k]->next = next;
+    }
+}
+
+/* Binds all letters, the one with a source to `source`, and elaborates the range and the body. */
+static bool elab_range(Env *env, const Expr *e, Binders *b, const char *source, Pending *p, Val *outward)
+{
+    Ctx *c = env->ctx;
+    Elab *E = c->E;
+    Graph *g = E->g;
+    Expr both = {.kind = EX_BINARY, .op = BIN_AND, .a = e->a, .b = e->where, .span = e->span, .op_span = e->op_span};
+    const Expr *scan = e->a == NULL ? e->where : e->where == NULL ? e->a : &both;
+    int bound[MAX_LETTERS], nbound = 0;
+    for (int k = 0; k < b->n; k++) {
+        Slot *s = b->slots[k];
+        s->bound = false;
+        if (source != NULL && s == b->choice_slot) {
+            int member = -1;
+            AxisInfo *a = axis_lookup(E, env->scope, source);
+            Axis *axis = a != NULL ? a->axis : member_lookup(E, env->scope, source, &member);
+            if (axis == NULL) {
+                return mistake(E, "E0101", b->choice->span, NULL, "there is no axis '%s'", source);
+            }
+            if (member >= 0) {
+                s->bound = true;
+                s->part = axis;
+                s->local = sc_int(g, member);
+                continue;
+            }
+            Slot fresh = *s;
+            fresh.axis = axis;
+            fresh.family = NULL;
+            if (!bind_slot(env, &fresh, scan, e->idx[0].span)) {
+                return false;
+            }
+            bound[nbound++] = fresh.var;
+            s->bound = true;
+            s->var = fresh.var;
+            s->part = axis;
+            s->local = NULL;
+            continue;
+        }
+        if (!bind_slot(env, s, scan, e->idx[0].span)) {
+            if (s->axis == NULL && s->family == NULL) {
+                mistake(E, "E0103", e->op_span, NULL, "the letter '%s' has no axis", s->name);
+            }
+            return false;
+        }
+        bound[nbound++] = s->var;
+    }
+    int mark = facts_mark(c);
+    Conds outer = {0};
+    for (int k = 0; k < mark; k++) {
+        conds_push(E, &outer, c->facts.v[k]);
+    }
+    Conds range = {0};
+    bool ok = e->where == NULL || elab_conds(env, e->where, &range);
+    Val v = {0};
+    if (e->a != NULL) {
+        v = force(c, elab(env, e->a));
+    } else {
+        v.s = e->red == AST_ANY ? sc_bool(g, true) : sc_int(g, 1);
+    }
+    facts_reset(c, mark);
+    if (!ok || v.bad) {
+        return false;
+    }
+    if (v.part != NULL || (e->a != NULL && v.s->type == TYPE_BOOL)) {
+        return mistake(E, "E0140", e->a->span, v.part == NULL ? "write count[... where P]" : NULL,
+                    "%s needs numbers, this is a %s", ast_reduce_name[e->red], v.part != NULL ? "token" : "condition");
+    }
+    Conds all = {0};
+    conds_join(c, &all, &range);
+    conds_join(c, &all, &v.conds);
+    p->nvars = nbound;
+    memcpy(p->vars, bound, sizeof bound);
+    p->conds = all;
+    p->inherited = outer;
+    p->body = v.s;
+    bool over_batch = false;
+    for (int k = 0; k < nbound; k++) {
+        over_batch = over_batch || c->vars[bound[k]].axis == g->batch;
+    }
+    if (over_batch) { /* what holds for this example says nothing about the others */
+        p->inherited = (Conds){0};
+    }
+    outward->home = v.home;
+    for (int k = 0; k < all.n; k++) {
+        bool mentions = false;
+        for (int m = 0; m < nbound; m++) {
+            mentions = mentions || uses_var(all.v[k], bound[m]);
+        }
+        Conds one = {.n = 1, .v = &all.v[k]};
+        mentions = mentions || (over_batch && depends_on_example(c, RED_NONE, 0, NULL, &one, all.v[k]));
+        if (!mentions) {
+            conds_add(c, &outward->conds, all.v[k]);
+        }
+    }
+    return true;
+}
+
+static Scalar *known_count(Ctx *c, const Pending *p)
+{
+    Graph *g = c->E->g;
+    if (p->conds.n > 0) {
+        return NULL;
+    }
+    Scalar *n = sc_int(g, 1);
+    for (int k = 0; k < p->nvars; k++) {
+        const Var *v = &c->vars[p->vars[k]];
+        if (v->axis == g->batch || (p->nvars > 1 && axis_is_ragged(v->axis))) {
+            return NULL;
+        }
+        Scalar *size = axis_size(c, v->axis, v->parent);
+        if (size == NULL) {
+            return NULL;
+        }
+        n = k == 0 ? size : sc_op(g, OP_mul, n, size);
+    }
+    return n;
+}
+
+static Scalar *count_of(Ctx *c, const Pending *p, Span span)
+{
+    Scalar *n = known_count(c, p);
+    if (n != NULL) {
+        return n;
+    }
+    Pending count = *p;
+    count.op = RED_SUM;
+    count.body = sc_int(c->E->g, 1);
+    return emit_pending(c, &count, span);
+}
+
+static Val uniform_draw(Ctx *c, const Pending *p)
+{
+    Graph *g = c->E->g;
+    const Var *v = &c->vars[p->vars[0]];
+    Scalar *args[MAX_DIMS];
+    for (int k = 0; k < c->nout; k++) {
+        args[k] = sc_letter(g, c->out[k]);
+    }
+    Scalar *size = axis_size(c, v->axis, v->parent);
+    Scalar *u = sc_rand(g, c->base, c->by_step, c->nout, args);
+    Scalar *at = sc_op(g, OP_trunc, sc_op(g, OP_mul, u, size));
+    Val r = plain_val(sc_op(g, OP_min, at, sc_op(g, OP_sub, size, sc_int(g, 1))));
+    r.home = v->axis;
+    return r;
+}
+
+static Val elab_draw(Env *env, const Expr *e, Pending *p, Val r)
+{
+    Ctx *c = env->ctx;
+    Graph *g = c->E->g;
+    if (p->nvars != 1 || axis_nparents(c->vars[p->vars[0]].axis) > 0) {
+        mistake(c->E, "E0171", e->op_span, NULL, "a draw picks one letter");
+        return bad_val();
+    }
+    Axis *axis = c->vars[p->vars[0]].axis;
+    need_not_empty(c, p, AST_DRAW, reduce_text(c->E, e), e->op_span, &r.conds);
+    c->is_draw = true;
+    if (p->conds.n == 0 && p->body->op == OP_CONST) {
+        Val u = uniform_draw(c, p);
+        u.conds = r.conds;
+        return u;
+    }
+    Scalar *args[MAX_DIMS + 1];
+    for (int k = 0; k < c->nout; k++) {
+        args[k] = sc_letter(g, c->out[k]);
+    }
+    args[c->nout] = sc_letter(g, p->vars[0]);
+    Scalar *u = sc_rand(g, c->base, c->by_step, c->nout + 1, args);
+    Scalar *race = sc_op(g, OP_log, sc_op(g, OP_sub, sc_real(g, 1), u));
+    Pending *draw = arena_alloc(c->E->arena, sizeof *draw);
+    *draw = *p;
+    draw->op = RED_ARGMAX;
+    draw->body = sc_is_const(p->body, 1) ? race : sc_op(g, OP_div, race, p->body);
+    r.pending = draw;
+    r.home = axis;
+    r.s = NULL;
+    return r;
+}
+
+static Val finish(Env *env, const Expr *e, Pending *p, Val r)
+{
+    Ctx *c = env->ctx;
+    Graph *g = c->E->g;
+    r.s = NULL;
+    Axis *home = r.home;
+    r.home = NULL;
+    if (p->nvars == 0) { /* members only: nothing to bind */
+        conds_join(c, &r.conds, &p->conds);
+        r.s = p->body;
+        return r;
+    }
+    switch (e->red) {
+    case AST_SUM:
+        p->op = RED_SUM;
+        break;
+    case AST_MAX:
+    case AST_MIN:
+        need_not_empty(c, p, e->red, reduce_text(c->E, e), e->op_span, &r.conds);
+        p->op = e->red == AST_MAX ? RED_MAX : RED_MIN;
+        r.home = home;
+        break;
+    case AST_ANY:
+        p->op = RED_ANY;
+        break;
+    case AST_COUNT:
+        r.s = known_count(c, p);
+        if (r.s != NULL) {
+            return r;
+        }
+        p->op = RED_SUM;
+        break;
+    case AST_MEAN: {
+        need_not_empty(c, p, e->red, reduce_text(c->E, e), e->op_span, &r.conds);
+        p->op = RED_SUM;
+        Scalar *sum = emit_pending(c, p, e->op_span);
+        r.s = sc_op(g, OP_div, sum, count_of(c, p, e->op_span));
+        return r;
+    }
+    case AST_DRAW:
+        return elab_draw(env, e, p, r);
+    }
+    Pending *kept = arena_alloc(c->E->arena, sizeof *kept);
+    *kept = *p;
+    r.pending = kept;
+    return r;
+}
+
+/* A letter over several sources: a reduction per source, put together. */
+static Val over_sources(Env *env, const Expr *e, Binders *b)
+{
+    Ctx *c = env->ctx;
+    Graph *g = c->E->g;
+    const Idx *x = b->choice;
+    Scalar *value = NULL, *count = NULL, *some = NULL;
+    Val r = {0};
+    for (int k = 0; k < x->nsources; k++) {
+        Pending p = {0};
+        Val v = {0};
+        if (!elab_range(env, e, b, x->sources[k], &p, &v)) {
+            return bad_val();
+        }
+        if (conds_false(&p.conds)) {
+            close_binders(c, b);
+            continue;
+        }
+        if (e->red == AST_DRAW) {
+            mistake(c->E, "E0171", e->op_span, NULL, "a draw picks one letter of one source");
+            return bad_val();
+        }
+        conds_join(c, &r.conds, &v.conds);
+        Conds own = {0};
+        if (e->red == AST_MAX || e->red == AST_MIN || e->red == AST_MEAN) {
+            if (p.nvars > 0) {
+                need_not_empty(c, &p, e->red, reduce_text(c->E, e), e->op_span, &own);
+            } else {
+                conds_join(c, &own, &p.conds);
+            }
+        }
+        Scalar *here = conds_all(c, &own), *one, *n = sc_int(g, 1);
+        p.op = e->red == AST_MAX ? RED_MAX : e->red == AST_MIN ? RED_MIN : e->red == AST_ANY ? RED_ANY : RED_SUM;
+        if (p.nvars > 0) {
+            one = emit_pending(c, &p, e->op_span);
+            n = e->red == AST_MEAN ? count_of(c, &p, e->op_span) : NULL;
+        } else {
+            Scalar *holds = conds_all(c, &p.conds);
+            Scalar *zero = e->red == AST_ANY ? sc_bool(g, false) : sc_int(g, 0);
+            one = sc_op(g, OP_select, holds, p.body, zero);
+            n = sc_op(g, OP_select, holds, n, sc_int(g, 0));
+        }
+        if (value == NULL) {
+            value = one;
+            count = n;
+            some = here;
+        } else if (e->red == AST_ANY) {
+            value = sc_op(g, OP_or, value, one);
+        } else if (e->red == AST_MAX || e->red == AST_MIN) {
+            Scalar *best = sc_op(g, e->red == AST_MAX ? OP_max : OP_min, value, one);
+            value = sc_op(g, OP_select, some, sc_op(g, OP_select, here, best, value), one);
+            some = sc_op(g, OP_or, some, here);
+        } else {
+            value = sc_op(g, OP_add, value, one);
+            count = e->red == AST_MEAN ? sc_op(g, OP_add, count, n) : NULL;
+            some = sc_op(g, OP_or, some, here);
+        }
+        close_binders(c, b);
+    }
+    if (value == NULL) {
+        conds_push(c->E, &r.conds, sc_bool(g, false));
+        r.s = e->red == AST_ANY ? sc_bool(g, false) : sc_int(g, 0);
+        return r;
+    }
+    if (some != NULL && (e->red == AST_MAX || e->red == AST_MIN || e->red == AST_MEAN)) {
+        conds_add(c, &r.conds, some);
+    }
+    r.s = e->red == AST_MEAN ? sc_op(g, OP_div, value, count) : value;
+    return r;
+}
+
+Val elab_reduce(Env *env, const Expr *e)
+{
+    Ctx *c = env->ctx;
+    Elab *E = c->E;
+    if (e->red == AST_DRAW && c->draw != e) {
+        mistake(E, "E0170", e->op_span, "give it an equation of its own: n[i] = draw[v] 1",
+             "a draw is the whole right-hand side of a named equation");
+        return bad_val();
+    }
+    Binders b = {0};
+    Val r = {0};
+    if (!open_binders(env, e, &b)) {
+        return bad_val();
+    }
+    if (b.n == 0) { /* R* stands for no axis here */
+        if (e->a == NULL) {
+            mistake(E, "E0103", e->op_span, NULL, "%s binds no letter here", ast_reduce_name[e->red]);
+            return bad_val();
+        }
+        return elab(env, e->a);
+    }
+    if (b.choice != NULL && b.choice->nsources > 1) {
+        r = over_sources(env, e, &b);
+        close_binders(c, &b);
+        return r;
+    }
+    Pending p = {0};
+    bool ok = elab_range(env, e, &b, b.choice != NULL ? b.choice->sources[0] : NULL, &p, &r);
+    if (ok) {
+        r = finish(env, e, &p, r);
+    }
+    close_binders(c, &b);
+    return ok ? r : bad_val();
+}
