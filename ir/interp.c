@@ -182,8 +182,8 @@ static Value lazy(Interp *in, Frame *f, const Scalar *s)
 
 static Value compute(Interp *in, Frame *f, const Scalar *s)
 {
-    Value small[MAX_DIMS + 2] = {{0}}, *args = small, v = nothing;
-    if (s->nargs > MAX_DIMS + 2) {
+    Value args[MAX_LETTERS + 2] = {{0}}, v = nothing;
+    if (s->nargs > MAX_LETTERS + 2) {
         interp_fail(in, "%s with %d arguments", op_info[s->op].name, s->nargs);
         return nothing;
     }

@@ -74,7 +74,7 @@ static uint64_t hash_scalar(const Scalar *s)
 {
     uint64_t h = mix((uint64_t)s->op, (uint64_t)s->type * 4 + (uint64_t)s->at * 2 + (uint64_t)s->by_step);
     h = mix(h, payload(s));
-    h = mix(h, s->axis != NULL ? (uint64_t)s->axis->id + 1 : 0);
+    h = mix(h, (uint64_t)(uintptr_t)s->axis);
     for (int k = 0; k < s->nargs; k++) {
         h = mix(h, (uint64_t)s->args[k]->id);
     }
