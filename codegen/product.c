@@ -11,7 +11,7 @@
 #include "product_gemm.h"
 #include "product_match.h"
 
-enum { REDUCE_ROWS = 512, LARGE_OUTPUT = 1 << 18, ITEM_FLOP = 4000000 };
+enum { REDUCE_ROWS = 512, LARGE_OUTPUT = 1 << 18, ITEM_FLOP = 4000000, LIST_ROWS = 192 };
 
 static bool is_bounded(const Product *p, int letter)
 {
@@ -67,7 +67,10 @@ static void choose_split(KernelInfo *k, const Product *p)
             batch = l;
         }
     }
-    if (m->nrows > 0) {
+    if (m->is_listed && k->e->letters[m->letter[0]].axis->kind == AXIS_BATCH) {
+        k->split = SPLIT_BATCH;
+        k->item = m->letter[0];
+    } else if (m->nrows > 0) {
         k->split = m->nrows > 1 ? SPLIT_ROWS : SPLIT_BATCH;
         k->item = product_deepest_row(p, INDEX_M);
     } else if (batch >= 0 && equation_is_output(k->e, batch)) {
@@ -123,6 +126,7 @@ typedef struct {
     Emit *x;
     const Product *p;
     LLVMValueRef lower[MAX_LETTERS], upper[MAX_LETTERS]; /* of inner letters */
+    LLVMValueRef list[2], nlisted;                       /* of the current block of listed rows: in A, in C */
 } Frame;
 
 /* Upper bound (exclusive) in out[1] or lower bound in out[0] that b gives its letter, under the bound letters. */
@@ -179,6 +183,9 @@ static void bind_inner(Frame *f)
     for (int r = 0; r < 3; r++) {
         for (int i = 0; i < p->index[r].n; i++) {
             int l = p->index[r].letter[i];
+            if (p->index[r].is_listed) {
+                continue;
+            }
             f->lower[l] = emit_i64(x, 0);
             f->upper[l] = i < p->index[r].nrows ? NULL : emit_letter_size(x, l);
             if (l == x->k->item && x->k->split == SPLIT_FIXED) {
@@ -198,7 +205,9 @@ static void bind_inner(Frame *f)
     }
     for (int r = 0; r < 3; r++) {
         for (int i = 0; i < p->index[r].n; i++) {
-            x->letter[p->index[r].letter[i]] = f->lower[p->index[r].letter[i]];
+            if (!p->index[r].is_listed) {
+                x->letter[p->index[r].letter[i]] = f->lower[p->index[r].letter[i]];
+            }
         }
     }
 }
@@ -227,6 +236,9 @@ static LLVMValueRef count(Frame *f, int index)
 {
     Emit *x = f->x;
     const ProductIndex *i = &f->p->index[index];
+    if (i->is_listed) {
+        return f->nlisted;
+    }
     if (i->nrows > 0) {
         LLVMValueRef rows = is_cut(x, f->p, index) ? LLVMBuildSub(x->b, x->hi, x->lo, "") : all_rows(x, f->p, index);
         return LLVMBuildMul(x->b, rows, emit_i64(x, i->size), "");
@@ -238,11 +250,14 @@ static LLVMValueRef count(Frame *f, int index)
     return n;
 }
 
-/* Address of the first element of a tensor that the product touches. */
+/* Address of the first element of a tensor that the product touches; of listed rows, where their distances count from. */
 static LLVMValueRef base(Frame *f, int t)
 {
     Emit *x = f->x;
     const Product *p = f->p;
+    if (p->index[INDEX_M].is_listed && t != PRODUCT_B) {
+        return x->tensors[kernel_tensor(x->k, p->tensor[t])];
+    }
     int n = kernel_tensor(x->k, p->tensor[t]);
     LLVMValueRef at[MAX_DIMS];
     int mark = scope_enter(x);
@@ -267,6 +282,9 @@ static LLVMValueRef stride(Frame *f, int t, int index)
     const Product *p = f->p;
     const ProductIndex *i = &p->index[index];
     int l = i->letter[i->n - 1];
+    if (i->is_listed) {
+        return emit_i64(x, 0);
+    }
     if (p->stride[t][l] > 0) {
         return emit_i64(x, p->stride[t][l]);
     }
@@ -286,10 +304,9 @@ static void attributes(void *ctx, LLVMValueRef fn)
     target_attributes(x->target, x->ctx, fn);
 }
 
-static void emit_products(Frame *f)
+static void emit_product(Frame *f)
 {
     Emit *x = f->x;
-    bind_inner(f);
     GemmTarget t = {.llvm = x->ctx,
                     .module = x->module,
                     .is_double = x->k->real == DT_F64,
@@ -310,6 +327,8 @@ static void emit_products(Frame *f)
                .b_n = stride(f, PRODUCT_B, INDEX_N),
                .c_m = stride(f, PRODUCT_C, INDEX_M),
                .c_n = stride(f, PRODUCT_C, INDEX_N),
+               .a_list = f->list[0],
+               .c_list = f->list[1],
                .accumulate = x->k->accumulate,
                .range_ctx = f};
     for (int i = 0; i < f->p->nbounds; i++) {
@@ -321,13 +340,62 @@ static void emit_products(Frame *f)
     gemm_emit(&t, x->b, &op);
 }
 
-/* In a scan over lists of different lengths an example takes part only while its list lasts. */
-static void require_position(Emit *x, LLVMBasicBlockRef skip)
+/* Branches to `skip` where a condition fails that the letters in `bound` decide but those in `before` did not; in a
+ * scan over lists of different lengths an example takes part only while its list lasts. */
+static void require_guards(Frame *f, unsigned bound, unsigned before, LLVMBasicBlockRef skip)
 {
-    LLVMBasicBlockRef holds = emit_block(x, "holds");
-    LLVMValueRef in = LLVMBuildICmp(x->b, LLVMIntSLT, x->t, emit_letter_size(x, x->k->scan), "");
-    LLVMBuildCondBr(x->b, in, holds, skip);
-    LLVMPositionBuilderAtEnd(x->b, holds);
+    Emit *x = f->x;
+    const Product *p = f->p;
+    int scan = x->k->scan, parent = scan >= 0 ? x->k->e->letters[scan].parent : -1;
+    for (int g = -1; g < p->nguards; g++) {
+        unsigned letters = g >= 0 ? scalar_letters(p->guard[g]) : parent >= 0 ? 1u << parent : 0;
+        bool is_new = !(letters & ~bound) && ((letters & ~before) || before == bound);
+        if (!is_new || (g < 0 && scan < 0)) {
+            continue;
+        }
+        LLVMBasicBlockRef holds = emit_block(x, "holds");
+        LLVMValueRef in = g >= 0 ? emit_scalar(x, p->guard[g])
+                                 : LLVMBuildICmp(x->b, LLVMIntSLT, x->t, emit_letter_size(x, scan), "");
+        LLVMBuildCondBr(x->b, in, holds, skip);
+        LLVMPositionBuilderAtEnd(x->b, holds);
+    }
+}
+
+/* Rows that do not lie evenly, in blocks: first the addresses of those whose conditions hold, then their product. */
+static void emit_listed(Frame *f, unsigned bound)
+{
+    Emit *x = f->x;
+    const Product *p = f->p;
+    int l = p->index[INDEX_M].letter[0];
+    bool is_item = l == x->k->item;
+    LLVMValueRef from = is_item ? x->lo : emit_i64(x, 0), to = is_item ? x->hi : emit_letter_size(x, l);
+    LLVMValueRef counter = emit_local(x, x->i64, "count");
+    for (int w = 0; w < 2; w++) {
+        f->list[w] = emit_local(x, LLVMArrayType2(x->i64, LIST_ROWS), "rows");
+    }
+    Loop block, row;
+    loop_begin(x, &block, "block", from, to, LIST_ROWS);
+    LLVMBuildStore(x->b, emit_i64(x, 0), counter);
+    LLVMValueRef end = emit_min(x, to, LLVMBuildAdd(x->b, block.i, emit_i64(x, LIST_ROWS), ""));
+    loop_begin(x, &row, x->k->e->letters[l].name, block.i, end, 1);
+    x->letter[l] = row.i;
+    require_guards(f, bound | 1u << l, bound, row.next);
+    LLVMValueRef n = LLVMBuildLoad2(x->b, x->i64, counter, "");
+    for (int w = 0; w < 2; w++) {
+        int t = w ? PRODUCT_C : PRODUCT_A;
+        LLVMValueRef at[MAX_DIMS];
+        for (int d = 0; d < p->tensor[t]->ndim; d++) {
+            at[d] = emit_scalar(x, p->at[t][d]);
+        }
+        LLVMValueRef element = emit_element_index(x, kernel_tensor(x->k, p->tensor[t]), at);
+        LLVMBuildStore(x->b, element, LLVMBuildGEP2(x->b, x->i64, f->list[w], &n, 1, ""));
+    }
+    LLVMBuildStore(x->b, LLVMBuildAdd(x->b, n, emit_i64(x, 1), ""), counter);
+    loop_end(x, &row);
+    x->letter[l] = NULL;
+    f->nlisted = LLVMBuildLoad2(x->b, x->i64, counter, "");
+    emit_product(f);
+    loop_end(x, &block);
 }
 
 /* Loops over outer[i..], each with the guards that its letter completes, then the product. */
@@ -336,22 +404,15 @@ static void emit_loops(Frame *f, int i, unsigned bound)
     Emit *x = f->x;
     const Product *p = f->p;
     LLVMBasicBlockRef skip = emit_block(x, "skip");
-    int mark = scope_enter(x), scan = x->k->scan;
-    if (scan >= 0 && x->k->e->letters[scan].parent == (i > 0 ? p->outer[i - 1] : -1)) {
-        require_position(x, skip);
-    }
-    for (int g = 0; g < p->nguards; g++) {
-        unsigned letters = scalar_letters(p->guard[g]), before = i > 0 ? bound & ~(1u << p->outer[i - 1]) : 0;
-        bool is_new = !(letters & ~bound) && (i == 0 || (letters & ~before));
-        if (!is_new) {
-            continue;
-        }
-        LLVMBasicBlockRef holds = emit_block(x, "holds");
-        LLVMBuildCondBr(x->b, emit_scalar(x, p->guard[g]), holds, skip);
-        LLVMPositionBuilderAtEnd(x->b, holds);
-    }
+    int mark = scope_enter(x);
+    require_guards(f, bound, i > 0 ? bound & ~(1u << p->outer[i - 1]) : bound, skip);
     if (i == p->nouter) {
-        emit_products(f);
+        bind_inner(f);
+        if (p->index[INDEX_M].is_listed) {
+            emit_listed(f, bound);
+        } else {
+            emit_product(f);
+        }
     } else {
         int l = p->outer[i];
         bool is_item = l == x->k->item;

@@ -47,7 +47,7 @@ static int panel_vectors(const GemmTarget *t, LLVMValueRef n)
 
 /* ---- strips ------------------------------------------------------------------------------------------------- */
 
-enum { S_A, S_B, S_C, S_M, S_K, S_AM, S_AK, S_BK, S_CM, S_CN, S_LOAD, S_NCOLS, S_RANGES, S_FIRST, S_COUNT };
+enum { S_A, S_B, S_C, S_M, S_K, S_AM, S_AK, S_BK, S_CM, S_CN, S_LOAD, S_NCOLS, S_FIRST, S_RANGES, S_ALIST, S_CLIST, S_COUNT };
 
 typedef struct {
     GemmBuild *g;
@@ -59,6 +59,9 @@ typedef struct {
 
 static LLVMValueRef row_of(Strip *s, int operand, LLVMValueRef r)
 {
+    if (s->g->op->a_list) {
+        return s->p[operand]; /* the lists lead from there to each row */
+    }
     return gemm_at(s->g, s->b, s->p[operand], LLVMBuildMul(s->b, r, s->p[operand == S_A ? S_AM : S_CM], ""));
 }
 
@@ -71,8 +74,12 @@ static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVM
     LLVMValueRef tile = gemm_tile(g, mr, s->nv, s->masked);
     LLVMValueRef a = gemm_at(g, b, row_of(s, S_A, r), LLVMBuildMul(b, k0, s->p[S_AK], ""));
     LLVMValueRef row = gemm_at(g, b, s->p[S_B], LLVMBuildMul(b, k0, s->p[S_BK], ""));
-    LLVMValueRef args[11] = {a, row, c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n, load, s->p[S_NCOLS]};
-    LLVMBuildCall2(b, g->tile_type, tile, args, 11, "");
+    LLVMValueRef args[13] = {a,    row,         c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n,
+                             load, s->p[S_NCOLS]};
+    for (int i = 0; i < 2; i++) {
+        args[11 + i] = LLVMBuildGEP2(b, g->i64, s->p[S_ALIST + i], &r, 1, "");
+    }
+    LLVMBuildCall2(b, g->tile_type, tile, args, 13, "");
 }
 
 static void call_tile(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load)
@@ -186,7 +193,7 @@ static LLVMValueRef strip_function(GemmBuild *g, int nv, bool masked, LLVMTypeRe
 {
     LLVMTypeRef types[S_COUNT];
     for (int i = 0; i < S_COUNT; i++) {
-        types[i] = i <= S_C || i == S_RANGES ? g->ptr : i == S_LOAD ? g->i1 : g->i64;
+        types[i] = i <= S_C || i >= S_RANGES ? g->ptr : i == S_LOAD ? g->i1 : g->i64;
     }
     *type = LLVMFunctionType(g->none, types, S_COUNT, false);
     char name[64];
@@ -234,7 +241,7 @@ static LLVMValueRef strip_function(GemmBuild *g, int nv, bool masked, LLVMTypeRe
 typedef struct {
     GemmBuild *g;
     LLVMBuilderRef b;
-    LLVMValueRef a, panels, c, m, k, n, n0, k0, load, ranges; /* of the current block */
+    LLVMValueRef a, panels, c, m, k, n, n0, k0, load, ranges, list[2]; /* of the current block */
     LLVMValueRef strip[GEMM_MAX_VECTORS + 1][2];
     LLVMTypeRef strip_type;
 } Block;
@@ -252,8 +259,8 @@ static void call_strip(Block *x, int nv, bool masked, LLVMValueRef column, LLVMV
     LLVMValueRef panel = gemm_at(g, b, x->panels, LLVMBuildMul(b, column, per_column, ""));
     LLVMValueRef c = gemm_at(g, b, x->c, LLVMBuildMul(b, column, op->c_n, ""));
     LLVMValueRef first = op->n_range ? LLVMBuildAdd(b, x->n0, column, "") : x->k0;
-    LLVMValueRef args[S_COUNT] = {x->a,    panel,   c,       x->m,    x->k,  op->a_m,   op->a_k,
-                                  g->b_k, op->c_m, op->c_n, x->load, ncols, x->ranges, first};
+    LLVMValueRef args[S_COUNT] = {x->a,    panel,   c,       x->m,  x->k,  op->a_m,   op->a_k,    g->b_k,
+                                  op->c_m, op->c_n, x->load, ncols, first, x->ranges, x->list[0], x->list[1]};
     LLVMBuildCall2(b, x->strip_type, *f, args, S_COUNT, "");
 }
 
@@ -336,7 +343,7 @@ static long long least(LLVMValueRef v, long long most)
 void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
 {
     Gemm op = *given;
-    if (!gemm_is(op.c_n, 1) && gemm_is(op.c_m, 1) && !op.k_range && !op.n_range) {
+    if (!gemm_is(op.c_n, 1) && gemm_is(op.c_m, 1) && !op.k_range && !op.n_range && !op.a_list) {
         /* Vectors run along the rows of C instead: C' = B' A'. The same multiplications in the same order. */
         op.m = given->n, op.n = given->m, op.a = given->b, op.b = given->a, op.c_m = given->c_n, op.c_n = given->c_m;
         op.a_m = given->b_n, op.a_k = given->b_k, op.b_k = given->a_k, op.b_n = given->a_m;
@@ -364,6 +371,7 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
         x.panels = gemm_alloca(b, g.real, kc * columns + (long long)t->lanes * width, 64);
     }
     x.ranges = op.k_range || op.n_range ? gemm_alloca(b, g.i64, 2 * mc, 8) : LLVMConstNull(g.ptr);
+    x.list[0] = x.list[1] = LLVMConstNull(g.ptr);
 
     GemmLoop columns = {0}, ks = {0};
     x.n0 = zero, x.n = op.n;
@@ -391,8 +399,13 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
     }
     GemmLoop blocks = gemm_loop(&g, b, zero, op.m, gemm_int(&g, mc));
     x.m = gemm_min(b, LLVMBuildSub(b, op.m, blocks.i, ""), gemm_int(&g, mc));
-    x.a = gemm_at(&g, b, gemm_at(&g, b, op.a, LLVMBuildMul(b, blocks.i, op.a_m, "")), LLVMBuildMul(b, x.k0, op.a_k, ""));
-    x.c = gemm_at(&g, b, gemm_at(&g, b, op.c, LLVMBuildMul(b, blocks.i, op.c_m, "")), LLVMBuildMul(b, x.n0, op.c_n, ""));
+    LLVMValueRef row = op.a_list ? zero : blocks.i;
+    x.a = gemm_at(&g, b, gemm_at(&g, b, op.a, LLVMBuildMul(b, row, op.a_m, "")), LLVMBuildMul(b, x.k0, op.a_k, ""));
+    x.c = gemm_at(&g, b, gemm_at(&g, b, op.c, LLVMBuildMul(b, row, op.c_m, "")), LLVMBuildMul(b, x.n0, op.c_n, ""));
+    if (op.a_list) {
+        x.list[0] = LLVMBuildGEP2(b, g.i64, op.a_list, &blocks.i, 1, "");
+        x.list[1] = LLVMBuildGEP2(b, g.i64, op.c_list, &blocks.i, 1, "");
+    }
     if (op.k_range || op.n_range) {
         fill_ranges(&x, blocks.i);
     }

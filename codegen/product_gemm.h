@@ -39,8 +39,9 @@ typedef void (*GemmRange)(void *ctx, LLVMBuilderRef b, LLVMValueRef row, LLVMVal
 typedef struct {
     LLVMValueRef m, n, k;                         /* i64; constants are used as such */
     LLVMValueRef a, a_m, a_k, b, b_k, b_n, c, c_m, c_n; /* pointers and i64 strides in elements */
-    bool accumulate;                              /* C += instead of C = */
-    GemmRange k_range, n_range;                   /* or NULL; not both */
+    LLVMValueRef a_list, c_list; /* or NULL: i64 arrays of m entries, the rows' distances from a and c instead of a_m, c_m */
+    bool accumulate;             /* C += instead of C = */
+    GemmRange k_range, n_range;  /* or NULL; not both, and not with lists */
     void *range_ctx;
 } Gemm;
 

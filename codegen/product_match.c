@@ -240,6 +240,25 @@ static void find_index(const Equation *e, Product *p, int role)
     }
 }
 
+/* Rows that do not lie evenly: the examples at one position of a scan over lists of different lengths, rows found
+ * through a gather, rows that a condition on data picks. One letter counts them, the example if it can; n and k must be the same for all. */
+static void find_list(const Equation *e, Product *p)
+{
+    int best = -1;
+    for (int l = 0; l < e->nletters; l++) {
+        bool is_parent = false;
+        for (int i = 0; i < e->nletters; i++) {
+            is_parent = is_parent || (e->letters[i].parent == l && p->role[i] != INDEX_OUTER);
+        }
+        if (p->role[l] == INDEX_M && !is_parent && (best < 0 || e->letters[best].axis->kind != AXIS_BATCH)) {
+            best = l;
+        }
+    }
+    if (best >= 0) {
+        p->index[INDEX_M] = (ProductIndex){.n = 1, .letter = {best}, .size = 1, .is_listed = true};
+    }
+}
+
 /* Adds the letters that are in no index to the loops, parents first. */
 static bool find_loops(const Equation *e, int scan, Product *p, const char **why)
 {
@@ -315,7 +334,8 @@ static bool find_bound(const Equation *e, Product *p, const Scalar *cond, const 
         if (p->role[l] == INDEX_OUTER || !sc_uses_letter(cond, l)) {
             continue;
         }
-        if (n == 2 || p->index[p->role[l]].n != 1 || p->index[p->role[l]].nrows) {
+        const ProductIndex *index = &p->index[p->role[l]];
+        if (n == 2 || index->n != 1 || index->nrows || index->is_listed) {
             return false;
         }
         role[n] = p->role[l];
@@ -354,7 +374,8 @@ static bool find_conditions(const Equation *e, Product *p, const char **why)
     for (int i = 0; i < e->nconds; i++) {
         bool is_inner = false;
         for (int l = 0; l < e->nletters; l++) {
-            is_inner = is_inner || (p->role[l] != INDEX_OUTER && sc_uses_letter(e->conds[i], l));
+            bool listed = p->index[INDEX_M].is_listed && p->index[INDEX_M].letter[0] == l;
+            is_inner = is_inner || (p->role[l] != INDEX_OUTER && !listed && sc_uses_letter(e->conds[i], l));
         }
         if (p->nbounds == MAX_LETTERS || p->nguards == MAX_LETTERS) {
             *why = "too many conditions";
@@ -384,7 +405,8 @@ static bool find_conditions(const Equation *e, Product *p, const char **why)
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
 
-static bool match(const Equation *e, int scan, const Scalar *a, const Scalar *b, Product *p, const char **why)
+static bool match(const Equation *e, int scan, const Scalar *a, const Scalar *b, bool list, Product *p,
+                  const char **why)
 {
     memset(p, 0, sizeof *p);
     if (scan >= 0) {
@@ -412,8 +434,12 @@ static bool match(const Equation *e, int scan, const Scalar *a, const Scalar *b,
         p->is_partial = p->is_partial || at->op != OP_LETTER || !axis_same(e->letters[at->inum].axis, e->dst->dims[d]);
     }
     for (int r = 0; r < 3; r++) {
-        find_rows(e, p, r);
-        find_index(e, p, r);
+        if (r == INDEX_M && list) {
+            find_list(e, p);
+        } else {
+            find_rows(e, p, r);
+            find_index(e, p, r);
+        }
     }
     if (p->index[INDEX_M].n == 0 || p->index[INDEX_N].n == 0 || p->index[INDEX_K].n == 0) {
         *why = "one factor has no index of its own";
@@ -446,17 +472,17 @@ bool product_match(const Equation *e, int scan, Product *p, const char **why)
             }
         }
     }
-    if (!match(e, scan, a, b, p, why)) {
-        const char *other;
-        return match(e, scan, b, a, p, &other); /* a condition may need the other factor's rows */
+    const char *other;
+    if (!match(e, scan, a, b, false, p, why)) { /* a condition may need the other factor's rows, or a list of rows */
+        return match(e, scan, b, a, false, p, &other) || match(e, scan, a, b, true, p, &other) ||
+               match(e, scan, b, a, true, p, &other);
     }
     /* Rows of the batch are rows; else columns are what lies side by side in C. */
     bool swap = p->index[INDEX_N].nrows > 0 ||
                 (!p->index[INDEX_M].nrows && last_stride(p, PRODUCT_C, INDEX_N) != 1 && last_stride(p, PRODUCT_C, INDEX_M) == 1);
     if (swap) {
         Product q;
-        const char *other;
-        if (match(e, scan, b, a, &q, &other)) {
+        if (match(e, scan, b, a, false, &q, &other)) {
             *p = q;
         } else if (p->index[INDEX_N].nrows > 0) {
             *why = other;

@@ -14,6 +14,7 @@ typedef struct {
     int nrows;    /* the first nrows letters are the rows of the batch together: b, or b and i, or b, i and l */
     int64_t size; /* product of the sizes known now; the others (rows, or a ragged first letter) count at run time */
     bool is_known;
+    bool is_listed; /* one letter whose elements do not lie evenly: each row's address is computed by itself */
 } ProductIndex;
 
 /* A condition between letters of the product: `of` < or <= something, or the other way round, solved for `letter`
@@ -37,7 +38,7 @@ typedef struct {
     int nbounds;
     ProductBound bound[MAX_LETTERS];
     int nguards;
-    const Scalar *guard[MAX_LETTERS]; /* conditions on outer letters alone */
+    const Scalar *guard[MAX_LETTERS]; /* conditions on outer letters and a listed row alone */
     bool adds;                   /* several products add into the same cells */
     bool is_partial;             /* some cells of dst are not written */
 } Product;

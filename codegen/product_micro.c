@@ -222,12 +222,18 @@ static void store_c(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, LLVMVa
     intrinsic(g, b, "llvm.masked.scatter", overload, 2, args, 4);
 }
 
-enum { P_A, P_B, P_C, P_K, P_AM, P_AK, P_BK, P_CM, P_CN, P_LOAD, P_NCOLS, P_COUNT };
+enum { P_A, P_B, P_C, P_K, P_AM, P_AK, P_BK, P_CM, P_CN, P_LOAD, P_NCOLS, P_ALIST, P_CLIST, P_COUNT };
 
 /* A stride that is known is used as a constant, whatever the caller passes. */
 static LLVMValueRef known(LLVMValueRef f, unsigned param, LLVMValueRef v)
 {
     return LLVMIsAConstantInt(v) ? v : LLVMGetParam(f, param);
+}
+
+static LLVMValueRef listed(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef list, int r)
+{
+    LLVMValueRef at = gemm_int(g, r);
+    return LLVMBuildLoad2(b, g->i64, LLVMBuildGEP2(b, g->i64, list, &at, 1, ""), "");
 }
 
 LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked)
@@ -238,7 +244,7 @@ LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked)
     }
     LLVMTypeRef types[P_COUNT];
     for (int i = 0; i < P_COUNT; i++) {
-        types[i] = i <= P_C ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
+        types[i] = i <= P_C || i >= P_ALIST ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
     }
     g->tile_type = LLVMFunctionType(g->none, types, P_COUNT, false);
     char name[64];
@@ -268,8 +274,9 @@ LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked)
     LLVMTypeRef mask_type = LLVMVectorType(g->i1, (unsigned)lanes);
     LLVMValueRef added = splat(b, mask_type, LLVMGetParam(f, P_LOAD));
     for (int r = 0; r < mr; r++) {
-        a_row[r] = LLVMBuildMul(b, a_m, gemm_int(g, r), "");
-        c_row[r] = gemm_at(g, b, LLVMGetParam(f, P_C), LLVMBuildMul(b, c_m, gemm_int(g, r), ""));
+        a_row[r] = g->op->a_list ? listed(g, b, LLVMGetParam(f, P_ALIST), r) : LLVMBuildMul(b, a_m, gemm_int(g, r), "");
+        c_row[r] = g->op->c_list ? listed(g, b, LLVMGetParam(f, P_CLIST), r) : LLVMBuildMul(b, c_m, gemm_int(g, r), "");
+        c_row[r] = gemm_at(g, b, LLVMGetParam(f, P_C), c_row[r]);
         for (int v = 0; v < nv; v++) {
             acc[r][v] = load_c(g, b, c_row[r], v, c_n, mask[v] ? LLVMBuildAnd(b, mask[v], added, "") : added);
         }

@@ -18,8 +18,10 @@ typedef struct {
 } GemmBuild;
 
 /* A tile:
- *   void tile(ptr a, ptr b, ptr c, i64 k, i64 a_m, i64 a_k, i64 b_k, i64 c_m, i64 c_n, i1 load, i64 ncols)
- * load: C is added to; ncols: valid columns of the panel, if masked; else all are. */
+ *   void tile(ptr a, ptr b, ptr c, i64 k, i64 a_m, i64 a_k, i64 b_k, i64 c_m, i64 c_n, i1 load, i64 ncols,
+ *             ptr a_list, ptr c_list)
+ * load: C is added to; ncols: valid columns of the panel, if masked; else all are. The lists count only if op has
+ * them: distances of the mr rows, i64. */
 LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked);
 
 /* Copies columns [lo[r], hi[r]) of row r < rows from one matrix to another, `bounds` is i64 [rows][2]:

@@ -27,78 +27,89 @@ typedef struct {
     const char *equation;
     int split;                    /* Split, or -1: no product */
     const char *item;
+    const char *scan;             /* letter that stands still in one call, or NULL */
 } Case;
 
 #define EACH " : real per_example"
 static const Case cases[] = {
     {"token product", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D", SPLIT_ROWS, "i"},
+     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D", SPLIT_ROWS, "i", NULL},
     {"token product, two column letters", "[batch, T, D]" EACH, "[D, H, E]", "[batch, T, H, E]" EACH,
-     "c[b, i, h, e] sum= x[b, i, d] * y[d, h, e]  over b: batch, i: T(b), h: H, e: E, d: D", SPLIT_ROWS, "i"},
+     "c[b, i, h, e] sum= x[b, i, d] * y[d, h, e]  over b: batch, i: T(b), h: H, e: E, d: D", SPLIT_ROWS, "i", NULL},
     {"token product, heads apart", "[batch, T, D]" EACH, "[H, D, E]", "[batch, T, H, E]" EACH,
-     "c[b, i, h, e] sum= x[b, i, d] * y[h, d, e]  over b: batch, i: T(b), h: H, e: E, d: D", SPLIT_ROWS, "i"},
+     "c[b, i, h, e] sum= x[b, i, d] * y[h, d, e]  over b: batch, i: T(b), h: H, e: E, d: D", SPLIT_ROWS, "i", NULL},
     {"token product, two summed letters", "[batch, T, H, E]" EACH, "[H, E, D]", "[batch, T, D]" EACH,
-     "c[b, i, d] sum= x[b, i, h, e] * y[h, e, d]  over b: batch, i: T(b), d: D, h: H, e: E", SPLIT_ROWS, "i"},
+     "c[b, i, d] sum= x[b, i, h, e] * y[h, e, d]  over b: batch, i: T(b), d: D, h: H, e: E", SPLIT_ROWS, "i", NULL},
     {"token product, transposed weights", "[batch, T, E]" EACH, "[D, E]", "[batch, T, D]" EACH,
-     "c[b, i, d] sum= x[b, i, e] * y[d, e]  over b: batch, i: T(b), d: D, e: E", SPLIT_ROWS, "i"},
+     "c[b, i, d] sum= x[b, i, e] * y[d, e]  over b: batch, i: T(b), d: D, e: E", SPLIT_ROWS, "i", NULL},
     {"token product, summed letters in another order", "[batch, T, H, E]" EACH, "[E, H, D]", "[batch, T, D]" EACH,
-     "c[b, i, d] sum= x[b, i, h, e] * y[e, h, d]  over b: batch, i: T(b), d: D, h: H, e: E", SPLIT_ROWS, "i"},
+     "c[b, i, d] sum= x[b, i, h, e] * y[e, h, d]  over b: batch, i: T(b), d: D, h: H, e: E", SPLIT_ROWS, "i", NULL},
     {"token product, weights first", "[D, E]", "[batch, T, D]" EACH, "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[d, e] * y[b, i, d]  over b: batch, i: T(b), e: E, d: D", SPLIT_ROWS, "i"},
+     "c[b, i, e] sum= x[d, e] * y[b, i, d]  over b: batch, i: T(b), e: E, d: D", SPLIT_ROWS, "i", NULL},
     {"rows and a row letter", "[batch, T, H, D]" EACH, "[D, E]", "[batch, T, H, E]" EACH,
-     "c[b, i, h, e] sum= x[b, i, h, d] * y[d, e]  over b: batch, i: T(b), h: H, e: E, d: D", SPLIT_ROWS, "i"},
+     "c[b, i, h, e] sum= x[b, i, h, d] * y[d, e]  over b: batch, i: T(b), h: H, e: E, d: D", SPLIT_ROWS, "i", NULL},
     {"rows of a sum of axes", "[batch, Z, D]" EACH, "[D, E]", "[batch, Z, E]" EACH,
-     "c[b, z, e] sum= x[b, z, d] * y[d, e]  over b: batch, z: Z(b), e: E, d: D", SPLIT_ROWS, "z"},
+     "c[b, z, e] sum= x[b, z, d] * y[d, e]  over b: batch, z: Z(b), e: E, d: D", SPLIT_ROWS, "z", NULL},
     {"one part of a sum of axes", "[batch, U, D]" EACH, "[D, E]", "[batch, Z, E]" EACH,
-     "c[b, inject(Z, 2; u, b), e] sum= x[b, u, d] * y[d, e]  over b: batch, u: U(b), e: E, d: D", SPLIT_BATCH, "b"},
+     "c[b, inject(Z, 2; u, b), e] sum= x[b, u, d] * y[d, e]  over b: batch, u: U(b), e: E, d: D", SPLIT_BATCH, "b", NULL},
     {"dense rows", "[batch, D]" EACH, "[D, V]", "[batch, V]" EACH,
-     "c[b, v] sum= x[b, d] * y[d, v]  over b: batch, v: V, d: D", SPLIT_BATCH, "b"},
+     "c[b, v] sum= x[b, d] * y[d, v]  over b: batch, v: V, d: D", SPLIT_BATCH, "b", NULL},
     {"dense rows, table of rows", "[batch, D]" EACH, "[V, D]", "[batch, V]" EACH,
-     "c[b, v] sum= x[b, d] * y[v, d]  over b: batch, v: V, d: D", SPLIT_BATCH, "b"},
+     "c[b, v] sum= x[b, d] * y[v, d]  over b: batch, v: V, d: D", SPLIT_BATCH, "b", NULL},
     {"scores", "[batch, T, H, E]" EACH, "[batch, T, H, E]" EACH, "[batch, H, T, T]" EACH,
-     "c[b, h, i, j] sum= x[b, i, h, e] * y[b, j, h, e]  over b: batch, h: H, i: T(b), j: T(b), e: E", SPLIT_BATCH, "b"},
+     "c[b, h, i, j] sum= x[b, i, h, e] * y[b, j, h, e]  over b: batch, h: H, i: T(b), j: T(b), e: E", SPLIT_BATCH, "b", NULL},
     {"causal scores", "[batch, T, H, E]" EACH, "[batch, T, H, E]" EACH, "[batch, H, T, T]" EACH,
      "c[b, h, i, j] sum= x[b, i, h, e] * y[b, j, h, e]  over b: batch, h: H, i: T(b), j: T(b), e: E  where j <= i",
-     SPLIT_BATCH, "b"},
+     SPLIT_BATCH, "b", NULL},
     {"scores of a window", "[batch, T, E]" EACH, "[batch, T, E]" EACH, "[batch, T, T]" EACH,
      "c[b, i, j] sum= x[b, i, e] * y[b, j, e]  over b: batch, i: T(b), j: T(b), e: E  where j <= i, i < j + 4",
-     SPLIT_BATCH, "b"},
+     SPLIT_BATCH, "b", NULL},
     {"outputs", "[batch, H, T, T]" EACH, "[batch, T, H, E]" EACH, "[batch, T, H, E]" EACH,
      "c[b, i, h, e] sum= x[b, h, i, j] * y[b, j, h, e]  over b: batch, i: T(b), h: H, e: E, j: T(b)  where j <= i",
-     SPLIT_BATCH, "b"},
+     SPLIT_BATCH, "b", NULL},
     {"outputs, strictly before", "[batch, T, T]" EACH, "[batch, T, E]" EACH, "[batch, T, E]" EACH,
      "c[b, i, e] sum= x[b, i, j] * y[b, j, e]  over b: batch, i: T(b), e: E, j: T(b)  where j < i, not i - 9 > j",
-     SPLIT_BATCH, "b"},
+     SPLIT_BATCH, "b", NULL},
     {"adjoint of values", "[batch, H, T, T]" EACH, "[batch, T, H, E]" EACH, "[batch, T, H, E]" EACH,
      "c[b, j, h, e] sum= x[b, h, i, j] * y[b, i, h, e]  over b: batch, j: T(b), h: H, e: E, i: T(b)  where j <= i",
-     SPLIT_BATCH, "b"},
+     SPLIT_BATCH, "b", NULL},
     {"two axes", "[batch, T, E]" EACH, "[batch, U, E]" EACH, "[batch, T, U]" EACH,
-     "c[b, i, u] sum= x[b, i, e] * y[b, u, e]  over b: batch, i: T(b), u: U(b), e: E", SPLIT_BATCH, "b"},
+     "c[b, i, u] sum= x[b, i, e] * y[b, u, e]  over b: batch, i: T(b), u: U(b), e: E", SPLIT_BATCH, "b", NULL},
     {"one channel of several", "[batch, T, E]" EACH, "[batch, T, E]" EACH, "[batch, H, T, T]" EACH,
-     "c[b, 1, i, j] sum= x[b, i, e] * y[b, j, e]  over b: batch, i: T(b), j: T(b), e: E  where j <= i", SPLIT_BATCH, "b"},
+     "c[b, 1, i, j] sum= x[b, i, e] * y[b, j, e]  over b: batch, i: T(b), j: T(b), e: E  where j <= i", SPLIT_BATCH, "b", NULL},
     {"the last positions", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 2 <= i", SPLIT_BATCH, "b"},
+     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 2 <= i", SPLIT_BATCH, "b", NULL},
     {"shifted rows", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[b, i - 1, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 1 <= i", SPLIT_BATCH, "b"},
+     "c[b, i, e] sum= x[b, i - 1, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 1 <= i", SPLIT_BATCH, "b", NULL},
     {"only long lists", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 3 < size(T; b)", SPLIT_BATCH, "b"},
+     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 3 < size(T; b)", SPLIT_BATCH, "b", NULL},
     {"weight gradient", "[batch, T, D]" EACH, "[batch, T, E]" EACH, "[D, E]",
-     "c[d, e] sum= x[b, i, d] * y[b, i, e]  over d: D, e: E, b: batch, i: T(b)", SPLIT_REDUCE, "i"},
+     "c[d, e] sum= x[b, i, d] * y[b, i, e]  over d: D, e: E, b: batch, i: T(b)", SPLIT_REDUCE, "i", NULL},
     {"weight gradient, heads", "[batch, T, D]" EACH, "[batch, T, H, E]" EACH, "[D, H, E]",
-     "c[d, h, e] sum= x[b, i, d] * y[b, i, h, e]  over d: D, h: H, e: E, b: batch, i: T(b)", SPLIT_REDUCE, "i"},
+     "c[d, h, e] sum= x[b, i, d] * y[b, i, h, e]  over d: D, h: H, e: E, b: batch, i: T(b)", SPLIT_REDUCE, "i", NULL},
     {"weight gradient, heads apart", "[batch, T, D]" EACH, "[batch, T, H, E]" EACH, "[H, D, E]",
-     "c[h, d, e] sum= x[b, i, d] * y[b, i, h, e]  over h: H, d: D, e: E, b: batch, i: T(b)", SPLIT_REDUCE, "i"},
+     "c[h, d, e] sum= x[b, i, d] * y[b, i, h, e]  over h: H, d: D, e: E, b: batch, i: T(b)", SPLIT_REDUCE, "i", NULL},
     {"weight gradient, transposed", "[batch, T, D]" EACH, "[batch, T, E]" EACH, "[E, D]",
-     "c[e, d] sum= x[b, i, d] * y[b, i, e]  over e: E, d: D, b: batch, i: T(b)", SPLIT_REDUCE, "i"},
+     "c[e, d] sum= x[b, i, d] * y[b, i, e]  over e: E, d: D, b: batch, i: T(b)", SPLIT_REDUCE, "i", NULL},
     {"gradient of dense weights", "[batch, D]" EACH, "[batch, V]" EACH, "[D, V]",
-     "c[d, v] sum= x[b, d] * y[b, v]  over d: D, v: V, b: batch", SPLIT_REDUCE, "b"},
+     "c[d, v] sum= x[b, d] * y[b, v]  over d: D, v: V, b: batch", SPLIT_REDUCE, "b", NULL},
     {"gradient of a large table", "[batch, T, W]" EACH, "[batch, T, V]" EACH, "[W, V]",
-     "c[w, v] sum= x[b, i, w] * y[b, i, v]  over w: W, v: V, b: batch, i: T(b)", SPLIT_FIXED, "w"},
+     "c[w, v] sum= x[b, i, w] * y[b, i, v]  over w: W, v: V, b: batch, i: T(b)", SPLIT_FIXED, "w", NULL},
     {"gradient over conditions", "[batch, T, D]" EACH, "[batch, T, E]" EACH, "[D, E]",
-     "c[d, e] sum= x[b, i, d] * y[b, i, e]  over d: D, e: E, b: batch, i: T(b)  where i < 7", SPLIT_REDUCE, "b"},
-    {"params alone", "[V, D]", "[D, E]", "[V, E]", "c[v, e] sum= x[v, d] * y[d, e]  over v: V, e: E, d: D", SPLIT_NONE, ""},
+     "c[d, e] sum= x[b, i, d] * y[b, i, e]  over d: D, e: E, b: batch, i: T(b)  where i < 7", SPLIT_REDUCE, "b", NULL},
+    {"params alone", "[V, D]", "[D, E]", "[V, E]", "c[v, e] sum= x[v, d] * y[d, e]  over v: V, e: E, d: D", SPLIT_NONE, "", NULL},
+    {"a condition on the data of a row", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
+     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 0.1 < x[b, i, 0]", SPLIT_BATCH, "b", NULL},
+    {"gathered rows", "[V, D]", "[D, E]", "[batch, T, E]" EACH,
+     "c[b, i, e] sum= x[mod(i * 7, 70), d] * y[d, e]  over b: batch, i: T(b), e: E, d: D", SPLIT_BATCH, "b", NULL},
+    {"a step of a recurrence", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
+     "c[b, i, e] sum= x[b, i - 1, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 1 <= i", SPLIT_BATCH, "b", "i"},
+    {"a step of a recurrence, weights first", "[E, D]", "[batch, T, D]" EACH, "[batch, T, E]" EACH,
+     "c[b, i, e] sum= x[e, d] * y[b, i, d]  over b: batch, i: T(b), e: E, d: D  where i < 9", SPLIT_BATCH, "b", "i"},
+    {"a step with several rows", "[batch, T, H, D]" EACH, "[D, E]", "[batch, T, H, E]" EACH,
+     "c[b, i, h, e] sum= x[b, i, h, d] * y[d, e]  over b: batch, i: T(b), h: H, e: E, d: D", SPLIT_BATCH, "b", "i"},
     {"not a letter of both", "[batch, T, D]" EACH, "[D, E]", "[batch, E]" EACH,
-     "c[b, e] sum= x[b, i, d] * y[d, e]  over b: batch, e: E, i: T(b), d: D", -1, ""},
+     "c[b, e] sum= x[b, i, d] * y[d, e]  over b: batch, e: E, i: T(b), d: D", -1, "", NULL},
 };
 
 static void check(LLVMErrorRef e)
@@ -201,11 +212,13 @@ static void run(const KernelInfo *k, Kernel fn, void **tensors, int64_t step)
         signature(&k->offsets[i], offsets[i]);
         pointers[i] = offsets[i];
     }
-    int64_t n = items_of(k);
-    for (int64_t lo = 0; lo < n; lo += step) {
-        KernelArgs args = {.tensors = tensors, .offsets = pointers, .batch = EXAMPLES, .lo = lo,
-                           .hi = lo + step < n ? lo + step : n};
-        fn(&args);
+    int64_t n = items_of(k), positions = k->scan >= 0 ? 40 : 1;
+    for (int64_t t = 0; t < positions; t++) {
+        for (int64_t lo = 0; lo < n; lo += step) {
+            KernelArgs args = {.tensors = tensors, .offsets = pointers, .batch = EXAMPLES, .lo = lo,
+                               .hi = lo + step < n ? lo + step : n, .t = t, .last = k->scan >= 0 ? positions : 0};
+            fn(&args);
+        }
     }
 }
 
@@ -247,10 +260,13 @@ static bool run_case(const Case *c, const Target *target, LLVMOrcLLJITRef jit)
     const Equation *e = g->equations[0];
     KernelInfo k = {.e = e, .g = g, .real = DT_F64, .scan = -1, .item = -1, .key_dim = -1, .sole = true};
     bool ok = true;
+    for (int l = 0; c->scan && l < e->nletters; l++) {
+        k.scan = strcmp(e->letters[l].name, c->scan) ? k.scan : l;
+    }
     if (!product_choose(&k)) {
         Product p;
         const char *reason = "too narrow";
-        product_match(e, -1, &p, &reason);
+        product_match(e, k.scan, &p, &reason);
         if (c->split >= 0) {
             printf("%s: no product: %s\n", c->name, reason);
             ok = false;
