@@ -125,6 +125,11 @@ static bool build_tensor(Build *b, const Tensor *t, Text *why)
              : t->role == ROLE_STATE ? PT_STATE
              : t->is_output          ? PT_OUTPUT
                                      : PT_VALUE;
+    if ((t->role == ROLE_INPUT || t->is_draw) && t->lo <= t->hi) { /* gathers were proven in range by it */
+        x.is_bounded = true;
+        x.lo = t->lo;
+        x.hi = t->hi;
+    }
     x.file = t->span.source ? text_of(b, source_path(t->span.source)) : NULL;
     for (int d = 0; d < t->ndim; d++) {
         x.dims[d] = t->dims[d]->id;

@@ -424,7 +424,7 @@ static bool check_values(const Session *s, int tensor, const Array *given, Error
         return true;
     }
     RangeCheck r = {.s = s, .tensor = tensor, .given = given, .lo = t->lo, .hi = t->hi, .e = e};
-    bool is_bounded = t->lo != 0 || t->hi != 0;
+    bool is_bounded = t->is_bounded;
     int axis = t->vocab ? vocab_axis(p, t->vocab) : -1;
     if (axis >= 0 && p->axes[axis].kind == PAX_TABLE) {
         const Layout *l = &s->layouts[tensor];

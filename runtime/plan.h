@@ -62,7 +62,8 @@ typedef struct {
     int batch_dims;       /* how many further dims range over the batch: multiply by the batch size */
     int alias;            /* tensor whose storage this one shares (a param after its update), or -1 */
     const char *vocab;    /* INPUT of ids */
-    int64_t lo, hi;       /* integers a batch may give: allowed values, both included; both 0: not checked */
+    bool is_bounded;      /* integers a batch may give must lie in lo .. hi, both included */
+    int64_t lo, hi;
     const char *const *tags;
     /* PARAM, STATE: what it starts as. Values depend on (seed, name, flat index) alone. */
     struct {

@@ -43,7 +43,8 @@ const Array *batch_find(const Batch *b, const char *name);
 /* ---- threads (threads.c) ---------------------------------------------------------------------------------- */
 
 typedef struct Pool Pool;
-Pool *pool_new(int threads, Error *e); /* 0: as many as the process may run on */
+/* 0: as many as the process may run on. One region at a time: sessions that run at once need pools of their own. */
+Pool *pool_new(int threads, Error *e);
 void pool_free(Pool *p);
 int pool_threads(const Pool *p);
 /* Runs fn(ctx, item) for 0 <= item < n, in any order, on all threads; returns when all are done. Flushes denormals
