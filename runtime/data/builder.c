@@ -1,78 +1,28 @@
 /* Two stages. While rows come, a column is a spool: a file that only grows. The spools of an event log lie in raw/ in
- * file order; builder_finish counts events per user, writes the permutation (user, time, file row) to raw/order and
+ * file order; builder_finish.c counts events per user, writes the permutation (user, time, file row) to raw/order and
  * copies each spool through it into columns/. So memory holds the vocabularies, one counter per user and the longest
  * single user, never the log. */
-#define _GNU_SOURCE /* renameat2 */
-#include "builder.h"
-
+#include "builder_impl.h"
 #include "lines.h"
-#include "schema.h"
 
-#include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static const size_t type_bytes[] = {[DT_BOOL] = 1, [DT_I32] = 4, [DT_I64] = 8, [DT_F32] = 4, [DT_F64] = 8};
-static const char *const shape_names[] = {"scalar", "list", "text"};
-
-typedef struct {
-    FILE *file;
-    int64_t n;
-    uint32_t crc;
-} Spool;
-
-typedef struct {
-    char *name;
-    DataTable table;
-    DataShape shape;
-    DType dtype;
-    int vocab;
-    size_t each;
-    Spool values, offsets;
-    int64_t row_start; /* values before the current row */
-    int64_t width;     /* LIST: the length that all rows share, -1: they differ, -2: no row yet */
-} Column;
-
-typedef struct {
-    char *name;
-    Names names;
-} Vocab;
-
-typedef struct {
-    char *group;
-    int column;
-    bool safe;
-} Field;
-
-struct Builder {
-    char *out, *dir; /* where it shall be, and the temporary directory beside it */
-    DataForm form;
-    bool replace;
-    int ncolumns, nvocabs, nfields;
-    Column *columns;
-    Vocab *vocabs;
-    Field *fields;
-    Spool users; /* LOG: the user of every event, i32 */
-    int64_t rows[TABLE_COUNT];
-    int failed; /* errno of the first write that failed */
-};
 
 /* ---- files ------------------------------------------------------------------------------------------------- */
 
-static void file_name(char *to, size_t n, const Builder *b, const Column *c, bool raw, bool offsets)
+void column_file(char *to, size_t n, const Builder *b, const Column *c, bool raw, bool offsets)
 {
     const char *type = offsets ? "offsets.i64" : c->shape == SHAPE_TEXT ? "text" : data_type_names[c->dtype];
     snprintf(to, n, "%s/%s.%s.%s", raw ? "raw" : "columns", data_table_name(b->form, c->table), c->name, type);
 }
 
-static bool spool_open(Builder *b, Spool *s, const char *name, Error *e)
+bool spool_open(Builder *b, Spool *s, const char *name, Error *e)
 {
     char *path = path_join(b->dir, name);
     *s = (Spool){path ? fopen(path, "wbe") : NULL, 0, 0};
@@ -83,7 +33,7 @@ static bool spool_open(Builder *b, Spool *s, const char *name, Error *e)
     return s->file != NULL;
 }
 
-static void spool_write(Builder *b, Spool *s, const void *data, size_t bytes)
+void spool_write(Builder *b, Spool *s, const void *data, size_t bytes)
 {
     s->crc = checksum(s->crc, data, bytes);
     s->n++;
@@ -93,7 +43,7 @@ static void spool_write(Builder *b, Spool *s, const void *data, size_t bytes)
 }
 
 /* Closes, after the bytes have reached the disk if they are to stay. */
-static void spool_close(Builder *b, Spool *s, bool keep)
+void spool_close(Builder *b, Spool *s, bool keep)
 {
     if (!s->file) {
         return;
@@ -107,7 +57,7 @@ static void spool_close(Builder *b, Spool *s, bool keep)
     s->file = NULL;
 }
 
-static void remove_tree(const char *dir)
+void remove_tree(const char *dir)
 {
     DIR *d = opendir(dir);
     if (d) {
@@ -129,16 +79,6 @@ static void remove_tree(const char *dir)
     rmdir(dir);
 }
 
-static bool sync_directory(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return good;
-}
-
 static bool is_data_set(const char *dir)
 {
     char *path = path_join(dir, "schema.json");
@@ -149,7 +89,7 @@ static bool is_data_set(const char *dir)
 
 /* ---- the rows come ----------------------------------------------------------------------------------------- */
 
-static void builder_free(Builder *b)
+void builder_free(Builder *b)
 {
     for (int i = 0; i < b->ncolumns; i++) {
         spool_close(b, &b->columns[i].values, false);
@@ -187,8 +127,10 @@ Builder *builder_new(const char *out, DataForm form, bool replace, Error *e)
     struct stat st;
     bool there = lstat(out, &st) == 0;
     if (there && !(replace && is_data_set(out))) {
-        error_set(e, EXIT_DATA, is_data_set(out) ? "%s is there already; choose another name, or ask to replace it"
-                                                 : "%s is there already and is not a data set; choose another name", out);
+        error_set(e, EXIT_DATA,
+                  is_data_set(out) ? "%s is there already; choose another name, or ask to replace it"
+                                   : "%s is there already and is not a data set; choose another name",
+                  out);
         return NULL;
     }
     Builder *b = calloc(1, sizeof *b);
@@ -296,8 +238,16 @@ int builder_column(Builder *b, DataTable table, const char *name, DataShape shap
     }
     b->columns = more;
     Column *c = &b->columns[b->ncolumns];
-    *c = (Column){strdup(name), table, shape, shape == SHAPE_TEXT ? DT_BOOL : dtype, vocab,
-                  shape == SHAPE_TEXT ? 1 : type_bytes[dtype], {0}, {0}, 0, -2};
+    *c = (Column){strdup(name),
+                  table,
+                  shape,
+                  shape == SHAPE_TEXT ? DT_BOOL : dtype,
+                  vocab,
+                  shape == SHAPE_TEXT ? 1 : type_bytes[dtype],
+                  {0},
+                  {0},
+                  0,
+                  -2};
     if (!c->name) {
         error_set(e, EXIT_RESOURCES, "no memory for column %s", name);
         return -1;
@@ -305,12 +255,12 @@ int builder_column(Builder *b, DataTable table, const char *name, DataShape shap
     b->ncolumns++;
     bool raw = b->form == DATA_LOG && table == TABLE_MAIN;
     char path[256];
-    file_name(path, sizeof path, b, c, raw, false);
+    column_file(path, sizeof path, b, c, raw, false);
     if (!spool_open(b, &c->values, path, e)) {
         return -1;
     }
     if (shape != SHAPE_SCALAR) {
-        file_name(path, sizeof path, b, c, raw, true);
+        column_file(path, sizeof path, b, c, raw, true);
         if (!spool_open(b, &c->offsets, path, e)) {
             return -1;
         }
@@ -400,413 +350,4 @@ bool builder_failed(const Builder *b)
 int64_t builder_rows(const Builder *b, DataTable table)
 {
     return b->rows[table];
-}
-
-/* ---- grouping by user, ordering by time -------------------------------------------------------------------- */
-
-typedef struct {
-    int64_t users, events;
-    int64_t *offsets;     /* users + 1 */
-    int64_t *order;       /* mapped from raw/order: file row of the event at each final row */
-    const int64_t *times; /* by file row, or NULL */
-} Grouping;
-
-/* Stable merge sort by time of the rows of one user; work has room for them. */
-static void sort_by_time(int64_t *rows, int64_t n, const int64_t *times, int64_t *work)
-{
-    if (n < 2) {
-        return;
-    }
-    int64_t half = n / 2;
-    sort_by_time(rows, half, times, work);
-    sort_by_time(rows + half, n - half, times, work);
-    if (times[rows[half - 1]] <= times[rows[half]]) {
-        return;
-    }
-    memcpy(work, rows, (size_t)half * sizeof *rows);
-    for (int64_t left = 0, right = half, to = 0; left < half; to++) {
-        bool take_right = right < n && times[rows[right]] < times[work[left]];
-        rows[to] = take_right ? rows[right++] : work[left++];
-    }
-}
-
-static bool group(Builder *b, Grouping *g, Error *e)
-{
-    DataMap users = {0};
-    bool good = false;
-    int64_t *next = NULL, *work = NULL;
-    char *path = path_join(b->dir, "raw/user.i32");
-    int user_vocab = builder_vocab(b, "user", e);
-    if (!path || user_vocab < 0 || !map_file(path, &users, e)) {
-        goto done;
-    }
-    const int32_t *user_of = users.data;
-    g->users = b->vocabs[user_vocab].names.n;
-    g->events = b->rows[TABLE_MAIN];
-    g->offsets = calloc((size_t)g->users + 1, sizeof *g->offsets);
-    next = malloc(((size_t)g->users + 1) * sizeof *next);
-    if (!g->offsets || !next) {
-        error_set(e, EXIT_RESOURCES, "no memory for %lld users", (long long)g->users);
-        goto done;
-    }
-    for (int64_t r = 0; r < g->events; r++) {
-        g->offsets[user_of[r] + 1]++;
-    }
-    int64_t longest = 0;
-    for (int64_t u = 0; u < g->users; u++) {
-        longest = g->offsets[u + 1] > longest ? g->offsets[u + 1] : longest;
-        g->offsets[u + 1] += g->offsets[u];
-    }
-    memcpy(next, g->offsets, (size_t)g->users * sizeof *next);
-    free(path);
-    path = path_join(b->dir, "raw/order");
-    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644) : -1;
-    size_t bytes = (size_t)(g->events ? g->events : 1) * sizeof *g->order;
-    if (fd >= 0) {
-        /* The blocks are claimed now: a store to a mapped page of a full disk would be a signal. */
-        int full = posix_fallocate(fd, 0, (off_t)bytes);
-        void *map = full ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        errno = full ? full : errno;
-        g->order = map == MAP_FAILED ? NULL : map;
-        close(fd);
-    }
-    if (!g->order) {
-        error_set(e, EXIT_RESOURCES, "cannot order %lld events in %s: %s", (long long)g->events, b->dir, strerror(errno));
-        goto done;
-    }
-    for (int64_t r = 0; r < g->events; r++) {
-        g->order[next[user_of[r]]++] = r;
-    }
-    if (g->times) {
-        work = malloc(((size_t)longest / 2 + 1) * sizeof *work);
-        if (!work) {
-            error_set(e, EXIT_RESOURCES, "no memory to order a user of %lld events", (long long)longest);
-            goto done;
-        }
-        for (int64_t u = 0; u < g->users; u++) {
-            sort_by_time(g->order + g->offsets[u], g->offsets[u + 1] - g->offsets[u], g->times, work);
-        }
-    }
-    good = true;
-done:
-    unmap_file(&users);
-    free(path);
-    free(next);
-    free(work);
-    return good;
-}
-
-/* Copies a spool of raw/ into columns/ in the new order. */
-static bool reorder(Builder *b, Column *c, const Grouping *g, Error *e)
-{
-    char name[256];
-    DataMap values = {0}, offsets = {0};
-    file_name(name, sizeof name, b, c, true, false);
-    char *path = path_join(b->dir, name);
-    bool good = path && map_file(path, &values, e);
-    free(path);
-    if (good && c->shape != SHAPE_SCALAR) {
-        file_name(name, sizeof name, b, c, true, true);
-        path = path_join(b->dir, name);
-        good = path && map_file(path, &offsets, e);
-        free(path);
-    }
-    file_name(name, sizeof name, b, c, false, false);
-    good = good && spool_open(b, &c->values, name, e);
-    if (good && c->shape != SHAPE_SCALAR) {
-        file_name(name, sizeof name, b, c, false, true);
-        good = spool_open(b, &c->offsets, name, e);
-    }
-    const char *from = values.data;
-    const int64_t *at = offsets.data;
-    if (good && c->shape == SHAPE_SCALAR) {
-        for (int64_t r = 0; r < g->events; r++) {
-            spool_write(b, &c->values, from + (size_t)g->order[r] * c->each, c->each);
-        }
-    } else if (good) {
-        int64_t total = 0;
-        spool_write(b, &c->offsets, &total, 8);
-        for (int64_t r = 0; r < g->events; r++) {
-            int64_t lo = at[g->order[r]], n = at[g->order[r] + 1] - lo;
-            spool_write(b, &c->values, from + (size_t)lo * c->each, (size_t)n * c->each);
-            total += n;
-            spool_write(b, &c->offsets, &total, 8);
-        }
-        c->values.n = total;
-    }
-    unmap_file(&values);
-    unmap_file(&offsets);
-    return good;
-}
-
-static bool group_events(Builder *b, Spool *user_offsets, Error *e)
-{
-    Grouping g = {0};
-    DataMap times = {0};
-    int ts = builder_find(b, TABLE_MAIN, "ts");
-    bool good = true;
-    spool_close(b, &b->users, false);
-    for (int i = 0; i < b->ncolumns; i++) {
-        if (b->columns[i].table == TABLE_MAIN) {
-            spool_close(b, &b->columns[i].values, false);
-            spool_close(b, &b->columns[i].offsets, false);
-        }
-    }
-    if (b->failed) {
-        return true; /* builder_finish says so */
-    }
-    if (ts >= 0) {
-        char name[256];
-        file_name(name, sizeof name, b, &b->columns[ts], true, false);
-        char *path = path_join(b->dir, name);
-        good = path && map_file(path, &times, e);
-        g.times = times.data;
-        free(path);
-    }
-    good = good && group(b, &g, e);
-    for (int i = 0; good && i < b->ncolumns; i++) {
-        if (b->columns[i].table == TABLE_MAIN) {
-            good = reorder(b, &b->columns[i], &g, e);
-        }
-    }
-    if (good && spool_open(b, user_offsets, "columns/user.offsets.i64", e)) {
-        for (int64_t u = 0; u <= g.users; u++) {
-            spool_write(b, user_offsets, &g.offsets[u], 8);
-        }
-    } else {
-        good = false;
-    }
-    unmap_file(&times);
-    if (g.order) {
-        munmap(g.order, (size_t)(g.events ? g.events : 1) * sizeof *g.order);
-    }
-    free(g.offsets);
-    return good;
-}
-
-/* ---- schema.json ------------------------------------------------------------------------------------------- */
-
-static void add_file(cJSON *object, const char *name, const Spool *s)
-{
-    char crc[9];
-    snprintf(crc, sizeof crc, "%08x", (unsigned)s->crc);
-    cJSON_AddStringToObject(object, "file", name);
-    cJSON_AddStringToObject(object, "crc32", crc);
-}
-
-static bool write_vocabs(Builder *b, cJSON *list, Error *e)
-{
-    for (int i = 0; i < b->nvocabs; i++) {
-        const Names *names = &b->vocabs[i].names;
-        char file[256];
-        Spool s;
-        snprintf(file, sizeof file, "vocab/%s.txt", b->vocabs[i].name);
-        if (!spool_open(b, &s, file, e)) {
-            return false;
-        }
-        for (int64_t id = 0; id < names->n; id++) {
-            size_t n;
-            const char *name = names_get(names, id, &n);
-            spool_write(b, &s, name, n);
-            spool_write(b, &s, "\n", 1);
-        }
-        spool_close(b, &s, true);
-        cJSON *json = cJSON_CreateObject();
-        cJSON_AddItemToArray(list, json);
-        cJSON_AddStringToObject(json, "name", b->vocabs[i].name);
-        cJSON_AddNumberToObject(json, "size", (double)names->n);
-        add_file(json, file, &s);
-    }
-    return true;
-}
-
-static void describe_column(Builder *b, cJSON *list, Column *c)
-{
-    char file[256];
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddItemToArray(list, json);
-    cJSON_AddStringToObject(json, "table", data_table_name(b->form, c->table));
-    cJSON_AddStringToObject(json, "name", c->name);
-    cJSON_AddStringToObject(json, "type", data_type_names[c->dtype]);
-    cJSON_AddStringToObject(json, "shape", shape_names[c->shape]);
-    if (c->vocab >= 0) {
-        cJSON_AddStringToObject(json, "vocab", b->vocabs[c->vocab].name);
-    }
-    cJSON_AddNumberToObject(json, "values", (double)c->values.n);
-    file_name(file, sizeof file, b, c, false, false);
-    add_file(json, file, &c->values);
-    if (c->shape != SHAPE_SCALAR) {
-        file_name(file, sizeof file, b, c, false, true);
-        add_file(cJSON_AddObjectToObject(json, "offsets"), file, &c->offsets);
-    }
-}
-
-static bool default_fields(Builder *b, Error *e)
-{
-    for (int i = 0; i < b->ncolumns; i++) {
-        const Column *c = &b->columns[i];
-        bool of_item = c->table == TABLE_MAIN && strcmp(c->name, "item") == 0;
-        bool beside = c->table != TABLE_MAIN || b->form == DATA_ROWS;
-        if (c->shape == SHAPE_TEXT || !(beside || of_item)) {
-            continue;
-        }
-        if (c->vocab >= 0 && !builder_field(b, "cat", i, c->table == TABLE_USER, e)) {
-            return false;
-        }
-        bool numeric = c->vocab < 0 && c->dtype == DT_F32 && strcmp(c->name, "lab") != 0;
-        if (numeric && (c->shape == SHAPE_SCALAR || c->width >= 1) && !builder_field(b, "num", i, c->table == TABLE_USER, e)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void describe_fields(Builder *b, cJSON *groups)
-{
-    for (int i = 0; i < b->nfields; i++) {
-        const Field *f = &b->fields[i];
-        const Column *c = &b->columns[f->column];
-        cJSON *list = cJSON_GetObjectItemCaseSensitive(groups, f->group);
-        if (!list) {
-            list = cJSON_AddArrayToObject(groups, f->group);
-        }
-        cJSON *json = cJSON_CreateObject();
-        cJSON_AddItemToArray(list, json);
-        cJSON_AddStringToObject(json, "table", data_table_name(b->form, c->table));
-        cJSON_AddStringToObject(json, "column", c->name);
-        cJSON_AddNumberToObject(json, "width", c->vocab < 0 && c->shape == SHAPE_LIST && c->width > 0 ? (double)c->width : 1);
-        cJSON_AddBoolToObject(json, "safe", f->safe);
-    }
-}
-
-int64_t builder_count(const Builder *b, DataTable table)
-{
-    const char *name = table == TABLE_USER ? "user" : "item";
-    for (int i = 0; table != TABLE_MAIN && i < b->nvocabs; i++) {
-        if (strcmp(b->vocabs[i].name, name) == 0) {
-            return b->vocabs[i].names.n;
-        }
-    }
-    return b->rows[table];
-}
-
-static bool write_schema(Builder *b, const Spool *user_offsets, cJSON *extra, Error *e)
-{
-    cJSON *schema = cJSON_CreateObject();
-    cJSON_AddStringToObject(schema, "format", "heddle data set");
-    cJSON_AddNumberToObject(schema, "version", DATA_VERSION);
-    cJSON_AddStringToObject(schema, "form", b->form == DATA_LOG ? "log" : "rows");
-    cJSON *counts = cJSON_AddObjectToObject(schema, "counts");
-    cJSON_AddNumberToObject(counts, data_table_name(b->form, TABLE_MAIN), (double)b->rows[TABLE_MAIN]);
-    cJSON_AddNumberToObject(counts, "user", (double)builder_count(b, TABLE_USER));
-    cJSON_AddNumberToObject(counts, "item", (double)builder_count(b, TABLE_ITEM));
-    if (b->form == DATA_LOG) {
-        add_file(cJSON_AddObjectToObject(schema, "offsets"), "columns/user.offsets.i64", user_offsets);
-    }
-    cJSON *columns = cJSON_AddArrayToObject(schema, "columns");
-    for (int i = 0; i < b->ncolumns; i++) {
-        describe_column(b, columns, &b->columns[i]);
-    }
-    bool good = (b->nfields > 0 || default_fields(b, e)) &&
-                write_vocabs(b, cJSON_AddArrayToObject(schema, "vocabularies"), e);
-    if (good) {
-        describe_fields(b, cJSON_AddObjectToObject(schema, "fields"));
-        while (extra && extra->child) {
-            cJSON *member = cJSON_DetachItemViaPointer(extra, extra->child);
-            cJSON_AddItemToObject(schema, member->string, member);
-        }
-    }
-    char *text = good ? cJSON_Print(schema) : NULL;
-    cJSON_Delete(schema);
-    if (good && !text) {
-        return error_set(e, EXIT_RESOURCES, "no memory for the schema of %s", b->out);
-    }
-    Spool s;
-    good = good && spool_open(b, &s, "schema.json", e);
-    if (good) {
-        spool_write(b, &s, text, strlen(text));
-        spool_write(b, &s, "\n", 1);
-        spool_close(b, &s, true);
-    }
-    cJSON_free(text);
-    return good;
-}
-
-/* Puts the finished directory in its place. A data set that is replaced changes places with it in one step; where the
- * file system cannot do that, it is moved aside first. The old one is removed only when the new one stands. */
-static bool put_in_place(Builder *b, Error *e)
-{
-    if (!b->replace) {
-        return rename(b->dir, b->out) == 0 ||
-               error_set(e, EXIT_DATA, "cannot put %s in place: %s", b->out, strerror(errno));
-    }
-    if (renameat2(AT_FDCWD, b->dir, AT_FDCWD, b->out, RENAME_EXCHANGE) == 0) {
-        remove_tree(b->dir);
-        return true;
-    }
-    size_t n = strlen(b->dir) + 8;
-    char *old = malloc(n);
-    if (!old) {
-        return error_set(e, EXIT_RESOURCES, "no memory to replace %s", b->out);
-    }
-    snprintf(old, n, "%s.old", b->dir);
-    bool good = rename(b->out, old) == 0;
-    if (good && rename(b->dir, b->out)) {
-        int why = errno;
-        good = rename(old, b->out) == 0 && false;
-        errno = why;
-    }
-    if (good) {
-        remove_tree(old);
-    } else {
-        error_set(e, EXIT_DATA, "cannot replace %s: %s", b->out, strerror(errno));
-    }
-    free(old);
-    return good;
-}
-
-bool builder_finish(Builder *b, cJSON *extra, Error *e)
-{
-    Spool user_offsets = {0};
-    for (int t = TABLE_USER; t <= TABLE_ITEM; t++) {
-        if (b->rows[t] > 0 && b->rows[t] != builder_count(b, (DataTable)t)) {
-            error_set(e, EXIT_DATA, "%lld %ss have no row in their table", (long long)(builder_count(b, (DataTable)t) - b->rows[t]),
-                      data_table_name(b->form, (DataTable)t));
-            goto fail;
-        }
-    }
-    if (b->form == DATA_LOG && !b->failed && !group_events(b, &user_offsets, e)) {
-        spool_close(b, &user_offsets, false);
-        goto fail;
-    }
-    spool_close(b, &user_offsets, true);
-    for (int i = 0; i < b->ncolumns; i++) {
-        spool_close(b, &b->columns[i].values, true);
-        spool_close(b, &b->columns[i].offsets, true);
-    }
-    char *raw = path_join(b->dir, "raw");
-    if (raw) {
-        remove_tree(raw);
-        free(raw);
-    }
-    if (!b->failed && !write_schema(b, &user_offsets, extra, e)) {
-        goto fail;
-    }
-    if (!b->failed && !sync_directory(b->dir)) {
-        b->failed = errno;
-    }
-    if (b->failed) {
-        error_set(e, EXIT_RESOURCES, "cannot write %s: %s; nothing was left there", b->out, strerror(b->failed));
-        goto fail;
-    }
-    if (!put_in_place(b, e)) {
-        goto fail;
-    }
-    cJSON_Delete(extra);
-    builder_free(b);
-    return true;
-fail:
-    cJSON_Delete(extra);
-    builder_abort(b);
-    return false;
 }

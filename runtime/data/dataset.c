@@ -19,8 +19,8 @@
 #error "the columns are little-endian and mapped as they are"
 #endif
 
-const char *const data_type_names[] = {[DT_BOOL] = "bool", [DT_I32] = "i32", [DT_I64] = "i64", [DT_F32] = "f32",
-                                       [DT_F64] = "f64"};
+const char *const data_type_names[] = {
+    [DT_BOOL] = "bool", [DT_I32] = "i32", [DT_I64] = "i64", [DT_F32] = "f32", [DT_F64] = "f64"};
 static const size_t type_bytes[] = {[DT_BOOL] = 1, [DT_I32] = 4, [DT_I64] = 8, [DT_F32] = 4, [DT_F64] = 8};
 static const char *const shape_names[] = {"scalar", "list", "text"};
 
@@ -283,8 +283,10 @@ static bool read_schema(Opener *o)
         return error_set(o->e, EXIT_DATA, "%s/schema.json does not describe a Heddle data set", ds->dir);
     }
     if (version != DATA_VERSION) {
-        return error_set(o->e, EXIT_DATA, "%s has version %lld of the format and this program reads version %d; import "
-                         "the data again", ds->dir, (long long)version, DATA_VERSION);
+        return error_set(o->e, EXIT_DATA,
+                         "%s has version %lld of the format and this program reads version %d; import "
+                         "the data again",
+                         ds->dir, (long long)version, DATA_VERSION);
     }
     const char *form = get_text(ds->schema, "form");
     bool is_log = form && strcmp(form, "log") == 0;

@@ -28,8 +28,8 @@ typedef struct {
     DataTable table;
     DataShape shape;
     DType dtype;
-    const char *vocab;      /* the values are ids of this vocabulary; NULL: numbers */
-    int64_t rows, values;   /* values = rows for a scalar */
+    const char *vocab;    /* the values are ids of this vocabulary; NULL: numbers */
+    int64_t rows, values; /* values = rows for a scalar */
     const void *data;
     const int64_t *offsets; /* LIST, TEXT: rows + 1 entries, checked to ascend from 0 to values; else NULL */
 } DataColumn;
@@ -87,8 +87,8 @@ const char *data_text(const DataColumn *c, int64_t row, size_t *n);
 int64_t data_int(const DataColumn *c, int64_t at);
 double data_real(const DataColumn *c, int64_t at);
 
-/* Best possible value of a metric ("hr@10", "auc"), which generated data knows; false: unknown. `expected`: the mean over
- * fresh targets instead of the value that the best ranker reaches on these. */
+/* Best possible value of a metric ("hr@10", "auc"), which generated data knows; false: unknown. `expected`: the mean
+ * over fresh targets instead of the value that the best ranker reaches on these. */
 bool data_best(const DataSet *ds, const char *metric, bool expected, double *value);
 
 /* What the data has, one line per table, for error messages and `heddle data show`; free() it. */

@@ -91,8 +91,10 @@ bool data_import(const char *format, int npaths, const char *const *paths, const
         return error_set(e, EXIT_USAGE, "the value for missing numbers must lie below 2^31");
     }
     if (!format && !(format = guess(paths[0], o))) {
-        return error_set(e, EXIT_USAGE, "cannot tell the format of %s; name it: movielens, recbole, or text with the "
-                         "declaration of its columns", paths[0]);
+        return error_set(e, EXIT_USAGE,
+                         "cannot tell the format of %s; name it: movielens, recbole, or text with the "
+                         "declaration of its columns",
+                         paths[0]);
     }
     snprintf(report->format, sizeof report->format, "%s", format);
     Importer im = {.options = o, .report = report, .e = e};
@@ -103,8 +105,10 @@ bool data_import(const char *format, int npaths, const char *const *paths, const
         report->users = builder_count(b, TABLE_USER);
         report->items = builder_count(b, TABLE_ITEM);
         if (report->bad > 0 && !o->skip_bad) {
-            good = error_set(e, EXIT_DATA, "%lld of %lld rows are bad, the first at %s; repair them, or leave bad rows out with --skip-bad",
-                             (long long)report->bad, (long long)report->read, report->shown[0]);
+            good = error_set(
+                e, EXIT_DATA,
+                "%lld of %lld rows are bad, the first at %s; repair them, or leave bad rows out with --skip-bad",
+                (long long)report->bad, (long long)report->read, report->shown[0]);
         } else if (report->rows == 0) {
             good = error_set(e, EXIT_DATA, "%s holds no usable row", paths[0]);
         }

@@ -14,10 +14,10 @@
 #include <stdio.h>
 
 typedef struct {
-    bool skip_bad;      /* leave bad rows out and go on */
-    bool drop_unknown;  /* leave out events whose user or item is not in the side table; else they are bad rows */
-    bool replace;       /* replace a data set that stands at `out` */
-    bool has_missing;   /* an empty number is this value; else a bad row */
+    bool skip_bad;     /* leave bad rows out and go on */
+    bool drop_unknown; /* leave out events whose user or item is not in the side table; else they are bad rows */
+    bool replace;      /* replace a data set that stands at `out` */
+    bool has_missing;  /* an empty number is this value; else a bad row */
     double missing;
     const char *schema; /* text: path of the declaration */
     /* recbole: which fields are the user, the item, the time and the label; NULL: user_id, item_id, timestamp, label */
@@ -31,12 +31,12 @@ enum { IMPORT_SHOWN = 10 };
 typedef struct {
     char format[16];
     bool is_log;
-    int64_t rows, users, items;      /* in the data set */
-    int64_t read, bad, unknown;      /* lines read in all files; bad ones; left out because user or item is unknown */
+    int64_t rows, users, items; /* in the data set */
+    int64_t read, bad, unknown; /* lines read in all files; bad ones; left out because user or item is unknown */
     bool has_time;
     int64_t time_min, time_max;
     int nshown;
-    char shown[IMPORT_SHOWN][256];   /* the first bad rows, "file:line: reason" */
+    char shown[IMPORT_SHOWN][256]; /* the first bad rows, "file:line: reason" */
     double seconds;
 } ImportReport;
 

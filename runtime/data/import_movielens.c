@@ -15,15 +15,28 @@
 #include <stdlib.h>
 
 static const char *const stars[] = {"1", "2", "3", "4", "5"};
-static const char *const genres[] = {"unknown",   "Action",  "Adventure", "Animation", "Children's", "Comedy", "Crime",
-                                     "Documentary", "Drama", "Fantasy",   "Film-Noir", "Horror",     "Musical", "Mystery",
-                                     "Romance",   "Sci-Fi",  "Thriller",  "War",       "Western"};
+static const char *const genres[] = {"unknown",   "Action",   "Adventure",   "Animation", "Children's",
+                                     "Comedy",    "Crime",    "Documentary", "Drama",     "Fantasy",
+                                     "Film-Noir", "Horror",   "Musical",     "Mystery",   "Romance",
+                                     "Sci-Fi",    "Thriller", "War",         "Western"};
 enum { NGENRES = sizeof genres / sizeof *genres };
 
-#define USER {.name = "user", .type = FIELD_ID, .role = ROLE_USER, .vocab = "user"}
-#define ITEM {.name = "item", .type = FIELD_ID, .role = ROLE_ITEM, .vocab = "item"}
-#define ID(column, at) {.name = column, .position = at, .type = FIELD_ID, .vocab = column}
-#define TITLE {.name = "title", .position = 1, .type = FIELD_TEXT}
+#define USER                                                                                                           \
+    {                                                                                                                  \
+        .name = "user", .type = FIELD_ID, .role = ROLE_USER, .vocab = "user"                                           \
+    }
+#define ITEM                                                                                                           \
+    {                                                                                                                  \
+        .name = "item", .type = FIELD_ID, .role = ROLE_ITEM, .vocab = "item"                                           \
+    }
+#define ID(column, at)                                                                                                 \
+    {                                                                                                                  \
+        .name = column, .position = at, .type = FIELD_ID, .vocab = column                                              \
+    }
+#define TITLE                                                                                                          \
+    {                                                                                                                  \
+        .name = "title", .position = 1, .type = FIELD_TEXT                                                             \
+    }
 
 static const FieldDecl user_1m[] = {USER, ID("gender", 1), ID("age", 2), ID("occupation", 3), ID("zip", 4)};
 static const FieldDecl user_100k[] = {USER, ID("age", 1), ID("gender", 2), ID("occupation", 3), ID("zip", 4)};
@@ -36,8 +49,21 @@ static const FieldDecl item_100k[] = {
 static const FieldDecl rating[] = {
     USER,
     {.name = "item", .position = 1, .type = FIELD_ID, .role = ROLE_ITEM, .vocab = "item"},
-    {.name = "rating", .position = 2, .type = FIELD_INT, .dtype = DT_I32, .limited = true, .lo = 1, .hi = 5, .outcome = true},
-    {.name = "act", .position = 2, .type = FIELD_ID, .vocab = "action", .nnames = 5, .names = stars, .closed = true,
+    {.name = "rating",
+     .position = 2,
+     .type = FIELD_INT,
+     .dtype = DT_I32,
+     .limited = true,
+     .lo = 1,
+     .hi = 5,
+     .outcome = true},
+    {.name = "act",
+     .position = 2,
+     .type = FIELD_ID,
+     .vocab = "action",
+     .nnames = 5,
+     .names = stars,
+     .closed = true,
      .outcome = true},
     {.name = "ts", .position = 3, .type = FIELD_TIME, .unit = 1}};
 
@@ -64,8 +90,11 @@ static bool choose_fields(Importer *im)
         DataTable table;
         const char *name;
         bool safe; /* the user's own fields may be seen by the events, the candidate's may not */
-    } fields[] = {{TABLE_USER, "gender", true}, {TABLE_USER, "age", true}, {TABLE_USER, "occupation", true},
-                  {TABLE_MAIN, "item", false},  {TABLE_ITEM, "genre", false}};
+    } fields[] = {{TABLE_USER, "gender", true},
+                  {TABLE_USER, "age", true},
+                  {TABLE_USER, "occupation", true},
+                  {TABLE_MAIN, "item", false},
+                  {TABLE_ITEM, "genre", false}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         int column = builder_find(im->builder, fields[i].table, fields[i].name);
         if (!builder_field(im->builder, "cat", column, fields[i].safe, im->e)) {

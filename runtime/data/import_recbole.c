@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 
 typedef struct {
-    char *header;      /* the line, cut at : and tab */
-    char **sources;    /* name:type as in the file */
+    char *header;   /* the line, cut at : and tab */
+    char **sources; /* name:type as in the file */
     FieldDecl *fields;
     int n;
 } Header;
@@ -109,14 +109,17 @@ static bool read_header(Importer *im, const char *path, Header *h)
         h->sources[h->n] = source;
         if (!source || !colon) {
             h->n += source != NULL;
-            return source ? error_set(im->e, EXIT_DATA, "%s:1: expected name:type, found '%.60s'; the types are token, "
-                                      "token_seq, float and float_seq", path, at)
+            return source ? error_set(im->e, EXIT_DATA,
+                                      "%s:1: expected name:type, found '%.60s'; the types are token, "
+                                      "token_seq, float and float_seq",
+                                      path, at)
                           : error_set(im->e, EXIT_RESOURCES, "no memory to read %s", path);
         }
         *colon = 0;
         FieldDecl *d = &h->fields[h->n++];
         if (!declare(im->options, at, colon + 1, d)) {
-            return error_set(im->e, EXIT_DATA, "%s:1: column '%.60s' cannot have the type '%.20s'", path, at, colon + 1);
+            return error_set(im->e, EXIT_DATA, "%s:1: column '%.60s' cannot have the type '%.20s'", path, at,
+                             colon + 1);
         }
         d->source = source;
         at = tab ? tab + 1 : NULL;
@@ -142,7 +145,8 @@ static bool read_table(Importer *im, const char *path, DataTable table, const He
                          table == TABLE_USER ? or_default(im->options->user_field, "user_id")
                                              : or_default(im->options->item_field, "item_id"));
     }
-    TableDecl decl = {.table = table, .separator = "\t", .header = true, .width = h->n, .nfields = h->n, .fields = h->fields};
+    TableDecl decl = {
+        .table = table, .separator = "\t", .header = true, .width = h->n, .nfields = h->n, .fields = h->fields};
     return import_table(im, &decl, path);
 }
 

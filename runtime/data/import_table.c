@@ -153,8 +153,8 @@ static bool no_such_column(Reader *r, const char *name)
     char have[512] = "";
     size_t used = 0;
     for (int i = 0; i < r->nparts && used + 64 < sizeof have; i++) {
-        int n = snprintf(have + used, sizeof have - used, "%s%.*s", i ? ", " : "", (int)(r->parts[i].n > 40 ? 40 : r->parts[i].n),
-                         r->parts[i].s);
+        int n = snprintf(have + used, sizeof have - used, "%s%.*s", i ? ", " : "",
+                         (int)(r->parts[i].n > 40 ? 40 : r->parts[i].n), r->parts[i].s);
         used += n > 0 ? (size_t)n : 0;
     }
     return error_set(r->im->e, EXIT_DATA, "%s has no column '%.64s'; its header has: %s", r->path, name, have);
@@ -262,7 +262,7 @@ static bool parse_time(Reader *r, int field, Part p)
     double unit = r->decl->fields[field].unit, v;
     if (unit == 1 && text_to_int(p.s, p.n, &r->ints[field])) {
         return r->ints[field] > INT64_MIN / 4 && r->ints[field] < INT64_MAX / 4 ? true
-                                                                               : bad(r, field, "a time in seconds", p);
+                                                                                : bad(r, field, "a time in seconds", p);
     }
     if (!text_to_real(p.s, p.n, &v) || fabs(v * unit) > 0x1p53) {
         return bad(r, field, "a time as a number", p);
@@ -506,7 +506,8 @@ static bool read_row(Reader *r, char *line, size_t length)
                                shown(key.n), key.s);
                     goto done;
                 }
-            } else if (pass == 0 && (is_unknown(r, r->user, TABLE_USER, user) || is_unknown(r, r->item, TABLE_ITEM, item))) {
+            } else if (pass == 0 &&
+                       (is_unknown(r, r->user, TABLE_USER, user) || is_unknown(r, r->item, TABLE_ITEM, item))) {
                 goto done;
             } else if (pass == 1 && !put_row(r)) {
                 return false;
@@ -522,7 +523,7 @@ done:
 
 /* ---- the file ---------------------------------------------------------------------------------------------- */
 
-/* The key of a side table is its row number, and the user of an event is where the event stands: neither is a column. */
+/* The key of a side table is its row number, the user of an event is where the event stands: neither is a column. */
 static bool is_key(const TableDecl *t, const FieldDecl *d, DataForm form)
 {
     return (t->table == TABLE_USER && d->role == ROLE_USER) || (t->table == TABLE_ITEM && d->role == ROLE_ITEM) ||
@@ -532,8 +533,9 @@ static bool is_key(const TableDecl *t, const FieldDecl *d, DataForm form)
 static bool make_columns(Reader *r, DataForm form)
 {
     const TableDecl *t = r->decl;
-    static const DataShape shapes[] = {[FIELD_IDS] = SHAPE_LIST, [FIELD_INTS] = SHAPE_LIST, [FIELD_REALS] = SHAPE_LIST,
-                                       [FIELD_FLAGS] = SHAPE_LIST, [FIELD_TEXT] = SHAPE_TEXT, [FIELD_TIME] = SHAPE_SCALAR};
+    static const DataShape shapes[] = {
+        [FIELD_IDS] = SHAPE_LIST,   [FIELD_INTS] = SHAPE_LIST, [FIELD_REALS] = SHAPE_LIST,
+        [FIELD_FLAGS] = SHAPE_LIST, [FIELD_TEXT] = SHAPE_TEXT, [FIELD_TIME] = SHAPE_SCALAR};
     for (int f = 0; f < t->nfields; f++) {
         const FieldDecl *d = &t->fields[f];
         r->position[f] = d->position;
@@ -584,7 +586,8 @@ bool import_table(Importer *im, const TableDecl *decl, const char *path)
         goto done;
     }
     r.lines = lines_open(path, decl->latin1, im->e);
-    if (!r.lines || !make_columns(&r, im->report->is_log ? DATA_LOG : DATA_ROWS) || (decl->header && !read_header(&r))) {
+    if (!r.lines || !make_columns(&r, im->report->is_log ? DATA_LOG : DATA_ROWS) ||
+        (decl->header && !read_header(&r))) {
         goto done;
     }
     char *line;

@@ -11,16 +11,17 @@ typedef struct {
     Builder *builder;
     Error *e;
     bool known[TABLE_COUNT]; /* the side table of users, items has been read: other ids are unknown */
-    struct cJSON *outcomes; /* names of the columns that are outcomes; NULL: none yet */
-    bool again;             /* one more file of the table read last: its columns are there */
+    struct cJSON *outcomes;  /* names of the columns that are outcomes; NULL: none yet */
+    bool again;              /* one more file of the table read last: its columns are there */
 } Importer;
 
 typedef enum {
-    FIELD_INT,   /* a whole number */
+    FIELD_INT, /* a whole number */
     FIELD_REAL,
-    FIELD_ID,    /* a name of a vocabulary */
-    FIELD_IDS,   /* names between separators: a list */
-    FIELD_INTS, FIELD_REALS,
+    FIELD_ID,  /* a name of a vocabulary */
+    FIELD_IDS, /* names between separators: a list */
+    FIELD_INTS,
+    FIELD_REALS,
     FIELD_TEXT,  /* kept as it is */
     FIELD_FLAGS, /* nnames columns of 0 and 1: the list of those that are 1 */
     FIELD_TIME   /* seconds, from a number times `unit` */
@@ -29,22 +30,22 @@ typedef enum {
 typedef enum { ROLE_NONE, ROLE_USER, ROLE_ITEM } FieldRole;
 
 typedef struct {
-    const char *name;      /* of the column in the data set */
-    const char *source;    /* its name in the file's header; NULL: by `position` */
-    int position;          /* from 0 */
+    const char *name;   /* of the column in the data set */
+    const char *source; /* its name in the file's header; NULL: by `position` */
+    int position;       /* from 0 */
     FieldType type;
     FieldRole role;
-    DType dtype;           /* of numbers as stored */
+    DType dtype; /* of numbers as stored */
     const char *vocab;
     const char *separator; /* of lists */
     double unit;           /* TIME: seconds per unit */
     bool optional;         /* ID: an empty value is an entry of the vocabulary of its own */
     bool limited;          /* INT: from lo to hi */
     int64_t lo, hi;
-    int nnames;            /* FLAGS; ID, IDS: the vocabulary starts with these names, or has only these if closed */
+    int nnames; /* FLAGS; ID, IDS: the vocabulary starts with these names, or has only these if closed */
     const char *const *names;
     bool closed;
-    bool outcome;          /* known only after the event: an input that reads it of the target event must be a label */
+    bool outcome; /* known only after the event: an input that reads it of the target event must be a label */
 } FieldDecl;
 
 typedef struct {

@@ -102,8 +102,8 @@ static bool declare_type(Text *t, const char *type, const cJSON *json, FieldDecl
         const char *name;
         FieldType type;
         DType dtype;
-    } types[] = {{"id", FIELD_ID, DT_I32},     {"ids", FIELD_IDS, DT_I32},    {"i32", FIELD_INT, DT_I32},
-                 {"i64", FIELD_INT, DT_I64},   {"f32", FIELD_REAL, DT_F32},   {"f64", FIELD_REAL, DT_F64},
+    } types[] = {{"id", FIELD_ID, DT_I32},     {"ids", FIELD_IDS, DT_I32},   {"i32", FIELD_INT, DT_I32},
+                 {"i64", FIELD_INT, DT_I64},   {"f32", FIELD_REAL, DT_F32},  {"f64", FIELD_REAL, DT_F64},
                  {"i32s", FIELD_INTS, DT_I32}, {"i64s", FIELD_INTS, DT_I64}, {"f32s", FIELD_REALS, DT_F32},
                  {"text", FIELD_TEXT, DT_BOOL}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
@@ -124,8 +124,8 @@ static bool declare_type(Text *t, const char *type, const cJSON *json, FieldDecl
 /* One member of "columns". *skip: it is only passed over. */
 static bool declare_column(Text *t, const cJSON *json, DataTable table, bool header, FieldDecl *d, bool *skip)
 {
-    static const char *const keys[] = {"name", "column", "role", "type", "vocab", "separator", "unit", "optional",
-                                       "outcome", NULL};
+    static const char *const keys[] = {"name",      "column", "role",     "type",    "vocab",
+                                       "separator", "unit",   "optional", "outcome", NULL};
     const char *name = declared_text(json, NULL, "name", NULL), *role = declared_text(json, NULL, "role", NULL);
     const char *type = declared_text(json, NULL, "type", "id"), *column = declared_text(json, NULL, "column", name);
     *skip = cJSON_IsObject(json) && !role && strcmp(type, "skip") == 0;
@@ -167,8 +167,8 @@ static bool check_table(Text *t, const TableDecl *decl, bool is_log)
         return wrong(t, "a side table needs a column with the role", decl->table == TABLE_USER ? "user" : "item");
     }
     if (decl->table == TABLE_MAIN && is_log && (!item || !(user || decl->sequence))) {
-        return wrong(t, "a log needs columns with the roles user and item (rows that stand alone are \"form\": \"rows\")",
-                     NULL);
+        return wrong(
+            t, "a log needs columns with the roles user and item (rows that stand alone are \"form\": \"rows\")", NULL);
     }
     if (decl->sequence && (!is_log || decl->fields[decl->nfields - 1].role != ROLE_ITEM || decl->nfields != 1 + user)) {
         return wrong(t, "the layout sequence has the columns user and item, or item alone", NULL);
@@ -247,9 +247,7 @@ static bool declare_fields(Text *t)
         cJSON_ArrayForEach(item, group)
         {
             const char *name = cJSON_GetStringValue(item), *dot = name ? strchr(name, '.') : NULL;
-            DataTable table = !dot                                ? TABLE_MAIN
-                              : strncmp(name, "user.", 5) == 0 ? TABLE_USER
-                                                                  : TABLE_ITEM;
+            DataTable table = !dot ? TABLE_MAIN : strncmp(name, "user.", 5) == 0 ? TABLE_USER : TABLE_ITEM;
             int column = name && group->string ? builder_find(t->im->builder, table, dot ? dot + 1 : name) : -1;
             if (column < 0) {
                 return wrong(t, "there is no such column to be a field:", name ? name : "(not a text)");
@@ -264,8 +262,8 @@ static bool declare_fields(Text *t)
 
 static bool read_declaration(Text *t)
 {
-    static const char *const keys[] = {"form", "separator", "header", "encoding", "quote", "layout",
-                                       "columns", "items", "users", "fields", NULL};
+    static const char *const keys[] = {"form",    "separator", "header", "encoding", "quote", "layout",
+                                       "columns", "items",     "users",  "fields",   NULL};
     DataMap map;
     if (!map_file(t->path, &map, t->im->e)) {
         return false;

@@ -198,7 +198,8 @@ bool text_to_real(const char *s, size_t n, double *out)
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!((s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '+' || s[i] == '.' || s[i] == 'e' || s[i] == 'E')) {
+        if (!((s[i] >= '0' && s[i] <= '9') || s[i] == '-' || s[i] == '+' || s[i] == '.' || s[i] == 'e' ||
+              s[i] == 'E')) {
             return false;
         }
     }

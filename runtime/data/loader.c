@@ -80,7 +80,8 @@ bool source_put(Source *s, const DataColumn *c, int64_t from, int64_t n, Error *
         return false;
     }
     if (c->dtype == s->input.dtype) {
-        memcpy((char *)s->data + (size_t)s->count * each, (const char *)c->data + (size_t)from * each, (size_t)n * each);
+        memcpy((char *)s->data + (size_t)s->count * each, (const char *)c->data + (size_t)from * each,
+               (size_t)n * each);
         s->count += n;
         return true;
     }
@@ -106,9 +107,10 @@ static bool push_list(Loader *l, Source *s, int axis, int64_t *number, int64_t l
         int64_t have = *number < a->lists ? a->offsets[*number + 1] - a->offsets[*number] : -1;
         (*number)++;
         return have == length ||
-               error_set(e, EXIT_DATA, "inputs '%s' and '%s' share axis %s, but a list has %lld values in one and %lld in "
-                         "the other; give them axes of their own", a->first->input.name, s->input.name, a->name,
-                         (long long)have, (long long)length);
+               error_set(e, EXIT_DATA,
+                         "inputs '%s' and '%s' share axis %s, but a list has %lld values in one and %lld in "
+                         "the other; give them axes of their own",
+                         a->first->input.name, s->input.name, a->name, (long long)have, (long long)length);
     }
     if (!buffer_grow((void **)&a->offsets, &a->room, (size_t)(a->lists + 2) * sizeof *a->offsets, e)) {
         return false;
@@ -122,7 +124,8 @@ static bool push_list(Loader *l, Source *s, int axis, int64_t *number, int64_t l
 
 /* The list of one row: of exactly `width` values, or on a ragged axis (a list of an example keeps its last values, as
  * a history does; a list of an event or a field its first). */
-static bool put_list(Loader *l, Source *s, const DataColumn *c, int64_t row, int axis, int64_t *number, bool last, Error *e)
+static bool put_list(Loader *l, Source *s, const DataColumn *c, int64_t row, int axis, int64_t *number, bool last,
+                     Error *e)
 {
     bool is_list = c->shape == SHAPE_LIST;
     int64_t lo = is_list ? c->offsets[row] : row, n = is_list ? c->offsets[row + 1] - lo : 1;
@@ -147,8 +150,8 @@ static bool item_of(Loader *l, int64_t event, int64_t *item, Error *e)
 {
     *item = data_int(l->item, event);
     return (*item >= 0 && *item < l->ds->items) ||
-           error_set(e, EXIT_DATA, "%s: event %lld has item %lld, and there are %lld; import the data again", l->ds->dir,
-                     (long long)event, (long long)*item, (long long)l->ds->items);
+           error_set(e, EXIT_DATA, "%s: event %lld has item %lld, and there are %lld; import the data again",
+                     l->ds->dir, (long long)event, (long long)*item, (long long)l->ds->items);
 }
 
 static bool row_of(Loader *l, Where where, const Example *x, int64_t *row, Error *e)
@@ -156,8 +159,8 @@ static bool row_of(Loader *l, Where where, const Example *x, int64_t *row, Error
     if (where == AT_USER) {
         *row = x->user;
         return (x->user >= 0 && x->user < l->ds->users) ||
-               error_set(e, EXIT_DATA, "%s: row %lld has user %lld, and there are %lld; import the data again", l->ds->dir,
-                         (long long)x->target, (long long)x->user, (long long)l->ds->users);
+               error_set(e, EXIT_DATA, "%s: row %lld has user %lld, and there are %lld; import the data again",
+                         l->ds->dir, (long long)x->target, (long long)x->user, (long long)l->ds->users);
     }
     *row = x->target;
     return where == AT_TARGET || item_of(l, x->target, row, e);
@@ -267,7 +270,8 @@ static bool put_now(Loader *l, Source *s, const Example *x, Error *e)
 
 static bool put_example(Loader *l, Source *s, const Example *x, Error *e)
 {
-    bool at_target = s->fill == FILL_LABEL || (s->fill == FILL_COLUMN && (s->where == AT_TARGET || s->where == AT_TARGET_ITEM));
+    bool at_target =
+        s->fill == FILL_LABEL || (s->fill == FILL_COLUMN && (s->where == AT_TARGET || s->where == AT_TARGET_ITEM));
     if (at_target && x->target < 0) {
         return put_nothing(l, s, s->width, e);
     }
@@ -415,7 +419,8 @@ bool loader_batch(Loader *l, int64_t first, int64_t n, Batch *out, Error *e)
 
 /* ---- the loader -------------------------------------------------------------------------------------------- */
 
-Loader *loader_new(const DataSet *ds, const DataRecipe *r, DataPart part, int ninputs, const DataInput *inputs, Error *e)
+Loader *loader_new(const DataSet *ds, const DataRecipe *r, DataPart part, int ninputs, const DataInput *inputs,
+                   Error *e)
 {
     Loader *l = calloc(1, sizeof *l);
     if (!l) {

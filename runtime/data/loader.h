@@ -54,7 +54,7 @@ typedef struct {
     } maps[RECIPE_MAPS];
 } DataRecipe;
 
-bool recipe_parse(const char *text, DataRecipe *r, Error *e); /* NULL or "": next */
+bool recipe_parse(const char *text, DataRecipe *r, Error *e);             /* NULL or "": next */
 bool recipe_map(DataRecipe *r, const char *name_equals_column, Error *e); /* --map tag=genre */
 /* The recipe that suits the data when none is asked for: the one in its schema; rows for rows; events if the log has a
  * label `lab`; else next. */
@@ -107,7 +107,8 @@ typedef struct {
 
 /* NULL: the Error names the input that the data cannot fill and lists what it has. Everything passed in but the data
  * set is copied. */
-Loader *loader_new(const DataSet *ds, const DataRecipe *r, DataPart part, int ninputs, const DataInput *inputs, Error *e);
+Loader *loader_new(const DataSet *ds, const DataRecipe *r, DataPart part, int ninputs, const DataInput *inputs,
+                   Error *e);
 void loader_free(Loader *l);
 int64_t loader_count(const Loader *l);
 LoaderStats loader_stats(const Loader *l);

@@ -138,8 +138,8 @@ static bool check_type(Binder *b, const DataColumn *c)
     const char *vocab = wanted_vocab(b);
     if (vocab && (!c->vocab || strcmp(c->vocab, vocab) != 0)) {
         char detail[320];
-        snprintf(detail, sizeof detail, "the spec wants ids of vocabulary %.60s, and column %.60s has %s%.60s", vocab, c->name,
-                 c->vocab ? "ids of " : "numbers", c->vocab ? c->vocab : "");
+        snprintf(detail, sizeof detail, "the spec wants ids of vocabulary %.60s, and column %.60s has %s%.60s", vocab,
+                 c->name, c->vocab ? "ids of " : "numbers", c->vocab ? c->vocab : "");
         return refuse(b, detail, NULL);
     }
     return true;
@@ -153,8 +153,10 @@ static int ragged_axis(Binder *b, const DataDim *d, int parent, bool is_history)
     for (int i = 0; i < l->naxes; i++) {
         if (strcmp(l->axes[i].name, d->axis) == 0) {
             if (l->axes[i].parent != parent || l->axes[i].is_history != is_history) {
-                error_set(b->e, EXIT_DATA, "input '%s': axis %s holds the events in one input and a list in another; give "
-                          "the list an axis of its own", b->in->name, d->axis);
+                error_set(b->e, EXIT_DATA,
+                          "input '%s': axis %s holds the events in one input and a list in another; give "
+                          "the list an axis of its own",
+                          b->in->name, d->axis);
                 return -1;
             }
             return i;
@@ -165,8 +167,12 @@ static int ragged_axis(Binder *b, const DataDim *d, int parent, bool is_history)
     snprintf(with_offsets, sizeof with_offsets, "%.140s.offsets", d->axis);
     if (more) {
         l->axes = more;
-        l->axes[l->naxes] = (RaggedAxis){.name = keep(l, d->axis), .offsets_name = keep(l, with_offsets),
-                                         .parent = parent, .min = d->min, .bound = d->bound, .is_history = is_history};
+        l->axes[l->naxes] = (RaggedAxis){.name = keep(l, d->axis),
+                                         .offsets_name = keep(l, with_offsets),
+                                         .parent = parent,
+                                         .min = d->min,
+                                         .bound = d->bound,
+                                         .is_history = is_history};
     }
     if (!more || !l->axes[l->naxes].name || !l->axes[l->naxes].offsets_name) {
         error_set(b->e, EXIT_RESOURCES, "no memory for axis %s", d->axis);
@@ -289,7 +295,8 @@ static bool bind_group(Binder *b, Source *s)
             return refuse(b, "the rows have no column `user` to find this field by:", c->name);
         }
         if (is_list && below != DIM_RAGGED && below != DIM_WIDTH) {
-            return refuse(b, "a field has several values: declare `axis O in F : ragged(max = n)` and [F,O]; it is", c->name);
+            return refuse(b, "a field has several values: declare `axis O in F : ragged(max = n)` and [F,O]; it is",
+                          c->name);
         }
         if (below == DIM_FIXED && g->fields[i].width != 1) {
             return refuse(b, "a field is wider than one number: declare `I in X : width`; it is", c->name);
@@ -325,13 +332,15 @@ static bool bind_one(Binder *b, Source *s)
         return bind_example(b, s, SHAPE_SCALAR);
     }
     const DataDim *d = in->dims;
-    if (d[0].kind == DIM_FIELDS && in->ndim <= 2 && (in->ndim == 1 || d[1].kind == DIM_RAGGED || d[1].kind == DIM_WIDTH)) {
+    if (d[0].kind == DIM_FIELDS && in->ndim <= 2 &&
+        (in->ndim == 1 || d[1].kind == DIM_RAGGED || d[1].kind == DIM_WIDTH)) {
         return bind_group(b, s);
     }
     if (d[0].kind == DIM_FIXED && in->ndim == 1) {
         return bind_example(b, s, SHAPE_LIST) && bind_list(b, s, &d[0], -1);
     }
-    if (d[0].kind != DIM_RAGGED || in->ndim > 2 || (in->ndim == 2 && d[1].kind != DIM_RAGGED && d[1].kind != DIM_FIXED)) {
+    if (d[0].kind != DIM_RAGGED || in->ndim > 2 ||
+        (in->ndim == 2 && d[1].kind != DIM_RAGGED && d[1].kind != DIM_FIXED)) {
         return refuse(b, "no data set can fill an input of these axes", NULL);
     }
     /* A list per user (or row) may stand on an axis of its own beside the events. */
@@ -381,7 +390,8 @@ static bool bind_label(Loader *l, Error *e)
         }
         if (!l->label) {
             char *have = data_describe(l->ds);
-            error_set(e, EXIT_DATA, "recipe: the data has no column '%s' for the label; it has %s", name, have ? have : "?");
+            error_set(e, EXIT_DATA, "recipe: the data has no column '%s' for the label; it has %s", name,
+                      have ? have : "?");
             free(have);
             return false;
         }

@@ -39,7 +39,8 @@ static bool fill_flags(Loader *l, Source *s, Error *e)
 {
     const DataGroup *g = data_group(l->ds, s->input.dims[0].of);
     if (!g) {
-        return error_set(e, EXIT_DATA, "input '%s': the data has no group of fields %s", s->input.name, s->input.dims[0].of);
+        return error_set(e, EXIT_DATA, "input '%s': the data has no group of fields %s", s->input.name,
+                         s->input.dims[0].of);
     }
     if (strcmp(s->input.name, "safe") != 0) {
         return error_set(e, EXIT_DATA, "input '%s': the fields have one flag, `safe`", s->input.name);
@@ -63,16 +64,18 @@ static bool fill_table(Loader *l, Source *s, Error *e)
         }
     }
     const char *dot = strchr(name, '.');
-    const DataColumn *c = of_item || of_user ? data_column(l->ds, of_item ? TABLE_ITEM : TABLE_USER, dot ? dot + 1 : name)
-                                             : NULL;
+    const DataColumn *c =
+        of_item || of_user ? data_column(l->ds, of_item ? TABLE_ITEM : TABLE_USER, dot ? dot + 1 : name) : NULL;
     if (!c && of_item && strcmp(name, "support") == 0) {
         return fill_support(l, s, e);
     }
     bool wants_whole = s->input.dtype != DT_F32 && s->input.dtype != DT_F64;
     if (!c || c->shape != SHAPE_SCALAR || (wants_whole && (c->dtype == DT_F32 || c->dtype == DT_F64))) {
         char *have = data_describe(l->ds);
-        error_set(e, EXIT_DATA, "input '%s': there is no such column by %s with one value each (of the type wanted); the "
-                  "data has %s", s->input.name, d->of, have ? have : "?");
+        error_set(e, EXIT_DATA,
+                  "input '%s': there is no such column by %s with one value each (of the type wanted); the "
+                  "data has %s",
+                  s->input.name, d->of, have ? have : "?");
         free(have);
         return false;
     }

@@ -27,20 +27,20 @@ typedef struct {
     Where where;
     const DataColumn *column;
     const DataGroup *group;
-    int axis, nested;   /* ragged axes of its first and second dim: numbers in Loader.axes, -1: none */
-    int64_t width;      /* values per packed row (FIXED dim, widths of a group), 1 */
-    DataInput input;    /* its names are owned by the loader */
-    void *data;         /* the array's values */
-    size_t room;        /* bytes */
-    int64_t count;      /* values in it */
+    int axis, nested;            /* ragged axes of its first and second dim: numbers in Loader.axes, -1: none */
+    int64_t width;               /* values per packed row (FIXED dim, widths of a group), 1 */
+    DataInput input;             /* its names are owned by the loader */
+    void *data;                  /* the array's values */
+    size_t room;                 /* bytes */
+    int64_t count;               /* values in it */
     int64_t lists, nested_lists; /* of its axes, so far in this batch */
 } Source;
 
 typedef struct {
     char *name, *offsets_name;
-    int parent;          /* number of the axis it is nested in; -1: the example; -2: the fields of a group */
+    int parent; /* number of the axis it is nested in; -1: the example; -2: the fields of a group */
     int64_t min, bound;
-    bool is_history;     /* top level in a log: the events */
+    bool is_history; /* top level in a log: the events */
     int64_t *offsets;
     size_t room;
     int64_t lists;       /* so far in this batch */
@@ -57,8 +57,8 @@ struct Loader {
     int nsources, naxes;
     Source *sources;
     RaggedAxis *axes;
-    int64_t *starts;  /* log: examples of the users before user u, users + 1 entries */
-    int64_t *chosen;  /* rows: row of each example */
+    int64_t *starts; /* log: examples of the users before user u, users + 1 entries */
+    int64_t *chosen; /* rows: row of each example */
     int64_t count;
     LoaderStats stats;
     int64_t dropped;

@@ -33,9 +33,7 @@ static Range targets(const Loader *l, int64_t n)
         return (Range){at, at + 1};
     }
     int64_t test = n - (int64_t)(r->test * (double)n);
-    return l->part == PART_TRAIN   ? (Range){0, train}
-           : l->part == PART_VALID ? (Range){train, test}
-                                   : (Range){test, n};
+    return l->part == PART_TRAIN ? (Range){0, train} : l->part == PART_VALID ? (Range){train, test} : (Range){test, n};
 }
 
 /* Those of them whose history is long enough. */
@@ -92,8 +90,8 @@ DataPart loader_part_of_row(const Loader *l, const DataColumn *column, int64_t r
     if (column) {
         size_t n;
         const char *name = data_name(l->ds, column->vocab, data_int(column, row), &n);
-        return n >= 5 && memcmp(name, "valid", 5) == 0 ? PART_VALID
-               : n == 4 && memcmp(name, "test", 4) == 0 ? PART_TEST
+        return n >= 5 && memcmp(name, "valid", 5) == 0   ? PART_VALID
+               : n == 4 && memcmp(name, "test", 4) == 0  ? PART_TEST
                : n == 5 && memcmp(name, "train", 5) == 0 ? PART_TRAIN
                                                          : PART_SERVE;
     }
@@ -130,8 +128,9 @@ bool loader_split(Loader *l, Error *e)
 {
     bool is_log = l->ds->form == DATA_LOG;
     if (is_log == (l->recipe.kind == RECIPE_ROWS)) {
-        return error_set(e, EXIT_DATA, is_log ? "the data is a log of events: use the recipe next or events, not rows"
-                                              : "the data has rows that stand alone: use the recipe rows");
+        return error_set(e, EXIT_DATA,
+                         is_log ? "the data is a log of events: use the recipe next or events, not rows"
+                                : "the data has rows that stand alone: use the recipe rows");
     }
     if (l->part == PART_VALID && l->recipe.kind == RECIPE_NEXT && l->recipe.hold < 2) {
         return error_set(e, EXIT_USAGE, "the recipe next trains on the validation item; use next,hold=2");

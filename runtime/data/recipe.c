@@ -1,6 +1,6 @@
 /* Recipes as text, and what a spec may ask of the data before anything is loaded: sizes of vocabularies and fields. */
-#include "loader.h"
 #include "lines.h"
+#include "loader.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 static bool copy_text(char *to, size_t room, const char *s, size_t n, const char *what, Error *e)
 {
     if (n == 0 || n >= room) {
-        return error_set(e, EXIT_USAGE, "%s '%.*s' is empty or longer than %zu letters", what, (int)(n > 80 ? 80 : n), s,
-                         room - 1);
+        return error_set(e, EXIT_USAGE, "%s '%.*s' is empty or longer than %zu letters", what, (int)(n > 80 ? 80 : n),
+                         s, room - 1);
     }
     memcpy(to, s, n);
     to[n] = 0;
@@ -27,7 +27,8 @@ static bool number(const char *key, const char *s, size_t n, double lo, double h
 static bool whole(const char *key, const char *s, size_t n, int64_t lo, int64_t *out, Error *e)
 {
     return (text_to_int(s, n, out) && *out >= lo) ||
-           error_set(e, EXIT_USAGE, "recipe: %s is a whole number from %lld, not '%.*s'", key, (long long)lo, (int)n, s);
+           error_set(e, EXIT_USAGE, "recipe: %s is a whole number from %lld, not '%.*s'", key, (long long)lo, (int)n,
+                     s);
 }
 
 static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, size_t n, Error *e)
@@ -107,7 +108,8 @@ bool recipe_map(DataRecipe *r, const char *text, Error *e)
     }
     size_t n = (size_t)(equals - text);
     if (!copy_text(r->maps[r->nmaps].name, sizeof r->maps[0].name, text, n, "the input", e) ||
-        !copy_text(r->maps[r->nmaps].column, sizeof r->maps[0].column, equals + 1, strlen(equals + 1), "the column", e)) {
+        !copy_text(r->maps[r->nmaps].column, sizeof r->maps[0].column, equals + 1, strlen(equals + 1), "the column",
+                   e)) {
         return false;
     }
     r->nmaps++;

@@ -56,12 +56,15 @@ bool data_synth(const char *kind, const char *out, const SynthOptions *given, Sy
     o.noise = o.noise < 0 ? 0.1 : o.noise;
     *report = (SynthReport){.users = o.users, .items = o.items};
     if (o.users < 1 || o.users > INT32_MAX || o.clusters < 1 || o.items < 2 * o.clusters || o.items > 1 << 24) {
-        return error_set(e, EXIT_USAGE, "there must be at least one user and one cluster, and two items per cluster (and "
+        return error_set(e, EXIT_USAGE,
+                         "there must be at least one user and one cluster, and two items per cluster (and "
                          "less than 2^31 users, 2^24 items)");
     }
     if (o.mean_length < 4 || o.mean_length > o.items / 2) {
-        return error_set(e, EXIT_USAGE, "the mean length must lie between 4 and half the number of items (%lld), since no "
-                         "user sees an item twice", (long long)o.items / 2);
+        return error_set(e, EXIT_USAGE,
+                         "the mean length must lie between 4 and half the number of items (%lld), since no "
+                         "user sees an item twice",
+                         (long long)o.items / 2);
     }
     if (!(o.noise <= 0.5)) {
         return error_set(e, EXIT_USAGE, "the noise must lie between 0 and 0.5");

@@ -2,8 +2,8 @@
  *
  *   sequence  items form a Markov chain whose transitions depend on the time since the last event, periodically: six
  *             hours later another cluster follows, a day later the same one as at once
- *   xor       a conversion label that is the exclusive-or of an attribute of one event of the history and one feature of
- *             the request, with noise
+ *   xor       a conversion label that is the exclusive-or of an attribute of one event of the history and one
+ *             feature of the request, with noise
  *
  * What the best ranker reaches on the test targets is written into schema.json as "best", and the mean over fresh
  * targets as "best.expected". Everything depends on the seed alone. */
@@ -14,7 +14,7 @@
 
 typedef struct {
     int64_t users, items, mean_length, clusters; /* 0: 2000, 500, 40, 10 */
-    double noise;                                /* share of random steps (at least 0.001) or flipped labels; < 0: 0.1 */
+    double noise; /* share of random steps (at least 0.001) or flipped labels; < 0: 0.1 */
     uint64_t seed;
     bool replace;
 } SynthOptions;

@@ -1,14 +1,14 @@
 /* An item Markov chain with periodic time effects.
  *
  * The catalogue is a number of clusters, each a ring of items. After item c and a gap of time, with probability
- * 1 - noise the next item lies in the cluster that is SHIFT[phase] further, near the place on its ring that c points to:
- * with probability falling by a constant factor along 0, +1, -1, +2, -2 ... With probability noise it is any item.
+ * 1 - noise the next item lies in the cluster that is SHIFT[phase] further, near the place on its ring that c points
+ * to: with probability falling by a constant factor along 0, +1, -1, +2, -2 ... With probability noise it is any item.
  * The phase is the gap in quarters of a day, modulo a day. So the next item is predictable from the last one and the
  * time of the next event, and from nothing else; who looks at the items alone loses the factor between the phases.
  *
- * Nobody meets an item twice (the step is drawn from the items not seen yet), as in MovieLens, where the protocol removes
- * the history from the candidates. Given a user's history, the distribution of the target over the candidates is then
- * known exactly; ranking by it is optimal for hits, NDCG and MRR at once, since these fall with the rank. */
+ * Nobody meets an item twice (the step is drawn from the items not seen yet), as in MovieLens, where the protocol
+ * removes the history from the candidates. Given a user's history, the distribution of the target over the candidates
+ * is then known exactly; ranking by it is optimal for hits, NDCG and MRR at once, since these fall with the rank. */
 #include "synth_impl.h"
 
 #include "../../ir/random.h"
@@ -222,11 +222,17 @@ bool synth_sequence(const char *out, const SynthOptions *o, SynthReport *report,
     }
     double n = (double)o->users;
     report->events = w.events;
+    const double values[][2] = {{w.here.hr10, w.mean.hr10},
+                                {w.here.hr50, w.mean.hr50},
+                                {w.here.ndcg10, w.mean.ndcg10},
+                                {w.here.mrr, w.mean.mrr}};
+    static const char *const names[] = {"hr@10", "hr@50", "ndcg@10", "mrr"};
+    for (int i = 0; i < 4; i++) {
+        report->best[i].name = names[i];
+        report->best[i].value = values[i][0] / n;
+        report->best[i].expected = values[i][1] / n;
+    }
     report->nbest = 4;
-    report->best[0].name = "hr@10", report->best[0].value = w.here.hr10 / n, report->best[0].expected = w.mean.hr10 / n;
-    report->best[1].name = "hr@50", report->best[1].value = w.here.hr50 / n, report->best[1].expected = w.mean.hr50 / n;
-    report->best[2].name = "ndcg@10", report->best[2].value = w.here.ndcg10 / n, report->best[2].expected = w.mean.ndcg10 / n;
-    report->best[3].name = "mrr", report->best[3].value = w.here.mrr / n, report->best[3].expected = w.mean.mrr / n;
     cJSON *extra = synth_source("sequence", o);
     cJSON *time = cJSON_AddObjectToObject(extra, "time");
     cJSON_AddNumberToObject(time, "min", (double)w.time_min);

@@ -1,9 +1,11 @@
 /* A conversion label that neither the history nor the features predict alone.
  *
- * Every event has an action: mostly `view`, else `yes` or `no`, a fair coin. Every request has a field `plan`, a or b, a
- * fair coin too. The label of an event is
+ * Every event has an action: mostly `view`, else `yes` or `no`, a fair coin. Every request has a field `plan`, a or b,
+ * a fair coin too. The label of an event is
  *
- *     (the latest action before it that is not `view` is `yes`)  xor  (its plan is b),   flipped with probability noise.
+ *     (the latest action before it that is not `view` is `yes`)  xor  (its plan is b)
+ *
+ * flipped with probability noise.
  *
  * Everything else (items, tags, the user's segment, the load) is there to be ignored. The two bits are independent and
  * even, so the best score takes two values, AUC is 1 - noise and the log-loss is the entropy of the noise. */
@@ -90,9 +92,9 @@ static bool make_columns(Writer *w, const SynthOptions *o, Error *e)
     Builder *b = w->b;
     int user = builder_vocab(b, "user", e), item = builder_vocab(b, "item", e), action = builder_vocab(b, "action", e);
     int plan = builder_vocab(b, "plan", e), segment = builder_vocab(b, "segment", e), tag = builder_vocab(b, "tag", e);
-    if (user < 0 || item < 0 || action < 0 || plan < 0 || segment < 0 || tag < 0 || !synth_names(b, user, o->users, e) ||
-        !synth_names(b, item, o->items, e) || !names(b, action, actions, 3, e) || !names(b, plan, plans, 2, e) ||
-        !synth_names(b, segment, NSEGMENTS, e) || !synth_names(b, tag, NTAGS, e)) {
+    if (user < 0 || item < 0 || action < 0 || plan < 0 || segment < 0 || tag < 0 ||
+        !synth_names(b, user, o->users, e) || !synth_names(b, item, o->items, e) || !names(b, action, actions, 3, e) ||
+        !names(b, plan, plans, 2, e) || !synth_names(b, segment, NSEGMENTS, e) || !synth_names(b, tag, NTAGS, e)) {
         return false;
     }
     w->item = builder_column(b, TABLE_MAIN, "item", SHAPE_SCALAR, DT_I32, item, e);
@@ -103,9 +105,10 @@ static bool make_columns(Writer *w, const SynthOptions *o, Error *e)
     w->lab = builder_column(b, TABLE_MAIN, "lab", SHAPE_SCALAR, DT_F32, -1, e);
     w->segment = builder_column(b, TABLE_USER, "segment", SHAPE_SCALAR, DT_I32, segment, e);
     w->tag = builder_column(b, TABLE_ITEM, "tag", SHAPE_LIST, DT_I32, tag, e);
-    return w->item >= 0 && w->act >= 0 && w->ts >= 0 && w->plan >= 0 && w->load >= 0 && w->lab >= 0 && w->segment >= 0 &&
-           w->tag >= 0 && builder_field(b, "cat", w->segment, true, e) && builder_field(b, "cat", w->plan, false, e) &&
-           builder_field(b, "cat", w->item, false, e) && builder_field(b, "num", w->load, false, e);
+    return w->item >= 0 && w->act >= 0 && w->ts >= 0 && w->plan >= 0 && w->load >= 0 && w->lab >= 0 &&
+           w->segment >= 0 && w->tag >= 0 && builder_field(b, "cat", w->segment, true, e) &&
+           builder_field(b, "cat", w->plan, false, e) && builder_field(b, "cat", w->item, false, e) &&
+           builder_field(b, "num", w->load, false, e);
 }
 
 /* Of two classes of rows scored `noise` and 1 - noise: log-loss, and AUC with ties counted half. */
@@ -120,8 +123,8 @@ static void measure(Writer *w, const SynthOptions *o, SynthReport *r)
     double entropy = eta > 0 ? -eta * log(eta) - (1 - eta) * log(1 - eta) : 0;
     r->nbest = 2;
     r->best[0].name = "auc";
-    r->best[0].value = ones * zeros > 0 ? (n[1][1] * n[0][0] + (n[1][1] * n[1][0] + n[0][1] * n[0][0]) / 2) / (ones * zeros)
-                                        : 0.5;
+    r->best[0].value =
+        ones * zeros > 0 ? (n[1][1] * n[0][0] + (n[1][1] * n[1][0] + n[0][1] * n[0][0]) / 2) / (ones * zeros) : 0.5;
     r->best[0].expected = 1 - eta;
     r->best[1].name = "logloss";
     r->best[1].value = eta > 0 && right + wrong > 0 ? -(right * log(1 - eta) + wrong * log(eta)) / (right + wrong) : 0;

@@ -1,8 +1,8 @@
 /* Writing and reading back, and what a reader must refuse: damaged directories, a data set that stands in the way, a
  * full disk. Whatever goes wrong, nothing half-made may remain and nothing that stood there may be lost. */
+#include "../runtime/test.h"
 #include "data/builder.h"
 #include "data/import.h"
-#include "../runtime/test.h"
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
@@ -87,7 +87,8 @@ static void test_round_trip(void)
         CHECK(k < 0);
     }
     size_t n;
-    CHECK(data_find(ds, "item", "long name") == 2 && data_find(ds, "item", "") == 1 && data_find(ds, "item", "y") == -1);
+    CHECK(data_find(ds, "item", "long name") == 2 && data_find(ds, "item", "") == 1 &&
+          data_find(ds, "item", "y") == -1);
     CHECK(data_find(ds, "nothing", "x") == -1);
     CHECK(!strncmp(data_name(ds, "item", 2, &n), "long name", 9) && n == 9);
     CHECK(data_name(ds, "item", 3, &n) && n == 0);
@@ -220,7 +221,8 @@ static void test_damage(void)
     damage("vocab/item.txt", "x\n", "y\n", true, "the checksum is");
     damage("columns/event.item.i32", "", "short", false, "bytes and schema.json says");
     damage("columns/user.offsets.i64", "", "12345678123456781234567812345678", false, "do not ascend");
-    damage("columns/event.wide.offsets.i64", "", "123456781234567812345678123456781234567812345678", false, "do not ascend");
+    damage("columns/event.wide.offsets.i64", "", "123456781234567812345678123456781234567812345678", false,
+           "do not ascend");
     CHECK_ERROR(data_open(in_scratch("nothing"), false, &e), e, EXIT_DATA, "heddle data import");
     DataSet *ds = data_open(in_scratch("good"), true, &e);
     CHECK(ds != NULL);
@@ -233,7 +235,8 @@ static void test_damaged_gzip(void)
     const char *path = in_scratch("x.inter.gz");
     char command[512];
     snprintf(command, sizeof command,
-             "printf 'user_id:token\\titem_id:token\\n%%s' \"$(seq 5000 | sed 's/$/\tx/')\" | gzip | head -c 3000 > %s", path);
+             "printf 'user_id:token\\titem_id:token\\n%%s' \"$(seq 5000 | sed 's/$/\tx/')\" | gzip | head -c 3000 > %s",
+             path);
     CHECK(system(command) == 0);
     ImportOptions o = {0};
     ImportReport r;

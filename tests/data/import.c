@@ -1,12 +1,12 @@
-/* Import by cases: every folder of import/ holds input files, `args` (what to import and how) and `expected` (the report
- * and every value of the data set, or the error and the bad rows). --update rewrites `expected`.
+/* Import by cases: every folder of import/ holds input files, `args` (what to import and how) and `expected` (the
+ * report and every value of the data set, or the error and the bad rows). --update rewrites `expected`.
  *
  *     test_data_import DIR [--update]
  *
  * args: FORMAT PATH... [schema=FILE] [skip_bad] [drop_unknown] [missing=N] [gz]; paths are relative to the case, and gz
  * packs every input file first, which must not change anything. */
-#include "data/dataset.h"
 #include "data/import.h"
+#include "data/dataset.h"
 
 #include <dirent.h>
 #include <stdio.h>

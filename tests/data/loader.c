@@ -1,8 +1,8 @@
-/* The loader against a second, plain computation: a random log is kept in memory as it was drawn, every example of every
- * recipe and part is worked out from it by its definition, and every array of every batch is compared. */
-#include "data/builder.h"
+/* The loader against a second, plain computation: a random log is kept in memory as it was drawn, every example of
+ * every recipe and part is worked out from it by its definition, and every array of every batch is compared. */
 #include "data/loader.h"
 #include "../runtime/test.h"
+#include "data/builder.h"
 
 #include "../../ir/random.h"
 
@@ -81,7 +81,8 @@ static void write_data(const char *out)
 {
     Error e = {0};
     Builder *b = builder_new(out, DATA_LOG, false, &e);
-    int user = builder_vocab(b, "user", &e), item = builder_vocab(b, "item", &e), action = builder_vocab(b, "action", &e);
+    int user = builder_vocab(b, "user", &e), item = builder_vocab(b, "item", &e),
+        action = builder_vocab(b, "action", &e);
     int genre = builder_vocab(b, "genre", &e), sex = builder_vocab(b, "gender", &e);
     names(b, user, USERS, 'u');
     names(b, item, ITEMS, 'i');
@@ -137,7 +138,10 @@ static void write_data(const char *out)
 
 /* ---- inputs ------------------------------------------------------------------------------------------------ */
 
-#define T_DIM {DIM_RAGGED, "T", MIN, BOUND, NULL}
+#define T_DIM                                                                                                          \
+    {                                                                                                                  \
+        DIM_RAGGED, "T", MIN, BOUND, NULL                                                                              \
+    }
 static const DataInput next_inputs[] = {
     {"item", DT_I64, "item", false, false, 1, {T_DIM}},
     {"ts", DT_I64, NULL, false, false, 1, {T_DIM}},
@@ -312,8 +316,10 @@ static void test_next(const DataSet *ds, const char *recipe, DataPart part)
     }
     int users[USERS], targets[USERS], n = 0, skipped = 0, cut = 0, longest = 0, support[ITEMS] = {0};
     for (int u = 0; u < USERS; u++) {
-        int t = part == PART_SERVE ? length[u] : part == PART_TEST ? length[u] - 1 : part == PART_VALID ? length[u] - 2
-                                                                                 : length[u] - 1 - (int)r.hold;
+        int t = part == PART_SERVE   ? length[u]
+                : part == PART_TEST  ? length[u] - 1
+                : part == PART_VALID ? length[u] - 2
+                                     : length[u] - 1 - (int)r.hold;
         for (int k = 0; k < length[u] - (int)r.hold; k++) {
             support[by_user[u][k].item]++;
         }
@@ -386,7 +392,8 @@ static void test_events(const DataSet *ds, DataPart part, int first)
     int of[USERS * MOST][2];
     int64_t rows[USERS * MOST];
     for (int u = 0; u < USERS; u++) {
-        int train = length[u] - (int)(0.3 * length[u]) - (int)(0.2 * length[u]), test = length[u] - (int)(0.3 * length[u]);
+        int train = length[u] - (int)(0.3 * length[u]) - (int)(0.2 * length[u]),
+            test = length[u] - (int)(0.3 * length[u]);
         for (int k = 0; k < length[u]; k++, row++) {
             DataPart in = k < train ? PART_TRAIN : k < test ? PART_VALID : PART_TEST;
             if (in == part && k >= shortest) {
@@ -548,7 +555,8 @@ static void test_rows(const char *out)
     int64_t total = 0;
     for (int part = PART_TRAIN; part <= PART_TEST; part++) {
         l = loader_new(ds, &r, (DataPart)part, 2, in, &e);
-        CHECK(l && loader_count(l) > (part == PART_TRAIN ? 120 : 50) && loader_count(l) < (part == PART_TRAIN ? 180 : 100));
+        CHECK(l && loader_count(l) > (part == PART_TRAIN ? 120 : 50) &&
+              loader_count(l) < (part == PART_TRAIN ? 180 : 100));
         total += loader_count(l);
         loader_free(l);
     }

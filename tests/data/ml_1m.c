@@ -2,9 +2,9 @@
  * Without the data the test is skipped (77).
  *
  *     test_data_ml_1m DIR */
+#include "../runtime/test.h"
 #include "data/import.h"
 #include "data/loader.h"
-#include "../runtime/test.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -52,7 +52,8 @@ int main(int argc, char **argv)
     }
     CHECK(rated == 3706 && least == 20);
     CHECK(stars[1] == 56174 && stars[2] == 107557 && stars[3] == 261197 && stars[4] == 348971 && stars[5] == 226310);
-    CHECK(data_find(ds, "item", "1") == 0 && data_find(ds, "item", "3952") == 3882 && data_find(ds, "user", "6040") == 6039);
+    CHECK(data_find(ds, "item", "1") == 0 && data_find(ds, "item", "3952") == 3882 &&
+          data_find(ds, "user", "6040") == 6039);
     size_t n;
     const char *title = data_text(data_column(ds, TABLE_ITEM, "title"), 0, &n);
     CHECK(n == 16 && memcmp(title, "Toy Story (1995)", n) == 0);

@@ -1,9 +1,9 @@
 /* Generated data: the best metrics in schema.json against a ranker that reads batches as a model does and knows the
  * generator's probabilities, and the means against fresh targets drawn from them; rankers that leave something out must
  * fall behind. */
-#include "data/loader.h"
 #include "data/synth.h"
 #include "../runtime/test.h"
+#include "data/loader.h"
 
 #include "../../ir/random.h"
 
@@ -134,7 +134,8 @@ static void test_sequence(void)
 static void test_same_again(void)
 {
     Error e = {0};
-    SynthOptions o = {.users = USERS, .items = ITEMS, .mean_length = 30, .clusters = 7, .noise = -1, .seed = 5, .replace = true};
+    SynthOptions o = {
+        .users = USERS, .items = ITEMS, .mean_length = 30, .clusters = 7, .noise = -1, .seed = 5, .replace = true};
     SynthReport r;
     char names[3][9];
     for (int k = 0; k < 3; k++) {
