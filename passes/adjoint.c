@@ -140,6 +140,11 @@ static LoadAdjoint collect(Graph *g, const Node *node)
     if (node->nterms == 1) {
         return out;
     }
+    if (node->nterms == 2 && conds_are_opposite(node->terms[0].guard, node->terms[1].guard)) {
+        out.value = fold_op3(g, OP_select, node->terms[0].guard, node->terms[0].value, node->terms[1].value);
+        out.guard = sc_bool(g, true);
+        return out;
+    }
     out.value = NULL;
     for (int i = 0; i < node->nterms; i++) {
         const Term *t = &node->terms[i];

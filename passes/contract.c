@@ -355,13 +355,13 @@ static void contract(Graph *g, Equation *e)
     if (least < 0) {
         return;
     }
-    Scalar *a = make_side(&f, best, "a");
-    Scalar *b = a ? make_side(&f, ((1u << f.n) - 1) & ~best, "b") : NULL;
+    unsigned other = ((1u << f.n) - 1) & ~best; /* sides keep the order in which they were written */
+    Scalar *a = make_side(&f, best & 1 ? best : other, "a");
+    Scalar *b = a ? make_side(&f, best & 1 ? other : best, "b") : NULL;
     if (!b) {
         return; /* the half that was made is dead and will be dropped */
     }
-    bool swap = f.factor[0] == b; /* factors keep the order in which they were written */
-    Scalar *product = sc_op(g, OP_mul, swap ? b : a, swap ? a : b);
+    Scalar *product = sc_op(g, OP_mul, a, b);
     if (f.scale == 1) {
         e->body = product;
     } else {

@@ -260,10 +260,53 @@ static bool are_disjoint(const Draft *a, const Draft *b)
     return false;
 }
 
+static bool has_cond(const Draft *d, const Scalar *cond)
+{
+    for (int i = 0; i < d->nconds; i++) {
+        if (d->conds[i] == cond) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Two maps over the same letters and the same domain. */
+static bool same_domain(const Draft *a, const Draft *b)
+{
+    bool same = a->e.op == RED_NONE && b->e.op == RED_NONE && a->e.nletters == b->e.nletters &&
+                a->nconds == b->nconds && !memcmp(a->e.lhs, b->e.lhs, (size_t)a->e.dst->ndim * sizeof *a->e.lhs);
+    for (int l = 0; l < a->e.nletters && same; l++) {
+        same = a->e.letters[l].axis == b->e.letters[l].axis && a->e.letters[l].parent == b->e.letters[l].parent;
+    }
+    for (int i = 0; i < a->nconds && same; i++) {
+        same = has_cond(b, a->conds[i]);
+    }
+    return same;
+}
+
+/* Contributions that are maps over one domain become one map: their bodies are added. */
+static void add_equal_domains(Graph *g, Contributions *c)
+{
+    int n = 0;
+    for (int i = 0; i < c->n; i++) {
+        Draft d = draft_settle(&c->drafts[i]);
+        int j = 0;
+        while (j < n && !same_domain(&c->drafts[j], &d)) {
+            j++;
+        }
+        if (j < n) {
+            c->drafts[j].e.body = fold_op2(g, OP_add, c->drafts[j].e.body, d.e.body);
+        } else {
+            c->drafts[n++] = d;
+        }
+    }
+    c->n = n;
+}
+
 static Tensor *contribution_tensor(Graph *g, const Tensor *grad, int k)
 {
     Tensor proto = *grad;
-    proto.name = arena_printf(g->arena, "%s.%d", grad->name, k);
+    proto.name = arena_printf(g->arena, "%s.part%d", grad->name, k);
     return graph_tensor(g, proto);
 }
 
@@ -271,6 +314,7 @@ static void finish_gradient(Diff *diff, Tensor *t)
 {
     Graph *g = diff->g;
     Contributions *c = &diff->to[t->id];
+    add_equal_domains(g, c);
     int *group = arena_alloc(g->arena, (size_t)(c->n + 1) * sizeof *group), ngroups = 0;
     for (int i = 0; i < c->n; i++) { /* the first group all of whose members write elsewhere */
         bool fits = false;

@@ -10,9 +10,19 @@ static Scalar *as_type(Graph *g, Scalar *s, Type type)
     return type == TYPE_REAL ? sc_op(g, OP_real, s) : type == TYPE_F32 ? sc_op(g, OP_f32, s) : NULL;
 }
 
-static bool is_opposite(const Scalar *a, const Scalar *b) /* a == not b, as far as can be seen at once */
+bool conds_are_opposite(const Scalar *a, const Scalar *b)
 {
-    return (a->op == OP_not && a->args[0] == b) || (b->op == OP_not && b->args[0] == a);
+    if ((a->op == OP_not && a->args[0] == b) || (b->op == OP_not && b->args[0] == a)) {
+        return true;
+    }
+    if (a->nargs != 2 || b->nargs != 2) {
+        return false;
+    }
+    bool same = a->args[0] == b->args[0] && a->args[1] == b->args[1];
+    bool turned = a->args[0] == b->args[1] && a->args[1] == b->args[0];
+    bool less = (a->op == OP_lt && b->op == OP_le) || (a->op == OP_le && b->op == OP_lt);
+    bool equal = (a->op == OP_eq && b->op == OP_ne) || (a->op == OP_ne && b->op == OP_eq);
+    return (less && turned && a->args[0]->type == TYPE_INT) || (equal && (same || turned));
 }
 
 /* Sums keep their integer constant outermost on the right: (i + 2) - 3 becomes i - 1, so that shifts are seen. */
@@ -25,6 +35,9 @@ static Scalar *fold_shift(Graph *g, const Scalar *s)
     bool minus = s->op == OP_sub;
     if (a == b && minus) {
         return sc_int(g, 0);
+    }
+    if (b->op == OP_CONST && minus && b->inum < 0 && b->inum != INT64_MIN) {
+        return fold_op2(g, OP_add, a, sc_int(g, -b->inum));
     }
     if (b->op == OP_CONST && minus) { /* one form for both signs; printed as written by the text form */
         return b->inum != INT64_MIN && (a->op == OP_add || a->op == OP_sub)
@@ -68,6 +81,9 @@ static Scalar *fold_arith(Graph *g, Scalar *s)
             out = a;
         } else if (b->op == OP_neg) {
             out = fold_op2(g, OP_sub, a, b->args[0]);
+        } else if (a->op == OP_select && b->op == OP_select && a->args[0] == b->args[0]) {
+            out = fold_op3(g, OP_select, a->args[0], fold_op2(g, OP_add, a->args[1], b->args[1]),
+                           fold_op2(g, OP_add, a->args[2], b->args[2]));
         } else {
             out = fold_shift(g, s);
         }
@@ -152,7 +168,7 @@ static Scalar *fold_logic(Graph *g, Scalar *s)
         if (a == b) {
             return a;
         }
-        if (is_opposite(a, b)) {
+        if (conds_are_opposite(a, b)) {
             return sc_bool(g, s->op == OP_or);
         }
         return b->op == OP_CONST && (b->inum != 0) == (s->op == OP_or) && a->nargs == 0 ? b : NULL;

@@ -31,7 +31,9 @@ typedef struct {
 
 struct Facts {
     Graph *g;
+    const Equation *e; /* may be NULL */
     const Letter *letters;
+    int batch_letter; /* before pass_batch: the letter that reduces over the batch; -1: none */
     Lin *facts; /* each is >= 0 */
     int nfacts;
     const Scalar **atoms; /* whose own facts are in */
@@ -94,6 +96,18 @@ static Scalar *part_size(Graph *g, Axis *part, const Scalar *op)
     return sc_size(g, part, example && axis_is_ragged(part) ? 1 : 0, &example);
 }
 
+/* Before the batch comes in, an equation that sums over it speaks of the same example whether its letter is named or
+ * not: both spellings of a size are one atom. */
+static const Scalar *without_example(const Facts *f, const Scalar *s)
+{
+    const Equation *e = f->e;
+    if (f->g->batched || !e || e->dst->per_example || s->nargs <= axis_nparents(s->axis) ||
+        s->args[0]->op != OP_LETTER || e->letters[s->args[0]->inum].axis != f->g->batch) {
+        return s;
+    }
+    return sc_size(f->g, s->axis, s->nargs - 1, s->args + 1);
+}
+
 /* l += k * s */
 static void linearize(Facts *f, Lin *l, int64_t k, const Scalar *s)
 {
@@ -135,6 +149,7 @@ static void linearize(Facts *f, Lin *l, int64_t k, const Scalar *s)
             }
             return;
         }
+        s = without_example(f, s);
         break;
     case OP_INJECT:
         for (int p = 0; p < s->inum; p++) {
@@ -181,21 +196,27 @@ static void know_at_least(Facts *f, const Scalar *a, const Scalar *b, int64_t d)
     add_fact(f, &l);
 }
 
+/* The part of a sum axis that this index is known to lie in: said so, or all others excluded; -1 if unknown. */
 static int known_part(const Facts *f, const Scalar *local)
 {
+    unsigned possible = (1u << local->axis->nparts) - 1;
     for (int i = 0; i < f->nknown; i++) {
         const Scalar *c = f->known[i].cond;
-        if (c->op != OP_eq || !f->known[i].value) {
+        if (c->op != OP_eq && c->op != OP_ne) {
             continue;
         }
         for (int side = 0; side < 2; side++) {
             const Scalar *x = c->args[side], *y = c->args[1 - side];
-            if (x->op == OP_PART && x->axis == local->axis && x->args[0] == local->args[0] && y->op == OP_CONST) {
-                return (int)y->inum;
+            if (x->op != OP_PART || x->axis != local->axis || x->args[0] != local->args[0] || y->op != OP_CONST ||
+                y->inum < 0 || y->inum >= local->axis->nparts) {
+                continue;
             }
+            unsigned part = 1u << y->inum;
+            possible &= f->known[i].value == (c->op == OP_eq) ? part : ~part;
         }
     }
-    return -1;
+    bool one = possible && !(possible & (possible - 1));
+    return one ? __builtin_ctz(possible) : -1;
 }
 
 static const Scalar *real_of_int(const Scalar *s) /* the integer under a conversion, or NULL */
@@ -304,12 +325,12 @@ static void assume_compare(Facts *f, const Scalar *c, bool value)
         break;
     case OP_eq:
     case OP_ne:
+        if (a->op == OP_PART && known_part(f, a) >= 0) {
+            know_part(f, a, known_part(f, a));
+        }
         if (value == (c->op == OP_eq)) {
             know_at_least(f, a, b, 0);
             know_at_least(f, b, a, 0);
-            if (a->op == OP_PART && b->op == OP_CONST) {
-                know_part(f, a, (int)b->inum);
-            }
         } else if (facts_at_least(f, a, b, 0)) { /* different, and not below */
             know_at_least(f, a, b, 1);
         } else if (facts_at_least(f, b, a, 0)) {
@@ -370,7 +391,12 @@ Facts *facts_new(Graph *g, const Equation *e, int nconds)
         bug("out of memory while proving");
     }
     f->g = g;
+    f->e = e;
     f->letters = e ? e->letters : NULL;
+    f->batch_letter = -1;
+    for (int k = 0; e && !g->batched && k < e->nletters; k++) {
+        f->batch_letter = e->letters[k].axis == g->batch ? k : f->batch_letter;
+    }
     for (int i = 0; i < nconds; i++) {
         facts_assume(f, e->conds[i], true);
     }
@@ -735,8 +761,9 @@ bool facts_fails(Facts *f, const Scalar *cond)
 }
 
 /* The size of dim k of a tensor where a load reads it. */
-static Scalar *dim_size(Graph *g, const Scalar *load, int k)
+static Scalar *dim_size(const Facts *f, const Scalar *load, int k)
 {
+    Graph *g = f->g;
     const Tensor *t = load->tensor;
     Axis *a = t->dims[k];
     if (!axis_needs_parent(a)) {
@@ -747,6 +774,8 @@ static Scalar *dim_size(Graph *g, const Scalar *load, int k)
     bool batched = g->batched && t->per_example;
     if (axis_is_ragged(a) && (batched || load->at)) {
         args[n++] = load->args[0];
+    } else if (axis_is_ragged(a) && f->batch_letter >= 0) {
+        args[n++] = sc_letter(g, f->batch_letter);
     }
     for (const Axis *p = a; (p->kind == AXIS_RAGGED || p->kind == AXIS_TABLE) && p->parent; p = p->parent) {
         int m = 0;
@@ -769,7 +798,7 @@ bool facts_in_range(Facts *f, const Scalar *load, int *which)
     for (int k = 0; k < load->tensor->ndim; k++) {
         const Scalar *index = load->args[k + load->at];
         const Axis *a = load->tensor->dims[k];
-        Scalar *size = dim_size(f->g, load, k);
+        Scalar *size = dim_size(f, load, k);
         bool unknown = a->kind == AXIS_FIXED && a->size < 0; /* a vocabulary whose size the data will tell */
         bool checked = index->op == OP_LETTER && f->letters && f->letters[index->inum].axis == a &&
                        !axis_needs_parent(a);

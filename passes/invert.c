@@ -53,19 +53,21 @@ static bool match_affine(const Scalar *s, Affine *out)
     return false;
 }
 
-/* The part p for which a condition says part(letter) == p; -1 if none does. */
+/* The part p for which the conditions say part(letter) == p, or exclude all others; -1 if they do not. */
 static int known_part(const Draft *d, const Scalar *local)
 {
+    unsigned possible = (1u << local->axis->nparts) - 1;
     for (int i = 0; i < d->nconds; i++) {
         const Scalar *c = d->conds[i];
-        for (int side = 0; side < 2 && c->op == OP_eq; side++) {
+        for (int side = 0; side < 2 && (c->op == OP_eq || c->op == OP_ne); side++) {
             const Scalar *x = c->args[side], *y = c->args[1 - side];
-            if (x->op == OP_PART && x->axis == local->axis && x->args[0] == local->args[0] && y->op == OP_CONST) {
-                return (int)y->inum;
+            if (x->op == OP_PART && x->axis == local->axis && x->args[0] == local->args[0] && y->op == OP_CONST &&
+                y->inum >= 0 && y->inum < local->axis->nparts) {
+                possible &= c->op == OP_eq ? 1u << y->inum : ~(1u << y->inum);
             }
         }
     }
-    return -1;
+    return possible && !(possible & (possible - 1)) ? __builtin_ctz(possible) : -1;
 }
 
 static Scalar *inject(Graph *g, Axis *sum, int part, Scalar *position, Scalar *example)

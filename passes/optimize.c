@@ -56,13 +56,23 @@ static void bind(Names *names, const char *name, Scalar *value)
     names->values[names->n++] = value;
 }
 
+/* decay = 0 is no decay: every number here is finite, so 0 times it is 0. */
+static Scalar *drop_zeros(Graph *g, Scalar *s, void *ctx)
+{
+    (void)ctx;
+    if (s->op == OP_mul && s->type == TYPE_REAL && (sc_is_const(s->args[0], 0) || sc_is_const(s->args[1], 0))) {
+        return sc_real(g, 0);
+    }
+    return fold_node(g, s);
+}
+
 static Scalar *parse(Graph *g, const char *text, const Names *names)
 {
     Scalar *s = scalar_parse(g, text, names->n, names->names, names->values);
     if (!s) {
         bug("an optimizer's rule does not parse: %s", text);
     }
-    return fold(g, s);
+    return sc_rewrite(g, fold(g, s), drop_zeros, NULL);
 }
 
 static Scalar *as_real(Graph *g, Scalar *s)

@@ -184,6 +184,13 @@ void draft_store(Draft *d, Equation *into)
     *into = e;
 }
 
+Draft draft_settle(Draft *d)
+{
+    Equation e;
+    renumber(d, &e);
+    return draft_from(d->graph, &e);
+}
+
 /* ---- questions ---- */
 
 int lhs_letter(const Scalar *index)

@@ -24,6 +24,7 @@ void draft_replace(Draft *d, int letter, Scalar *by);       /* letter := by, eve
 bool draft_is_parent(const Draft *d, int letter);           /* some other letter is read at this one */
 Equation *draft_commit(Draft *d);                           /* appends the equation to the graph */
 void draft_store(Draft *d, Equation *into);                 /* overwrites an existing equation */
+Draft draft_settle(Draft *d);                               /* the same with its letters in their final order */
 
 /* The letter that a left-hand index stands for: bare, or inside an inject; -1 if it is anything else. */
 int lhs_letter(const Scalar *index);
@@ -44,6 +45,7 @@ Scalar *fold(Graph *g, Scalar *s);        /* the whole expression */
 Scalar *fold_op1(Graph *g, Op op, Scalar *a);
 Scalar *fold_op2(Graph *g, Op op, Scalar *a, Scalar *b);
 Scalar *fold_op3(Graph *g, Op op, Scalar *a, Scalar *b, Scalar *c);
+bool conds_are_opposite(const Scalar *a, const Scalar *b); /* a == not b, as far as can be seen at once */
 Scalar *fold_substitute(Graph *g, Scalar *s, int n, Scalar *const *map);
 
 /* Rebuilds s bottom-up; f may replace a node whose args are already rebuilt (return it unchanged to keep it). */

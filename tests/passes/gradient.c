@@ -91,7 +91,7 @@ static bool set_tensor(Interp *in, const Tensor *t)
             v[i] = t->lo <= t->hi ? (double)t->lo + floor(u * (double)(t->hi - t->lo + 1)) : floor(u * 1000);
             break;
         default: /* params away from 0, where kinks like to be */
-            v[i] = u < 0.5 ? -1.2 + u : u + 0.2;
+            v[i] = t->role == ROLE_STATE || u >= 0.5 ? u + 0.2 : u - 1.2; /* sums of squares are positive */
             break;
         }
     }
