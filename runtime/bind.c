@@ -501,6 +501,21 @@ static void number_rows(Session *s, int tensor)
     }
 }
 
+/* The state of which an input called "u.known" tells whether an example has it; -1: it is an input like any other. */
+static int known_state(const Plan *p, int tensor)
+{
+    const char *name = p->tensors[tensor].name;
+    size_t n = strlen(name), suffix = strlen(".known");
+    for (int t = 0; n > suffix && strcmp(name + n - suffix, ".known") == 0 && t < p->ntensors; t++) {
+        const PlanTensor *x = &p->tensors[t];
+        if (x->role == PT_STATE && x->per_example && strlen(x->name) == n - suffix &&
+            strncmp(x->name, name, n - suffix) == 0) {
+            return p->tensors[tensor].dtype == DT_BOOL && p->tensors[tensor].ndim == 1 ? t : -1;
+        }
+    }
+    return -1;
+}
+
 /* A state per example that the batch does not give starts at its initial value in every example. */
 static bool start_state(Session *s, int tensor, Error *e)
 {
@@ -537,6 +552,9 @@ bool bind_inputs(Session *s, const Batch *b, Error *e)
             }
         } else if (t == p->row) {
             number_rows(s, t);
+        } else if (known_state(p, t) >= 0) { /* given states are known, the others begin */
+            bool known = batch_find(b, p->tensors[known_state(p, t)].name) != NULL;
+            memset(s->data[t], known, (size_t)s->shapes.batch);
         } else if (x->role == PT_STATE) {
             if (x->per_example && !start_state(s, t, e)) {
                 return false;

@@ -106,10 +106,13 @@ static bool make_room(KeyState *k)
     return true;
 }
 
-void keystate_gather(const KeyState *k, int64_t n, const int64_t *keys, void *rows)
+void keystate_gather(const KeyState *k, int64_t n, const int64_t *keys, void *rows, uint8_t *known)
 {
     for (int64_t i = 0; i < n; i++) {
         int64_t slot = *find_slot(k, keys[i]);
+        if (known) {
+            known[i] = slot != 0;
+        }
         memcpy((char *)rows + (size_t)i * k->row_bytes, slot ? k->rows + (size_t)(slot - 1) * k->row_bytes : k->initial,
                k->row_bytes);
     }
@@ -165,7 +168,7 @@ bool keystate_save(const KeyState *k, Array out[2], Error *e)
     if (k->n > 0) {
         memcpy(keys, k->keys, (size_t)k->n * sizeof *keys);
         qsort(keys, (size_t)k->n, sizeof *keys, by_value);
-        keystate_gather(k, k->n, keys, out[1].data);
+        keystate_gather(k, k->n, keys, out[1].data, NULL);
     }
     return true;
 }

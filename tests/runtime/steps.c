@@ -24,6 +24,8 @@ enum {
     TMP3,
     LOSS,
     PAIRS,
+    KNOWN,
+    SEEN,
     NTENSORS
 };
 
@@ -75,6 +77,13 @@ static void kernel_loss(const KernelArgs *k) /* loss, tmp3; rows */
 {
     for (int64_t r = k->lo; r < k->hi; r++) {
         *(float *)k->tensors[0] += logf(((const float *)k->tensors[1])[r]);
+    }
+}
+
+static void kernel_seen(const KernelArgs *k) /* seen, u.known */
+{
+    for (int64_t b = k->lo; b < k->hi; b++) {
+        ((float *)k->tensors[0])[b] = ((const uint8_t *)k->tensors[1])[b];
     }
 }
 
@@ -131,6 +140,8 @@ static PlanTensor tensors[] = {
     [LOSS] = {"loss", DT_F32, PT_OUTPUT, .alias = -1, .offsets = -1, .fixed = 1, .file = "m.heddle", .line = 12},
     [PAIRS] = {"pairs", DT_F32, PT_OUTPUT, .per_example = true, .alias = -1, .ndim = 2, .dims = {AX_B, AX_B},
                .order = {0, 1}, .offsets = OFF_B, .fixed = 1, .batch_dims = 1},
+    [KNOWN] = {"u.known", DT_BOOL, PT_INPUT, ONE, .alias = -1},
+    [SEEN] = {"seen", DT_F32, PT_OUTPUT, ONE, .alias = -1},
 };
 
 #define CALL(f, how, out, in, ...)                                                                                     \
@@ -158,6 +169,7 @@ static PlanStep steps[] = {
     {.kind = STEP_CALL, .call = {CALL(kernel_reader, SPLIT_FIXED, READER, P, .rows_of = -1, .nitems = F, .grain = 1)}},
     {.kind = STEP_SCAN, .ncalls = 1, .calls = fixed_calls, .scan_axis = AX_F, .backwards = true},
     {.kind = STEP_SCAN, .ncalls = 1, .calls = chain_calls, .scan_axis = AX_B},
+    {.kind = STEP_CALL, .call = {CALL(kernel_seen, SPLIT_BATCH, SEEN, KNOWN, .rows_of = -1)}},
     {.kind = STEP_CALL, .call = {CALL(kernel_pairs, SPLIT_BATCH, PAIRS, PAIRS, .rows_of = -1)}},
 };
 
@@ -223,6 +235,7 @@ int main(void)
         return 1;
     }
     expect(s, "u'", 3, (float[]){103, 103, 122});
+    expect(s, "seen", 3, (float[]){0, 0, 0});
     expect(s, "reader", F, (float[]){2, 2}); /* the param before its update ... */
     expect(s, "p", F, (float[]){3, 3});      /* ... and after it */
     expect(s, "ext", 3, (float[]){6, 6, 44});
@@ -235,6 +248,7 @@ int main(void)
     b.n = 5; /* the state is given */
     CHECK(session_run(s, &b, 0, &e));
     expect(s, "u'", 3, (float[]){3, 13, 42});
+    expect(s, "seen", 3, (float[]){1, 1, 1});
     expect(s, "p", F, (float[]){4, 4});
     b.n = 4;
     field[1] = 2; /* the second field has two words only */
