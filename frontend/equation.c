@@ -690,6 +690,9 @@ static bool finish(Elab *E, Entity *e, Sym *sym, int n, Result *r)
         t->hi = (int64_t)stored.hi;
     }
     sym->values = home != NULL && all_int && !axis_is_number(E, home) ? home : NULL;
+    if (sym->values != NULL && t->elem == ELEM_I64 && sym->values->size < 0) {
+        t->elem = ELEM_I32; /* ids of a vocabulary whose size is not known yet */
+    }
     sym->ncases = 0;
     sym->cases = NULL;
     bool partial = false;

@@ -342,11 +342,13 @@ static int lin_facts(const Scalar *s, Lin *out)
     return n;
 }
 
-static bool with_facts(Ctx *c, const Lin *q, const Conds *facts)
+/* q - fact >= 0 for some known fact >= 0, or that minus another one. */
+static bool with_facts(Ctx *c, const Lin *q, const Conds *known, int depth)
 {
-    for (int k = 0; facts != NULL && k < facts->n; k++) {
+    int nknown = known != NULL ? known->n : 0;
+    for (int k = 0; k < c->facts.n + nknown; k++) {
         Lin f[2];
-        int n = lin_facts(facts->v[k], f);
+        int n = lin_facts(k < c->facts.n ? c->facts.v[k] : known->v[k - c->facts.n], f);
         for (int m = 0; m < n; m++) {
             Lin r = *q;
             r.c -= f[m].c;
@@ -357,7 +359,7 @@ static bool with_facts(Ctx *c, const Lin *q, const Conds *facts)
                 }
                 lin_add(&r, f[m].atom[t], -f[m].k[t]);
             }
-            if (shares && lin_nonneg(c, &r)) {
+            if (shares && r.ok && (lin_nonneg(c, &r) || (depth > 0 && with_facts(c, &r, known, depth - 1)))) {
                 return true;
             }
         }
@@ -372,7 +374,7 @@ bool proves_nonneg(Ctx *c, Scalar *a, const Conds *known)
     }
     Lin q = {.ok = true};
     lin_of(&q, a, 1);
-    return q.ok && (lin_nonneg(c, &q) || with_facts(c, &q, &c->facts) || with_facts(c, &q, known));
+    return q.ok && (lin_nonneg(c, &q) || with_facts(c, &q, known, 1));
 }
 
 Scalar *axis_size(Ctx *c, const Axis *axis, int parent_var)

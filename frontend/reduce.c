@@ -572,7 +572,7 @@ static bool elab_range(Env *env, const Expr *e, Binders *b, const char *source, 
         }
         bound[nbound++] = s->var;
     }
-    int mark = facts_mark(c);
+    int mark = conds_mark(c);
     Conds outer = {0};
     for (int k = 0; k < mark; k++) {
         conds_push(E, &outer, c->facts.v[k]);
@@ -738,10 +738,23 @@ static Val finish(Env *env, const Expr *e, Pending *p, Val r)
         p->op = RED_SUM;
         break;
     case AST_MEAN: {
-        need_not_empty(c, p, e->red, reduce_text(c->E, e), e->op_span, &r.conds);
+        bool over_batch = false;
+        for (int k = 0; k < p->nvars; k++) {
+            over_batch = over_batch || c->vars[p->vars[k]].axis == g->batch;
+        }
+        Conds own = {0};
+        conds_join(c, &own, &r.conds);
+        need_not_empty(c, p, e->red, reduce_text(c->E, e), e->op_span, &own);
+        bool certain = own.n == r.conds.n;
         p->op = RED_SUM;
         Scalar *sum = emit_pending(c, p, e->op_span);
-        r.s = sc_op(g, OP_div, sum, count_of(c, p, e->op_span));
+        Scalar *count = count_of(c, p, e->op_span);
+        if (over_batch) { /* a step in which no row counts has the mean 0: nothing else can be said of it */
+            count = certain ? count : sc_op(g, OP_max, count, sc_int(g, 1));
+        } else {
+            r.conds = own;
+        }
+        r.s = sc_op(g, OP_div, sum, count);
         return r;
     }
     case AST_DRAW:
