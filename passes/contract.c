@@ -188,28 +188,28 @@ static double deal_cost(const Factors *f, unsigned side)
 /* ---- a side as a value of its own ---- */
 
 /* Every load in s is in range where only the conditions of facts hold. */
-static bool is_safe(Facts *facts, const Scalar *s)
+static bool is_safe(Prover *facts, const Scalar *s)
 {
     if (!s->nargs) {
         int which;
-        return s->op != OP_LOAD || facts_in_range(facts, s, &which);
+        return s->op != OP_LOAD || prover_in_range(facts, s, &which);
     }
     for (int i = 0; i < s->nargs; i++) {
         bool guarded = i && (s->op == OP_select || s->op == OP_and || s->op == OP_or);
-        FactsMark mark = facts_mark(facts);
+        ProverMark mark = prover_mark(facts);
         if (guarded) {
-            facts_assume(facts, s->args[0], s->op == OP_select ? i == 1 : s->op == OP_and);
+            prover_assume(facts, s->args[0], s->op == OP_select ? i == 1 : s->op == OP_and);
         }
         bool ok = is_safe(facts, s->args[i]);
         if (guarded) {
-            facts_release(facts, mark);
+            prover_release(facts, mark);
         }
         if (!ok) {
             return false;
         }
     }
     int which;
-    return s->op != OP_LOAD || facts_in_range(facts, s, &which);
+    return s->op != OP_LOAD || prover_in_range(facts, s, &which);
 }
 
 /* Of the equation's conditions those that speak of these letters alone. Whether body is safe under them. */
@@ -217,16 +217,16 @@ static bool keep_conds(Draft *d, const Equation *e, unsigned letters, const Scal
 {
     d->conds = NULL;
     d->nconds = 0;
-    Facts *facts = facts_new(d->graph, e, 0);
+    Prover *facts = prover_new(d->graph, e, 0);
     for (int i = 0; i < e->nconds; i++) {
         unsigned used = with_parents(e, letters_of(e->conds[i]));
         if (!(used & ~letters) && is_safe(facts, e->conds[i])) {
             draft_cond(d, e->conds[i]);
-            facts_assume(facts, e->conds[i], true);
+            prover_assume(facts, e->conds[i], true);
         }
     }
     bool safe = !body || is_safe(facts, body);
-    facts_free(facts);
+    prover_free(facts);
     return safe;
 }
 

@@ -9,7 +9,7 @@
 typedef struct {
     Graph *g;
     const Equation *e;
-    Facts *facts;
+    Prover *facts;
     bool failed;
 } Check;
 
@@ -22,7 +22,7 @@ static void report(Check *c, const Scalar *load, int k)
     const Axis *a = load->tensor->dims[k];
     Span at = load->span.source ? load->span : c->e->span;
     int64_t n = axis_bound(a);
-    Interval i = facts_interval(c->facts, load->args[k + load->at]);
+    Interval i = prover_interval(c->facts, load->args[k + load->at]);
     const char *range = "";
     if (!isinf(i.lo) && !isinf(i.hi)) {
         range = arena_printf(c->g->arena, " (here %.0f to %.0f)", i.lo, i.hi);
@@ -46,14 +46,14 @@ static void check_scalar(Check *c, const Scalar *s)
     }
     check_scalar(c, s->args[0]);
     if (s->op == OP_select || s->op == OP_and || s->op == OP_or) {
-        FactsMark mark = facts_mark(c->facts);
-        facts_assume(c->facts, s->args[0], s->op != OP_or);
+        ProverMark mark = prover_mark(c->facts);
+        prover_assume(c->facts, s->args[0], s->op != OP_or);
         check_scalar(c, s->args[1]);
-        facts_release(c->facts, mark);
+        prover_release(c->facts, mark);
         if (s->op == OP_select) {
-            facts_assume(c->facts, s->args[0], false);
+            prover_assume(c->facts, s->args[0], false);
             check_scalar(c, s->args[2]);
-            facts_release(c->facts, mark);
+            prover_release(c->facts, mark);
         }
     } else {
         for (int i = 1; i < s->nargs; i++) {
@@ -61,7 +61,7 @@ static void check_scalar(Check *c, const Scalar *s)
         }
     }
     int which = 0;
-    if (s->op == OP_LOAD && !facts_in_range(c->facts, s, &which)) {
+    if (s->op == OP_LOAD && !prover_in_range(c->facts, s, &which)) {
         report(c, s, which);
     }
 }
@@ -86,7 +86,7 @@ static void widen(Tensor *t, Interval i, bool first)
 static Interval value_range(Check *c)
 {
     const Equation *e = c->e;
-    Interval body = facts_interval(c->facts, e->body);
+    Interval body = prover_interval(c->facts, e->body);
     double n = 1;
     switch (e->op) {
     case RED_ARGMAX: {
@@ -115,10 +115,10 @@ void pass_infer(Graph *g)
     Order order = order_equations(g);
     for (int i = 0; i < g->nequations; i++) {
         Equation *e = order.order[i];
-        Check c = {.g = g, .e = e, .facts = facts_new(g, e, 0)};
+        Check c = {.g = g, .e = e, .facts = prover_new(g, e, 0)};
         for (int k = 0; k < e->nconds; k++) {
             check_scalar(&c, e->conds[k]);
-            facts_assume(c.facts, e->conds[k], true);
+            prover_assume(c.facts, e->conds[k], true);
         }
         for (int k = 0; k < e->dst->ndim; k++) {
             check_scalar(&c, e->lhs[k]);
@@ -129,6 +129,6 @@ void pass_infer(Graph *g)
             widen(t, value_range(&c), !seen[t->id]);
             seen[t->id] = true;
         }
-        facts_free(c.facts);
+        prover_free(c.facts);
     }
 }

@@ -7,7 +7,7 @@ enum { MAX_NODES = 120, MAX_LOADS = 14 };
 
 typedef struct {
     const Equation *e;
-    Facts *facts; /* of the reader; NULL: prove nothing */
+    Prover *facts; /* of the reader; NULL: prove nothing */
 } Inlining;
 
 static Scalar *zero_of(Graph *g, Type type)
@@ -30,7 +30,7 @@ static Scalar *inline_load(Graph *g, Scalar *s, void *ctx)
     Scalar *body = fold_substitute(g, e->body, e->nletters, map), *all = NULL;
     for (int i = 0; i < e->nconds; i++) {
         Scalar *c = fold_substitute(g, e->conds[i], e->nletters, map);
-        if (!in->facts || !facts_holds(in->facts, c)) {
+        if (!in->facts || !prover_holds(in->facts, c)) {
             all = all ? sc_op(g, OP_and, all, c) : c;
         }
     }
@@ -43,16 +43,16 @@ bool inline_into(const Uses *u, const Equation *e, Equation *reader)
     Draft d = draft_from(g, reader);
     d.conds = NULL;
     d.nconds = 0;
-    Inlining in = {.e = e, .facts = facts_new(g, reader, 0)};
+    Inlining in = {.e = e, .facts = prover_new(g, reader, 0)};
     for (int i = 0; i < reader->nconds; i++) {
         draft_cond(&d, sc_rewrite(g, reader->conds[i], inline_load, &in));
-        facts_assume(in.facts, reader->conds[i], true);
+        prover_assume(in.facts, reader->conds[i], true);
     }
     for (int k = 0; k < reader->dst->ndim; k++) {
         d.e.lhs[k] = sc_rewrite(g, reader->lhs[k], inline_load, &in);
     }
     d.e.body = sc_rewrite(g, reader->body, inline_load, &in);
-    facts_free(in.facts);
+    prover_free(in.facts);
     Cost before = cost_of(reader->body), after = cost_of(d.e.body);
     if ((after.nodes > MAX_NODES && after.nodes > before.nodes) || (after.loads > MAX_LOADS && after.loads > before.loads)) {
         return false;

@@ -29,7 +29,7 @@ typedef struct {
     bool value;
 } Known;
 
-struct Facts {
+struct Prover {
     Graph *g;
     const Equation *e; /* may be NULL */
     const Letter *letters;
@@ -82,7 +82,7 @@ static void lin_add_lin(Lin *l, int64_t k, const Lin *m)
     }
 }
 
-static void know_atom(Facts *f, const Scalar *atom);
+static void know_atom(Prover *f, const Scalar *atom);
 
 static Scalar *part_size(Graph *g, Axis *part, const Scalar *op)
 {
@@ -98,7 +98,7 @@ static Scalar *part_size(Graph *g, Axis *part, const Scalar *op)
 
 /* Before the batch comes in, an equation that sums over it speaks of the same example whether its letter is named or
  * not: both spellings of a size are one atom. */
-static const Scalar *without_example(const Facts *f, const Scalar *s)
+static const Scalar *without_example(const Prover *f, const Scalar *s)
 {
     const Equation *e = f->e;
     if (f->g->batched || !e || e->dst->per_example || s->nargs <= axis_nparents(s->axis) ||
@@ -109,7 +109,7 @@ static const Scalar *without_example(const Facts *f, const Scalar *s)
 }
 
 /* l += k * s */
-static void linearize(Facts *f, Lin *l, int64_t k, const Scalar *s)
+static void linearize(Prover *f, Lin *l, int64_t k, const Scalar *s)
 {
     int64_t x;
     switch (s->op) {
@@ -164,7 +164,7 @@ static void linearize(Facts *f, Lin *l, int64_t k, const Scalar *s)
     know_atom(f, s);
 }
 
-static Lin lin_of(Facts *f, const Scalar *s)
+static Lin lin_of(Prover *f, const Scalar *s)
 {
     Lin l = {0};
     linearize(f, &l, 1, s);
@@ -173,7 +173,7 @@ static Lin lin_of(Facts *f, const Scalar *s)
 
 /* ---- what is known ---- */
 
-static void add_fact(Facts *f, const Lin *l)
+static void add_fact(Prover *f, const Lin *l)
 {
     if (l->bad || !l->n) {
         return;
@@ -186,7 +186,7 @@ static void add_fact(Facts *f, const Lin *l)
 }
 
 /* a - b >= d is known */
-static void know_at_least(Facts *f, const Scalar *a, const Scalar *b, int64_t d)
+static void know_at_least(Prover *f, const Scalar *a, const Scalar *b, int64_t d)
 {
     Lin l = {.c = -d};
     linearize(f, &l, 1, a);
@@ -197,7 +197,7 @@ static void know_at_least(Facts *f, const Scalar *a, const Scalar *b, int64_t d)
 }
 
 /* The part of a sum axis that this index is known to lie in: said so, or all others excluded; -1 if unknown. */
-static int known_part(const Facts *f, const Scalar *local)
+static int known_part(const Prover *f, const Scalar *local)
 {
     unsigned possible = (1u << local->axis->nparts) - 1;
     for (int i = 0; i < f->nknown; i++) {
@@ -225,7 +225,7 @@ static const Scalar *real_of_int(const Scalar *s) /* the integer under a convers
 }
 
 /* The index lies in this part: its position there is below the part's size. */
-static void know_part(Facts *f, const Scalar *op, int part)
+static void know_part(Prover *f, const Scalar *op, int part)
 {
     if (part < 0 || part >= op->axis->nparts) {
         return;
@@ -234,7 +234,7 @@ static void know_part(Facts *f, const Scalar *op, int part)
     know_at_least(f, part_size(f->g, op->axis->parts[part], op), local, 1);
 }
 
-static void know_atom(Facts *f, const Scalar *s)
+static void know_atom(Prover *f, const Scalar *s)
 {
     for (int i = 0; i < f->natoms; i++) {
         if (f->atoms[i] == s) {
@@ -276,7 +276,7 @@ static void know_atom(Facts *f, const Scalar *s)
         }
         break;
     case OP_mod:
-        if (facts_interval(f, s->args[1]).lo > 0) {
+        if (prover_interval(f, s->args[1]).lo > 0) {
             know_at_least(f, s, NULL, 0);
             know_at_least(f, s->args[1], s, 1);
         }
@@ -310,7 +310,7 @@ static void know_atom(Facts *f, const Scalar *s)
     }
 }
 
-static void assume_compare(Facts *f, const Scalar *c, bool value)
+static void assume_compare(Prover *f, const Scalar *c, bool value)
 {
     const Scalar *a = c->args[0], *b = c->args[1];
     if (a->type != TYPE_INT || b->type != TYPE_INT) {
@@ -331,9 +331,9 @@ static void assume_compare(Facts *f, const Scalar *c, bool value)
         if (value == (c->op == OP_eq)) {
             know_at_least(f, a, b, 0);
             know_at_least(f, b, a, 0);
-        } else if (facts_at_least(f, a, b, 0)) { /* different, and not below */
+        } else if (prover_at_least(f, a, b, 0)) { /* different, and not below */
             know_at_least(f, a, b, 1);
-        } else if (facts_at_least(f, b, a, 0)) {
+        } else if (prover_at_least(f, b, a, 0)) {
             know_at_least(f, b, a, 1);
         }
         break;
@@ -342,7 +342,7 @@ static void assume_compare(Facts *f, const Scalar *c, bool value)
     }
 }
 
-void facts_assume(Facts *f, const Scalar *cond, bool value)
+void prover_assume(Prover *f, const Scalar *cond, bool value)
 {
     f->known = realloc(f->known, (size_t)(f->nknown + 1) * sizeof *f->known);
     if (!f->known) {
@@ -351,13 +351,13 @@ void facts_assume(Facts *f, const Scalar *cond, bool value)
     f->known[f->nknown++] = (Known){cond, value};
     switch (cond->op) {
     case OP_not:
-        facts_assume(f, cond->args[0], !value);
+        prover_assume(f, cond->args[0], !value);
         break;
     case OP_and:
     case OP_or:
         if (value == (cond->op == OP_and)) {
-            facts_assume(f, cond->args[0], value);
-            facts_assume(f, cond->args[1], value);
+            prover_assume(f, cond->args[0], value);
+            prover_assume(f, cond->args[1], value);
         }
         break;
     case OP_lt:
@@ -371,22 +371,22 @@ void facts_assume(Facts *f, const Scalar *cond, bool value)
     }
 }
 
-FactsMark facts_mark(const Facts *f)
+ProverMark prover_mark(const Prover *f)
 {
-    return (FactsMark){f->nknown, f->nfacts, f->natoms};
+    return (ProverMark){f->nknown, f->nfacts, f->natoms};
 }
 
 /* Atoms met since the mark are forgotten with their facts, which may have rested on what was assumed. */
-void facts_release(Facts *f, FactsMark mark)
+void prover_release(Prover *f, ProverMark mark)
 {
     f->nknown = mark.known;
     f->nfacts = mark.facts;
     f->natoms = mark.atoms;
 }
 
-Facts *facts_new(Graph *g, const Equation *e, int nconds)
+Prover *prover_new(Graph *g, const Equation *e, int nconds)
 {
-    Facts *f = calloc(1, sizeof *f);
+    Prover *f = calloc(1, sizeof *f);
     if (!f) {
         bug("out of memory while proving");
     }
@@ -398,12 +398,12 @@ Facts *facts_new(Graph *g, const Equation *e, int nconds)
         f->batch_letter = e->letters[k].axis == g->batch ? k : f->batch_letter;
     }
     for (int i = 0; i < nconds; i++) {
-        facts_assume(f, e->conds[i], true);
+        prover_assume(f, e->conds[i], true);
     }
     return f;
 }
 
-void facts_free(Facts *f)
+void prover_free(Prover *f)
 {
     free(f->facts);
     free(f->atoms);
@@ -462,7 +462,7 @@ static double to_float(double x)
     return (double)(float)x;
 }
 
-static Interval interval_of(Facts *f, const Scalar *s);
+static Interval interval_of(Prover *f, const Scalar *s);
 
 static Interval interval_of_load(const Tensor *t)
 {
@@ -498,7 +498,7 @@ static Interval interval_of_size(const Scalar *s)
     return (Interval){lo, bound < 0 ? INFINITY : bound};
 }
 
-static Interval interval_of_function(Facts *f, const Scalar *s)
+static Interval interval_of_function(Prover *f, const Scalar *s)
 {
     Interval a = interval_of(f, s->args[0]);
     Interval b = s->nargs > 1 && s->op != OP_select ? interval_of(f, s->args[1]) : a;
@@ -564,13 +564,13 @@ static Interval interval_of_function(Facts *f, const Scalar *s)
         if (s->type == TYPE_BOOL) {
             return (Interval){0, 1};
         }
-        FactsMark mark = facts_mark(f);
-        facts_assume(f, s->args[0], true);
+        ProverMark mark = prover_mark(f);
+        prover_assume(f, s->args[0], true);
         Interval x = interval_of(f, s->args[1]);
-        facts_release(f, mark);
-        facts_assume(f, s->args[0], false);
+        prover_release(f, mark);
+        prover_assume(f, s->args[0], false);
         Interval y = interval_of(f, s->args[2]);
-        facts_release(f, mark);
+        prover_release(f, mark);
         return hull(x, y);
     }
     case OP_real:
@@ -583,7 +583,7 @@ static Interval interval_of_function(Facts *f, const Scalar *s)
     }
 }
 
-static Interval interval_of(Facts *f, const Scalar *s)
+static Interval interval_of(Prover *f, const Scalar *s)
 {
     switch (s->op) {
     case OP_CONST: {
@@ -632,7 +632,7 @@ static Interval interval_of(Facts *f, const Scalar *s)
 
 /* ---- proofs ---- */
 
-static Interval lin_interval(Facts *f, const Lin *l)
+static Interval lin_interval(Prover *f, const Lin *l)
 {
     Interval sum = {(double)l->c, (double)l->c};
     for (int i = 0; i < l->n; i++) {
@@ -643,7 +643,7 @@ static Interval lin_interval(Facts *f, const Lin *l)
     return isnan(sum.lo) || isnan(sum.hi) ? anything : sum;
 }
 
-static bool prove(Facts *f, const Lin *l, int depth)
+static bool prove(Prover *f, const Lin *l, int depth)
 {
     if (l->bad) {
         return false;
@@ -673,7 +673,7 @@ static bool prove(Facts *f, const Lin *l, int depth)
     return false;
 }
 
-bool facts_at_least(Facts *f, const Scalar *a, const Scalar *b, int64_t d)
+bool prover_at_least(Prover *f, const Scalar *a, const Scalar *b, int64_t d)
 {
     Lin l = {.c = -d};
     linearize(f, &l, 1, a);
@@ -690,7 +690,7 @@ bool facts_at_least(Facts *f, const Scalar *a, const Scalar *b, int64_t d)
     return false;
 }
 
-Interval facts_interval(Facts *f, const Scalar *s)
+Interval prover_interval(Prover *f, const Scalar *s)
 {
     if (f->depth > 8) {
         return anything;
@@ -707,7 +707,7 @@ Interval facts_interval(Facts *f, const Scalar *s)
     return i;
 }
 
-static bool decided(Facts *f, const Scalar *c, bool value)
+static bool decided(Prover *f, const Scalar *c, bool value)
 {
     for (int i = 0; i < f->nknown; i++) {
         if (f->known[i].cond == c && f->known[i].value == value) {
@@ -739,29 +739,29 @@ static bool decided(Facts *f, const Scalar *c, bool value)
     }
     switch (c->op) {
     case OP_lt:
-        return value ? facts_at_least(f, b, a, 1) : facts_at_least(f, a, b, 0);
+        return value ? prover_at_least(f, b, a, 1) : prover_at_least(f, a, b, 0);
     case OP_le:
-        return value ? facts_at_least(f, b, a, 0) : facts_at_least(f, a, b, 1);
+        return value ? prover_at_least(f, b, a, 0) : prover_at_least(f, a, b, 1);
     default:
         if (value == (c->op == OP_eq)) {
-            return facts_at_least(f, a, b, 0) && facts_at_least(f, b, a, 0);
+            return prover_at_least(f, a, b, 0) && prover_at_least(f, b, a, 0);
         }
-        return facts_at_least(f, a, b, 1) || facts_at_least(f, b, a, 1);
+        return prover_at_least(f, a, b, 1) || prover_at_least(f, b, a, 1);
     }
 }
 
-bool facts_holds(Facts *f, const Scalar *cond)
+bool prover_holds(Prover *f, const Scalar *cond)
 {
     return decided(f, cond, true);
 }
 
-bool facts_fails(Facts *f, const Scalar *cond)
+bool prover_fails(Prover *f, const Scalar *cond)
 {
     return decided(f, cond, false);
 }
 
 /* The size of dim k of a tensor where a load reads it. */
-static Scalar *dim_size(const Facts *f, const Scalar *load, int k)
+static Scalar *dim_size(const Prover *f, const Scalar *load, int k)
 {
     Graph *g = f->g;
     const Tensor *t = load->tensor;
@@ -793,7 +793,7 @@ static Scalar *dim_size(const Facts *f, const Scalar *load, int k)
     return sc_size(g, a, n, args);
 }
 
-bool facts_in_range(Facts *f, const Scalar *load, int *which)
+bool prover_in_range(Prover *f, const Scalar *load, int *which)
 {
     for (int k = 0; k < load->tensor->ndim; k++) {
         const Scalar *index = load->args[k + load->at];
@@ -806,7 +806,7 @@ bool facts_in_range(Facts *f, const Scalar *load, int *which)
             continue;
         }
         *which = k;
-        if (!size || !facts_at_least(f, index, sc_int(f->g, 0), 0) || !facts_at_least(f, size, index, 1)) {
+        if (!size || !prover_at_least(f, index, sc_int(f->g, 0), 0) || !prover_at_least(f, size, index, 1)) {
             return false;
         }
     }

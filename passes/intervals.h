@@ -10,26 +10,26 @@ typedef struct {
     double lo, hi; /* -inf, inf: unbounded */
 } Interval;
 
-typedef struct Facts Facts;
+typedef struct Prover Prover;
 
-/* Facts about the letters of an equation; conds: the first n of its conditions hold. Freed with facts_free. */
-Facts *facts_new(Graph *g, const Equation *e, int nconds);
-void facts_free(Facts *f);
+/* Prover about the letters of an equation; conds: the first n of its conditions hold. Freed with prover_free. */
+Prover *prover_new(Graph *g, const Equation *e, int nconds);
+void prover_free(Prover *f);
 
 /* From here on cond has this value. Assumptions are a stack: release goes back to a mark. */
 typedef struct {
     int known, facts, atoms;
-} FactsMark;
-FactsMark facts_mark(const Facts *f);
-void facts_assume(Facts *f, const Scalar *cond, bool value);
-void facts_release(Facts *f, FactsMark mark);
+} ProverMark;
+ProverMark prover_mark(const Prover *f);
+void prover_assume(Prover *f, const Scalar *cond, bool value);
+void prover_release(Prover *f, ProverMark mark);
 
-Interval facts_interval(Facts *f, const Scalar *s);                        /* of any number */
-bool facts_at_least(Facts *f, const Scalar *a, const Scalar *b, int64_t d); /* a - b >= d; INT */
-bool facts_holds(Facts *f, const Scalar *cond);                            /* cond is true */
-bool facts_fails(Facts *f, const Scalar *cond);                            /* cond is false */
+Interval prover_interval(Prover *f, const Scalar *s);                        /* of any number */
+bool prover_at_least(Prover *f, const Scalar *a, const Scalar *b, int64_t d); /* a - b >= d; INT */
+bool prover_holds(Prover *f, const Scalar *cond);                            /* cond is true */
+bool prover_fails(Prover *f, const Scalar *cond);                            /* cond is false */
 
 /* A load (or an inject) whose indices all lie in range. `which` gets the first index that may not. */
-bool facts_in_range(Facts *f, const Scalar *load, int *which);
+bool prover_in_range(Prover *f, const Scalar *load, int *which);
 
 #endif

@@ -349,7 +349,12 @@ void pass_optimize(Graph *g)
         return;
     }
     const Rule *rule = find_rule(g);
-    if (!rule) {
+    bool pending = false;
+    for (int i = 0; i < g->ntensors; i++) {
+        const Tensor *p = g->tensors[i];
+        pending |= p->role == ROLE_PARAM && p->grad && !p->next;
+    }
+    if (!rule || !pending) {
         return;
     }
     input(g, "opt.lr", ELEM_REAL);

@@ -26,7 +26,7 @@ typedef struct {
     const Cycle *c;
     Axis *axis;
     const Equation *reader;
-    Facts *facts;
+    Prover *facts;
     bool before, after, failed;
     bool *same;          /* same[reader * n + definer]: read at the same position */
     int reader_number;
@@ -53,13 +53,13 @@ static Shift shift_of(Scan *s, const Scalar *load)
     if (read == written) {
         return SHIFT_SAME;
     }
-    if (facts_at_least(s->facts, written, read, 1)) {
+    if (prover_at_least(s->facts, written, read, 1)) {
         return SHIFT_BEFORE;
     }
-    if (facts_at_least(s->facts, read, written, 1)) {
+    if (prover_at_least(s->facts, read, written, 1)) {
         return SHIFT_AFTER;
     }
-    return facts_at_least(s->facts, read, written, 0) && facts_at_least(s->facts, written, read, 0) ? SHIFT_SAME
+    return prover_at_least(s->facts, read, written, 0) && prover_at_least(s->facts, written, read, 0) ? SHIFT_SAME
                                                                                                      : SHIFT_NONE;
 }
 
@@ -100,14 +100,14 @@ static void look_at(Scan *s, const Scalar *x)
     }
     look_at(s, x->args[0]);
     if (x->op == OP_select || x->op == OP_and || x->op == OP_or) {
-        FactsMark mark = facts_mark(s->facts);
-        facts_assume(s->facts, x->args[0], x->op != OP_or);
+        ProverMark mark = prover_mark(s->facts);
+        prover_assume(s->facts, x->args[0], x->op != OP_or);
         look_at(s, x->args[1]);
-        facts_release(s->facts, mark);
+        prover_release(s->facts, mark);
         if (x->op == OP_select) {
-            facts_assume(s->facts, x->args[0], false);
+            prover_assume(s->facts, x->args[0], false);
             look_at(s, x->args[2]);
-            facts_release(s->facts, mark);
+            prover_release(s->facts, mark);
         }
     } else {
         for (int i = 1; i < x->nargs; i++) {
@@ -131,13 +131,13 @@ static bool fits(const Cycle *c, Axis *axis, Scan *s)
             s->failed = true;
             break;
         }
-        s->facts = facts_new(c->g, e, 0);
+        s->facts = prover_new(c->g, e, 0);
         for (int j = 0; j < e->nconds; j++) {
             look_at(s, e->conds[j]);
-            facts_assume(s->facts, e->conds[j], true);
+            prover_assume(s->facts, e->conds[j], true);
         }
         look_at(s, e->body);
-        facts_free(s->facts);
+        prover_free(s->facts);
     }
     return !s->failed && s->before != s->after;
 }

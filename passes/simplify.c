@@ -9,7 +9,7 @@
 #include "rewrite.h"
 
 typedef struct {
-    Facts *facts;
+    Prover *facts;
     bool drop_stops;
 } Simplifying;
 
@@ -21,10 +21,10 @@ static Scalar *simplify_node(Graph *g, Scalar *s, void *ctx)
         return s->args[0];
     }
     if (s->op == OP_select && s->args[0]->op != OP_CONST) {
-        if (facts_holds(x->facts, s->args[0])) {
+        if (prover_holds(x->facts, s->args[0])) {
             return s->args[1];
         }
-        if (facts_fails(x->facts, s->args[0])) {
+        if (prover_fails(x->facts, s->args[0])) {
             return s->args[2];
         }
     }
@@ -86,21 +86,21 @@ void simplify_equation(Graph *g, Equation *e)
     d.conds = NULL;
     d.nconds = 0;
     bool empty = false;
-    ctx.facts = facts_new(g, e, 0);
+    ctx.facts = prover_new(g, e, 0);
     for (int i = 0; i < e->nconds; i++) {
         Scalar *c = sc_rewrite(g, tabulate_steps(g, e, e->conds[i]), simplify_node, &ctx);
-        if (facts_holds(ctx.facts, c)) {
+        if (prover_holds(ctx.facts, c)) {
             continue;
         }
-        empty |= facts_fails(ctx.facts, c);
+        empty |= prover_fails(ctx.facts, c);
         draft_cond(&d, c);
-        facts_assume(ctx.facts, c, true);
+        prover_assume(ctx.facts, c, true);
     }
     for (int k = 0; k < e->dst->ndim; k++) {
         d.e.lhs[k] = sc_rewrite(g, tabulate_steps(g, e, e->lhs[k]), simplify_node, &ctx);
     }
     d.e.body = sc_rewrite(g, tabulate_steps(g, e, e->body), simplify_node, &ctx);
-    facts_free(ctx.facts);
+    prover_free(ctx.facts);
     lift_choices(&d);
     if (empty && !equation_has_keyed_lhs(e)) {
         make_empty(&d);

@@ -92,13 +92,13 @@ static bool apply(const Chain *c, int64_t x, int64_t *out)
     return true;
 }
 
-static Scalar *tabulate(Graph *g, Facts *facts, Scalar *s)
+static Scalar *tabulate(Graph *g, Prover *facts, Scalar *s)
 {
     Chain c;
     if (s->type != TYPE_INT || !find_chain(s, &c)) {
         return NULL;
     }
-    Interval values = facts_interval(facts, s), domain = facts_interval(facts, c.base);
+    Interval values = prover_interval(facts, s), domain = prover_interval(facts, c.base);
     if (isinf(values.lo) || isinf(values.hi) || values.hi - values.lo > MAX_STEPS) {
         return NULL;
     }
@@ -137,7 +137,7 @@ static Scalar *tabulate(Graph *g, Facts *facts, Scalar *s)
 }
 
 /* Outermost first, so that the longest chain is taken; what lies below its base is looked at again. */
-static Scalar *replace(Graph *g, Facts *facts, Scalar *s)
+static Scalar *replace(Graph *g, Prover *facts, Scalar *s)
 {
     if (!s->nargs) {
         return s;
@@ -166,8 +166,8 @@ Scalar *tabulate_steps(Graph *g, const Equation *e, Scalar *s)
     if (!any) {
         return s;
     }
-    Facts *facts = facts_new(g, e, 0);
+    Prover *facts = prover_new(g, e, 0);
     Scalar *out = replace(g, facts, s);
-    facts_free(facts);
+    prover_free(facts);
     return out;
 }
