@@ -58,7 +58,7 @@ static bool is_keyed(const Equation *e)
 
 static void classify(Row *r, bool in_scan)
 {
-    Product product;
+    Contraction product;
     if (in_scan) {
         r->kind = "scan";
         r->reason = "a step of a recurrence: runs position by position";

@@ -157,7 +157,7 @@ int cmd_bench(int argc, char **argv)
     }
     Error e = {0};
     if (!parse_lengths(lengths, &load, (uint64_t)common.seed, &e)) {
-        return fail(&e);
+        return fail_error(&e);
     }
     Project *p = open_project(spec, &common, &code);
     if (!p) {
@@ -176,7 +176,7 @@ int cmd_bench(int argc, char **argv)
              measure(p, PROGRAM_RANK, &load, pool, (uint64_t)common.seed, &infer_compile, &infer_step, &report, &e);
     }
     if (!ok) {
-        code = report.s ? fail_text(EXIT_SPEC, &report) : fail(&e);
+        code = report.s ? fail_text(EXIT_SPEC, &report) : fail_error(&e);
     } else {
         struct rusage use;
         getrusage(RUSAGE_SELF, &use);

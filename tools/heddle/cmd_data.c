@@ -88,7 +88,7 @@ static int import(int argc, char **argv)
         for (int i = 0; i < report.nshown; i++) {
             fprintf(stderr, "%s\n", report.shown[i]);
         }
-        return fail(&e);
+        return fail_error(&e);
     }
     if (json) {
         char *text = import_report_json(&report);
@@ -140,7 +140,7 @@ static int synth(int argc, char **argv)
     SynthReport r = {0};
     Error e = {0};
     if (!data_synth(kind, out, &o, &r, &e)) {
-        return fail(&e);
+        return fail_error(&e);
     }
     printf(json ? "{\"users\":%lld,\"items\":%lld,\"events\":%lld,\"best\":{" : "%lld users, %lld items, %lld events; best possible:",
            (long long)r.users, (long long)r.items, (long long)r.events);
@@ -172,7 +172,7 @@ static int show(int argc, char **argv)
     Error e = {0};
     DataSet *ds = data_open(dir, verify, &e);
     if (!ds) {
-        return fail(&e);
+        return fail_error(&e);
     }
     char *text;
     if (json) {
@@ -184,7 +184,7 @@ static int show(int argc, char **argv)
     }
     data_close(ds);
     if (!text) {
-        return fail(&e);
+        return fail_error(&e);
     }
     fputs(text, stdout);
     free(text);

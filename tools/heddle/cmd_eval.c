@@ -96,7 +96,7 @@ int cmd_eval(int argc, char **argv)
             print_figures(ds, figures, nfigures, common.json);
         }
     }
-    code = ok && !prog ? fail_text(EXIT_SPEC, &report) : ok ? 0 : fail(&e);
+    code = ok && !prog ? fail_text(EXIT_SPEC, &report) : ok ? 0 : fail_error(&e);
     feed_close(feed);
     session_free(s);
     pool_free(pool);

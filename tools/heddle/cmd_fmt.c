@@ -10,7 +10,7 @@ static int format_one(const char *path, bool check, bool to_stdout)
     Error e = {0};
     char *text = file_read(path, &e);
     if (!text) {
-        return fail(&e);
+        return fail_error(&e);
     }
     Arena *arena = arena_new();
     Diag *diag = diag_new();
@@ -26,7 +26,7 @@ static int format_one(const char *path, bool check, bool to_stdout)
             printf("%s: not formatted\n", path);
             code = EXIT_FALSE;
         } else if (!file_write(path, out.s ? out.s : "", out.n, &e)) {
-            code = fail(&e);
+            code = fail_error(&e);
         }
     }
     text_free(&out);

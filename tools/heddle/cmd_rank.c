@@ -147,7 +147,7 @@ int cmd_rank(int argc, char **argv)
             print_hits(ds, vocab, user, hits, top < nhits ? top : nhits, common.json);
         }
     }
-    code = ok && !prog ? fail_text(EXIT_SPEC, &report) : ok ? 0 : fail(&e);
+    code = ok && !prog ? fail_text(EXIT_SPEC, &report) : ok ? 0 : fail_error(&e);
     free(hits);
     feed_close(feed);
     session_free(s);

@@ -114,7 +114,7 @@ int cmd_run(int argc, char **argv)
         ok = ok && (pool = pool_new((int)common.threads, &e)) &&
              (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
              read_batch(bf, prog->plan, &b, &e) && session_run(s, &b, 0, &e) && write_outputs(s, prog->plan, out, &e);
-        code = ok ? 0 : fail(&e);
+        code = ok ? 0 : fail_error(&e);
     }
     free(b.arrays);
     session_free(s);

@@ -61,7 +61,7 @@ int cmd_train(int argc, char **argv)
     bool ok = train(p, &t, &report, &e);
     project_close(p);
     if (!ok) {
-        code = report.s ? fail_text(e.code ? e.code : EXIT_SPEC, &report) : fail(&e);
+        code = report.s ? fail_text(e.code ? e.code : EXIT_SPEC, &report) : fail_error(&e);
     } else {
         code = 0;
         text_free(&report);

@@ -50,7 +50,7 @@ int common_options(Option *options, int n, Common *c);
 /* A project from a spec path and the common options; NULL with the exit code in *code after a mistake, reported. */
 Project *open_project(const char *spec, const Common *c, int *code);
 
-int fail(const Error *e);                  /* prints "error: text", returns its exit code */
+int fail_error(const Error *e);                  /* prints "error: text", returns its exit code */
 int fail_text(int code, Text *report);     /* prints the report, frees it */
 int usage_error(const Command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool progress_wanted(void);                /* standard error is a terminal */

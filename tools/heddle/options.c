@@ -160,7 +160,7 @@ int common_options(Option *options, int n, Common *c)
     return n + (int)(sizeof table / sizeof *table);
 }
 
-int fail(const Error *e)
+int fail_error(const Error *e)
 {
     fprintf(stderr, "error: %s\n", e->text);
     return e->code ? e->code : EXIT_RESOURCES;
