@@ -8,6 +8,7 @@
 typedef struct {
     const MetricSetting *setting;
     Metric *metric;
+    char name[32]; /* as the spec writes it: hr@10 */
 } Sum;
 
 static int open_sums(const Project *p, Sum *sums, Error *e)
@@ -17,20 +18,22 @@ static int open_sums(const Project *p, Sum *sums, Error *e)
     for (int i = 0; i < nsettings; i++) {
         int cuts = settings[i].ncutoffs > 0 ? settings[i].ncutoffs : 1;
         for (int c = 0; c < cuts; c++) {
-            char name[32];
-            if (settings[i].ncutoffs > 0) {
-                snprintf(name, sizeof name, "%s@%lld", settings[i].name, (long long)settings[i].cutoffs[c]);
-            } else {
-                snprintf(name, sizeof name, "%s", settings[i].name);
-            }
-            Metric *m = n < MAX_FIGURES ? metric_new(name, e) : NULL;
-            if (!m) {
-                if (n == MAX_FIGURES) {
-                    error_set(e, EXIT_SPEC, "more than %d metrics", MAX_FIGURES);
-                }
+            if (n == MAX_FIGURES) {
+                error_set(e, EXIT_SPEC, "the rank section has more than %d metrics", MAX_FIGURES);
                 return -1 - n;
             }
-            sums[n++] = (Sum){&settings[i], m};
+            char *name = sums[n].name;
+            if (settings[i].ncutoffs > 0) {
+                snprintf(name, sizeof sums[0].name, "%s@%lld", settings[i].name, (long long)settings[i].cutoffs[c]);
+            } else {
+                snprintf(name, sizeof sums[0].name, "%s", settings[i].name);
+            }
+            Metric *m = metric_new(name, e);
+            if (!m) {
+                return -1 - n;
+            }
+            sums[n].setting = &settings[i];
+            sums[n++].metric = m;
         }
     }
     return n;
@@ -98,7 +101,7 @@ int evaluate(const Project *p, Session *s, Feed *feed, int64_t batch, Figure *fi
         }
     }
     for (int i = 0; i < opened; i++) {
-        snprintf(figures[i].name, sizeof figures[i].name, "%s", metric_name(sums[i].metric));
+        snprintf(figures[i].name, sizeof figures[i].name, "%s", sums[i].name);
         ok = ok && metric_result(sums[i].metric, &figures[i].value, e);
         metric_free(sums[i].metric);
     }
