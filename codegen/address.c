@@ -26,19 +26,40 @@ static LLVMValueRef mul(Emit *x, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildNSWMul(x->b, a, b, "");
 }
 
-/* Number of the first row of axis a below the element of its ancestors at[0..n): for a ragged axis of an example the
- * packed row where the example starts; for a nested one the row where its list starts. */
+/* Number, in the whole batch, of the first row of axis a in example b; rows lie example after example. */
+static LLVMValueRef example_row(Emit *x, const Axis *a, LLVMValueRef b)
+{
+    switch (a->kind) {
+    case AXIS_RAGGED:
+        if (!a->parent) {
+            return offset_at(x, kernel_offsets(x->k, OFF_SIGNATURE, 1, &a), b);
+        }
+        return offset_at(x, kernel_offsets(x->k, OFF_ROWS, 1, &a), example_row(x, a->parent, b));
+    case AXIS_FIXED:
+        return mul(x, b, emit_i64(x, a->size));
+    case AXIS_SUM: {
+        LLVMValueRef row = emit_i64(x, 0);
+        for (int i = 0; i < a->nparts; i++) {
+            row = add(x, row, example_row(x, a->parts[i], b));
+        }
+        return row;
+    }
+    default:
+        bug("axis %s has no rows", a->name);
+    }
+}
+
+/* First row of the list of axis a that hangs on the element at[0..n) of its ancestors, or of the list after it. */
 static LLVMValueRef first_row(Emit *x, const Axis *a, LLVMValueRef *at, int n, bool next)
 {
+    LLVMValueRef one = emit_i64(x, 1);
     if (!a->parent) {
-        LLVMValueRef i = next ? add(x, at[0], emit_i64(x, 1)) : at[0];
-        return offset_at(x, kernel_offsets(x->k, OFF_SIGNATURE, 1, &a), i);
+        return example_row(x, a, next ? add(x, at[0], one) : at[0]);
     }
-    LLVMValueRef row = add(x, first_row(x, a->parent, at, n - 1, false), at[n - 1]);
-    if (next) {
-        row = add(x, row, emit_i64(x, 1));
-    }
-    return offset_at(x, kernel_offsets(x->k, OFF_ROWS, 1, &a), row);
+    bool nested = a->parent->kind == AXIS_RAGGED && a->parent->parent;
+    LLVMValueRef row = nested ? first_row(x, a->parent, at, n - 1, false) : example_row(x, a->parent, at[0]);
+    row = add(x, row, at[n - 1]);
+    return offset_at(x, kernel_offsets(x->k, OFF_ROWS, 1, &a), next ? add(x, row, one) : row);
 }
 
 static LLVMValueRef table_entry(Emit *x, const Axis *a, LLVMValueRef f, bool prefix)
@@ -127,18 +148,14 @@ LLVMValueRef emit_letter_size(Emit *x, int letter)
 
 /* ---- elements ---- */
 
-/* Indices of the ancestors of a dim: the example, if sizes differ between examples, then the parent dims. */
-static int dim_ancestors(const Tensor *t, const Layout *l, int dim, LLVMValueRef *index, LLVMValueRef *at)
+/* Indices of the ancestors of a dim with a list per element: the example, then the parent dims. */
+static int dim_ancestors(const Layout *l, int dim, LLVMValueRef *index, LLVMValueRef *at)
 {
-    int n = 0, chain[MAX_DIMS];
+    int n = 0, m = 0, chain[MAX_DIMS];
     for (int p = l->parent[dim]; p >= 0; p = l->parent[p]) {
         chain[n++] = p;
     }
-    int m = 0;
-    const Axis *root = t->dims[n ? chain[n - 1] : dim];
-    if (axis_is_ragged(root)) {
-        at[m++] = index[0];
-    }
+    at[m++] = index[0];
     for (int i = n - 1; i >= 0; i--) {
         at[m++] = index[chain[i]];
     }
@@ -161,15 +178,6 @@ static int deepest(const Tensor *t, const Layout *l, int dim)
         dim = c;
     }
     return dim;
-}
-
-/* First row, in the whole batch, of the list of nested axis a in example b. */
-static LLVMValueRef example_row(Emit *x, const Axis *a, LLVMValueRef b)
-{
-    if (!a->parent) {
-        return offset_at(x, kernel_offsets(x->k, OFF_SIGNATURE, 1, &a), b);
-    }
-    return offset_at(x, kernel_offsets(x->k, OFF_ROWS, 1, &a), example_row(x, a->parent, b));
 }
 
 /* Elements of the group that starts at dim, in the example index[0]. */
@@ -200,7 +208,7 @@ static LLVMValueRef group_index(Emit *x, const Tensor *t, const Layout *l, int d
         return add(x, table_entry(x, a, index[l->parent[d]], true), index[d]);
     }
     LLVMValueRef at[MAX_DIMS + 1];
-    int n = dim_ancestors(t, l, d, index, at);
+    int n = dim_ancestors(l, d, index, at);
     LLVMValueRef row = add(x, first_row(x, a, at, n, false), index[d]);
     return LLVMBuildNSWSub(x->b, row, example_row(x, a, index[0]), "");
 }

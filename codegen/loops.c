@@ -151,9 +151,31 @@ static LLVMValueRef body_value(Loops *s)
     return emit_convert(s->x, emit_scalar(s->x, body), body->type, s->type);
 }
 
+/* old + body; a product is fused into the sum. */
+static LLVMValueRef plus_body(Loops *s, LLVMValueRef old)
+{
+    Emit *x = s->x;
+    const Scalar *body = x->k->e->body;
+    if (body->op != OP_mul || body->type != TYPE_REAL || s->type != TYPE_REAL) {
+        return plus(s, old, body_value(s));
+    }
+    LLVMValueRef a = emit_scalar(x, body->args[0]);
+    return allow_reassociation(math_fma(x, a, emit_scalar(x, body->args[1]), old));
+}
+
 static bool is_inner_test(const Loops *s, const Test *t)
 {
     return t->level == s->n.n - 1 && t->bound < 0;
+}
+
+static bool has_inner_tests(const Loops *s)
+{
+    for (int i = 0; i < s->n.ntests; i++) {
+        if (is_inner_test(s, &s->n.tests[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool node_is_safe(const Loops *s, const Scalar *v)
@@ -339,9 +361,10 @@ static void statement(Loops *s)
         return;
     }
     if (s->n.mode == NEST_MEMORY || s->n.mode == NEST_KEYED) {
-        LLVMValueRef v = s->n.mode == NEST_MEMORY ? guarded_body(s, LLVMConstNull(type), &holds) : body_value(s);
-        LLVMValueRef cell = destination(s);
-        emit_store(x, 0, plus(s, emit_load(x, 0, cell), v), cell);
+        bool guarded = s->n.mode == NEST_MEMORY && has_inner_tests(s);
+        LLVMValueRef v = guarded ? guarded_body(s, LLVMConstNull(type), &holds) : NULL, cell = destination(s);
+        LLVMValueRef old = emit_load(x, 0, cell);
+        emit_store(x, 0, guarded ? plus(s, old, v) : plus_body(s, old), cell);
         return;
     }
     if (e->op == RED_ARGMAX) {
@@ -361,8 +384,12 @@ static void statement(Loops *s)
         LLVMBuildStore(x->b, LLVMBuildSelect(x->b, better, here, at, ""), s->acc);
         return;
     }
-    LLVMValueRef v = guarded_body(s, identity(s, type), &holds);
     LLVMValueRef old = LLVMBuildLoad2(x->b, type, s->acc, "");
+    if (e->op == RED_SUM && !has_inner_tests(s)) {
+        LLVMBuildStore(x->b, plus_body(s, old), s->acc);
+        return;
+    }
+    LLVMValueRef v = guarded_body(s, identity(s, type), &holds);
     if (e->op == RED_MAX || e->op == RED_MIN) {
         bool max = e->op == RED_MAX;
         if (s->type == TYPE_INT) {

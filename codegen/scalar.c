@@ -246,7 +246,8 @@ static LLVMValueRef emit_sum(Emit *x, const Scalar *s)
         LLVMValueRef u = value_as(x, a, s->type), v = value_as(x, b, s->type);
         return s->op == OP_add ? LLVMBuildNSWAdd(x->b, u, v, "") : LLVMBuildNSWSub(x->b, u, v, "");
     }
-    bool left = a->op == OP_mul && a->type == s->type, right = b->op == OP_mul && b->type == s->type;
+    bool fused = s->type == TYPE_REAL; /* every single operation of an F32 is rounded */
+    bool left = fused && a->op == OP_mul && a->type == s->type, right = fused && b->op == OP_mul && b->type == s->type;
     if (left || right) {
         const Scalar *product = right ? b : a, *other = right ? a : b;
         LLVMValueRef u = value_as(x, product->args[0], s->type), v = value_as(x, product->args[1], s->type);

@@ -1,8 +1,9 @@
 /* Generated code against the oracle, equation by equation.
  *
- *   compiled [--skip PASSES] [--dump] [--training] [--f32] [--cpu NAME] FILE.hir ...
+ *   compiled [--skip PASSES] [--dump] [--fused] [--training] [--f32] [--cpu NAME] FILE.hir ...
  *
- * A file is a graph of one example. It is batched (and differentiated with --training), compiled, run on batches of
+ * A file is a graph of one example. It is batched (and differentiated with --training; with --fused only what the file
+ * calls output is kept), compiled, run on batches of
  * several sizes with random inputs and params, and every tensor that any equation defines is compared with the
  * interpreter on the same graph: to 1e-9 in f64, and to 2e-3 in f32, where sums round differently. */
 #include "../support/oracle.h"
@@ -16,7 +17,7 @@
 
 typedef struct {
     const char *file, *cpu, *skip;
-    bool training, f32, dump;
+    bool training, f32, dump, fused;
     int failures;
 } Test;
 
@@ -272,6 +273,9 @@ static void check_file(Test *test)
     Diag *diag = diag_new();
     char *text = read_file(test->file);
     Graph *g = graph_parse(arena, diag, test->file, text);
+    for (int i = 0; g && !test->fused && i < g->ntensors; i++) {
+        g->tensors[i]->is_output = g->tensors[i]->role == ROLE_VALUE;
+    }
     PipelineOptions po = {.training = test->training, .verify = true, .skip = test->skip,
                          .dump = keep_gradients};
     if (!g || !pipeline_run(g, &po)) {
@@ -314,6 +318,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--training") == 0) {
             test.training = true;
+        } else if (strcmp(argv[i], "--fused") == 0) {
+            test.fused = true;
         } else if (strcmp(argv[i], "--f32") == 0) {
             test.f32 = true;
         } else if (strcmp(argv[i], "--dump") == 0) {
