@@ -242,7 +242,7 @@ static void scan_task(void *ctx, int64_t task)
     int64_t lo = task * n->grain, hi = lo + n->grain < shapes->batch ? lo + n->grain : shapes->batch;
     int64_t longest = 0;
     for (int64_t b = lo; b < hi; b++) {
-        int64_t size = axis_size(shapes, n->step->scan_axis, b);
+        int64_t size = shapes_axis_size(shapes, n->step->scan_axis, b);
         longest = size > longest ? size : longest;
     }
     for (int64_t k = 0; k < longest; k++) {

@@ -109,7 +109,7 @@ void extern_run(const Extern *x, Session *s)
             blocks[i] = (char *)s->data[t] + at;
         }
         for (int i = 0; i < x->naxes; i++) {
-            sizes[i] = axis_size(&s->shapes, x->axes[i], b);
+            sizes[i] = shapes_axis_size(&s->shapes, x->axes[i], b);
         }
         ffi_call(x->cif, x->fn, NULL, args);
     }

@@ -73,7 +73,7 @@ void shapes_free(Shapes *s)
     *s = (Shapes){0};
 }
 
-int64_t axis_size(const Shapes *s, int axis, int64_t example)
+int64_t shapes_axis_size(const Shapes *s, int axis, int64_t example)
 {
     const PlanAxis *a = &s->plan->axes[axis];
     if (s->ragged[axis]) {
@@ -85,7 +85,7 @@ int64_t axis_size(const Shapes *s, int axis, int64_t example)
     if (a->kind == PAX_SUM) {
         int64_t sum = 0;
         for (int i = 0; i < a->nparts; i++) {
-            sum += axis_size(s, a->parts[i], example);
+            sum += shapes_axis_size(s, a->parts[i], example);
         }
         return sum;
     }
@@ -112,7 +112,7 @@ int64_t shapes_bound(const Shapes *s, int axis)
 /* First row of an example on an axis whose rows lie example after example. */
 static int64_t first_row(const Shapes *s, int axis, int64_t example)
 {
-    return s->ragged[axis] ? s->rows[axis][example] : example * axis_size(s, axis, 0);
+    return s->ragged[axis] ? s->rows[axis][example] : example * shapes_axis_size(s, axis, 0);
 }
 
 /* Fills rows of one ragged axis from its lists or parts, theirs first. An axis without given offsets has no rows. */
@@ -159,7 +159,7 @@ bool shapes_finish(Shapes *s, Error *e)
     }
     for (int i = 0; i < p->naxes; i++) {
         for (int64_t b = 0; b < s->batch; b++) {
-            int64_t size = axis_size(s, i, b);
+            int64_t size = shapes_axis_size(s, i, b);
             s->longest[i] = size > s->longest[i] ? size : s->longest[i];
         }
     }
@@ -180,7 +180,7 @@ bool shapes_finish(Shapes *s, Error *e)
             int64_t cells = 1;
             bool fits = true;
             for (int i = 0; i < o->naxes; i++) {
-                fits = fits && size_mul(cells, axis_size(s, o->axes[i], b), &cells);
+                fits = fits && size_mul(cells, shapes_axis_size(s, o->axes[i], b), &cells);
             }
             if (!fits || __builtin_add_overflow(sums[b], cells, &sums[b + 1])) {
                 return error_set(e, EXIT_RESOURCES, "example %lld is too large: its cells cannot be counted in 64 bits",
@@ -246,7 +246,7 @@ bool layout_of(const Shapes *s, int tensor, Layout *out, Error *e)
             out->lead = out->lead < 0 && t->per_example ? i : out->lead;
         } else {
             g->kind = p->axes[g->axis].kind == PAX_BATCH ? GROUP_BATCH : GROUP_FIXED;
-            g->size = axis_size(s, g->axis, 0);
+            g->size = shapes_axis_size(s, g->axis, 0);
         }
     }
     int n = 0;
@@ -313,7 +313,7 @@ void layout_strides(const Shapes *s, const Layout *l, int64_t example, int64_t *
     for (int k = l->n - 1; k >= 0; k--) {
         int i = l->order[k];
         const Group *g = &l->groups[i];
-        sizes[i] = g->kind == GROUP_RAGGED ? axis_size(s, g->axis, example) : g->size;
+        sizes[i] = g->kind == GROUP_RAGGED ? shapes_axis_size(s, g->axis, example) : g->size;
         strides[i] = stride;
         stride *= sizes[i];
     }

@@ -25,7 +25,7 @@ void shapes_free(Shapes *s);
  * the caller (they are freed here), then shapes_finish derives sums of axes, longest sizes and signatures. */
 void shapes_begin(Shapes *s, int64_t batch);
 bool shapes_finish(Shapes *s, Error *e);
-int64_t axis_size(const Shapes *s, int axis, int64_t example);
+int64_t shapes_axis_size(const Shapes *s, int axis, int64_t example);
 /* Upper bound that holds for every batch. */
 int64_t shapes_bound(const Shapes *s, int axis);
 

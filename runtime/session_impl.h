@@ -2,7 +2,7 @@
  *
  *   session.c   creation, params and states       memory.c  liveness and the arena
  *   bind.c      a batch's sizes, inputs, draws    exec.c    the steps          fetch.c   results
- *   extern.c    a user's C functions */
+ *   bind_values.c  one array into its tensor      extern.c  a user's C functions */
 #ifndef HEDDLE_SESSION_IMPL_H
 #define HEDDLE_SESSION_IMPL_H
 
@@ -82,9 +82,14 @@ void memory_free(Session *s);
 void *memory_new(int64_t bytes); /* zeroed, aligned, with slack; NULL if there is no memory */
 bool memory_scratch(Session *s, int64_t bytes, int64_t npointers, Error *e);
 
-bool bind_sizes(Session *s, const Batch *b, Error *e);  /* offsets; which arrays there are */
-bool bind_inputs(Session *s, const Batch *b, Error *e); /* values, once there is memory for them */
-bool bind_draw(Session *s, int tensor, Error *e);       /* puts the given values of a draw in place */
+bool bind_sizes(Session *s, const Batch *b, Error *e);                /* offsets; which arrays there are */
+bool bind_inputs(Session *s, const Batch *b, Error *e);               /* values, once there is memory for them */
+bool bind_copy(Session *s, int tensor, const Array *given, Error *e); /* one array, converted and checked */
+bool bind_draw(Session *s, int tensor, Error *e);                     /* puts the given values of a draw in place */
+
+/* "[3, 4]" in `out`; elements of an array, or -1 if its shape is impossible. */
+const char *shape_text(int ndim, const int64_t *dims, char *out, size_t size);
+int64_t array_elements(const Array *a);
 
 bool exec_steps(Session *s, Error *e);
 

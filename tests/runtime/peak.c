@@ -1,0 +1,14 @@
+/* The measured peak lies where one core's can: a loop that the compiler had left out would be far above. */
+#include "peak.h"
+#include "test.h"
+
+int main(void)
+{
+    Error e;
+    Pool *p = pool_new(1, &e);
+    double single = peak_gflops(p, DT_F32, 0.1), wide = peak_gflops(p, DT_F64, 0.1);
+    CHECK(single > 0.5 && single < 2000 && wide > 0.2 && wide < 1.5 * single);
+    CHECK(strlen(peak_instructions()) > 0);
+    pool_free(p);
+    return report("peak");
+}
