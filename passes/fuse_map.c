@@ -1,6 +1,6 @@
 /* fuse-map: pointwise producers into their consumers. An equation whose value is not worth storing (store.c) is put in
  * place of every load of it, definitions before uses, so chains collapse into their last link. A value that some
- * reader has to load stays stored for all of them. */
+ * reader has to load stays stored for all of them. What is invariant in the fused bodies is then put together (hoist.c). */
 #include "uses.h"
 
 void pass_fuse_map(Graph *g)
@@ -24,6 +24,9 @@ void pass_fuse_map(Graph *g)
         if (gone) {
             uses_remove(&u, e); /* what it loaded has one reader less */
         }
+    }
+    for (int i = 0; i < g->nequations; i++) {
+        hoist_factors(g, g->equations[i]);
     }
     merge_equal_equations(g);
     drop_dead_equations(g);

@@ -799,7 +799,9 @@ bool prover_in_range(Prover *f, const Scalar *load, int *which)
         const Scalar *index = load->args[k + load->at];
         const Axis *a = load->tensor->dims[k];
         Scalar *size = dim_size(f, load, k);
-        bool unknown = a->kind == AXIS_FIXED && a->size < 0; /* a vocabulary whose size the data will tell */
+        /* A vocabulary whose size the data will tell; an id in a table of vocabularies, checked when it is loaded. */
+        bool unknown = (a->kind == AXIS_FIXED && a->size < 0) ||
+                       (a->kind == AXIS_TABLE && index->op == OP_LOAD && index->tensor->role == ROLE_INPUT);
         bool checked = index->op == OP_LETTER && f->letters && f->letters[index->inum].axis == a &&
                        !axis_needs_parent(a);
         if (checked || unknown) {

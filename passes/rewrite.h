@@ -78,6 +78,7 @@ void graph_drop_equations(Graph *g, const bool *keep);
 void simplify_equation(Graph *g, Equation *e);
 bool merge_equal_equations(Graph *g);  /* cse.c */
 bool drop_dead_equations(Graph *g);    /* dce.c */
+void hoist_factors(Graph *g, Equation *e); /* hoist.c, the end of fuse-map */
 Scalar *tabulate_steps(Graph *g, const Equation *e, Scalar *s); /* steps.c */
 
 #endif

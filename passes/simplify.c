@@ -13,10 +13,34 @@ typedef struct {
     bool drop_stops;
 } Simplifying;
 
+/* A condition where the prover's assumptions hold; the right side of and, or is asked only where the left one does
+ * not decide: a == 0 or (a == 1 and c) is a == 0 or c where a is 0 or 1. */
+static Scalar *simplify_condition(Graph *g, Prover *facts, Scalar *s)
+{
+    if (prover_holds(facts, s)) {
+        return sc_bool(g, true);
+    }
+    if (prover_fails(facts, s)) {
+        return sc_bool(g, false);
+    }
+    if (s->op != OP_and && s->op != OP_or) {
+        return s;
+    }
+    Scalar *left = simplify_condition(g, facts, s->args[0]);
+    ProverMark mark = prover_mark(facts);
+    prover_assume(facts, left, s->op == OP_and);
+    Scalar *right = simplify_condition(g, facts, s->args[1]);
+    prover_release(facts, mark);
+    return fold_op2(g, s->op, left, right);
+}
+
 static Scalar *simplify_node(Graph *g, Scalar *s, void *ctx)
 {
     const Simplifying *x = ctx;
     s = fold_node(g, s);
+    if (s->op == OP_and || s->op == OP_or) {
+        return simplify_condition(g, x->facts, s);
+    }
     if (s->op == OP_stop && x->drop_stops) {
         return s->args[0];
     }

@@ -166,8 +166,25 @@ static bool reads_repeatedly(const Tensor *t, const Equation *reader)
     return l.repeats;
 }
 
+/* Another name, or another order of indices, for what is stored already. */
+static bool is_copy(const Equation *e)
+{
+    if (e->body->op != OP_LOAD || e->nconds) {
+        return false;
+    }
+    for (int i = 0; i < e->body->nargs; i++) {
+        if (e->body->args[i]->op != OP_LETTER && e->body->args[i]->op != OP_CONST) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool pays_to_inline(const Uses *u, const Equation *e, const Equation *reader)
 {
+    if (is_copy(e)) {
+        return true; /* also in a product: a load stays a load */
+    }
     Contraction c;
     if (contract_match(u->g, reader, &c) && (c.a->tensor == e->dst || c.b->tensor == e->dst)) {
         return false;
