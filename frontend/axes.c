@@ -99,8 +99,11 @@ static Axis *vocab_axis(Elab *E, AxisInfo *info, const char *vocab, Span span)
             return a;
         }
     }
-    return graph_axis(E->g, (Axis){.name = info->name, .kind = AXIS_FIXED, .size = vocab_size(E, vocab),
-                                   .vocab = arena_strdup(E->g->arena, vocab), .span = span});
+    return graph_axis(E->g, (Axis){.name = info->name,
+                                   .kind = AXIS_FIXED,
+                                   .size = vocab_size(E, vocab),
+                                   .vocab = arena_strdup(E->g->arena, vocab),
+                                   .span = span});
 }
 
 Axis *axis_of_vocab(Elab *E, const char *vocab)
@@ -133,11 +136,11 @@ static bool axis_arg(Elab *E, AxisDecl *d, const char *name, int64_t *out, Span 
     for (int k = 0; k < d->nargs; k++) {
         if (d->args[k].name == NULL || (strcmp(d->args[k].name, "min") != 0 && strcmp(d->args[k].name, "max") != 0)) {
             return mistake(E, "E0151", d->args[k].span, "write ragged(min = 1, max = 200)",
-                        "a ragged axis has the arguments min and max only");
+                           "a ragged axis has the arguments min and max only");
         }
         if (strcmp(d->args[k].name, name) == 0 && !spec_eval_int(E->spec, NULL, d->args[k].value, out)) {
-            return mistake(E, "E0150", d->args[k].value->span, NULL, "'%s' of an axis must be an integer known before training",
-                        name);
+            return mistake(E, "E0150", d->args[k].value->span, NULL,
+                           "'%s' of an axis must be an integer known before training", name);
         }
     }
     (void)at;
@@ -176,8 +179,8 @@ static void make_parts(Elab *E, AxisInfo *info, const AxisInfo *family, Axis *pa
     AxisDecl *d = decl->stmt->axis;
     Axis proto = {.name = info->name, .kind = AXIS_SUM, .span = decl->stmt->span};
     if (d->nparts > MAX_PARTS) {
-        mistake(E, "E0152", decl->stmt->span, NULL, "axis %s has %d sources; at most %d are possible", info->name, d->nparts,
-             MAX_PARTS);
+        mistake(E, "E0152", decl->stmt->span, NULL, "axis %s has %d sources; at most %d are possible", info->name,
+                d->nparts, MAX_PARTS);
         info->broken = true;
         return;
     }
@@ -192,9 +195,13 @@ static void make_parts(Elab *E, AxisInfo *info, const AxisInfo *family, Axis *pa
             }
             if (known == NULL) {
                 known = new_info(E, name, decl->stmt, AC_MEMBERS);
-                set_axis(E, known, graph_axis(E->g, (Axis){.name = name, .kind = AXIS_FIXED, .size = p->nmembers,
-                                                           .nmembers = p->nmembers, .members = p->members,
-                                                           .span = p->span}));
+                set_axis(E, known,
+                         graph_axis(E->g, (Axis){.name = name,
+                                                 .kind = AXIS_FIXED,
+                                                 .size = p->nmembers,
+                                                 .nmembers = p->nmembers,
+                                                 .members = p->members,
+                                                 .span = p->span}));
             }
             part = known->axis;
         } else if (d->param != NULL && strcmp(d->param, p->source) == 0) {
@@ -216,7 +223,7 @@ static void make_parts(Elab *E, AxisInfo *info, const AxisInfo *family, Axis *pa
         }
         if (part->kind == AXIS_SUM || axis_nparents(part) > 0) {
             mistake(E, "E0152", p->span, NULL, "'%s' cannot be a source of %s: it is %s", part->name, info->name,
-                 part->kind == AXIS_SUM ? "a sum of axes itself" : "a list inside another axis");
+                    part->kind == AXIS_SUM ? "a sum of axes itself" : "a list inside another axis");
             info->broken = true;
             return;
         }
@@ -246,13 +253,16 @@ static void make_axis(Elab *E, AxisInfo *info)
     if (d->size != NULL) {
         info->kind = AC_NUMBER;
         if (!spec_eval_int(E->spec, NULL, d->size, &proto.size)) {
-            mistake(E, "E0150", d->size->span, "use numbers, hypers and numbered axes", "the size of axis %s is not an integer"
-                 " known before training", s->name);
+            mistake(E, "E0150", d->size->span, "use numbers, hypers and numbered axes",
+                    "the size of axis %s is not an integer"
+                    " known before training",
+                    s->name);
             info->broken = true;
             return;
         }
         if (proto.size < 1) {
-            mistake(E, "E0150", d->size->span, NULL, "axis %s would have %lld elements", s->name, (long long)proto.size);
+            mistake(E, "E0150", d->size->span, NULL, "axis %s would have %lld elements", s->name,
+                    (long long)proto.size);
             info->broken = true;
             return;
         }
@@ -297,8 +307,8 @@ static void make_axis(Elab *E, AxisInfo *info)
         return;
     } else if (d->kind != NULL && (strcmp(d->kind, "vocab") == 0 || strcmp(d->kind, "width") == 0)) {
         if (parent == NULL || parent->kind != AC_FIELDS) {
-            mistake(E, "E0151", s->span, "write axis W in F : ..., F being fields(...)", "axis %s: '%s' needs an axis of fields",
-                 s->name, d->kind);
+            mistake(E, "E0151", s->span, "write axis W in F : ..., F being fields(...)",
+                    "axis %s: '%s' needs an axis of fields", s->name, d->kind);
             info->broken = true;
             return;
         }
@@ -320,7 +330,7 @@ static void make_axis(Elab *E, AxisInfo *info)
         proto.size = E->o->fields != NULL ? E->o->fields(E->o->ctx, name, &names, &sizes) : -1;
     } else {
         mistake(E, "E0151", s->span, "kinds are a size, {members}, ragged, vocab, fields, width, batch, and sums A | B",
-             "axis %s has no kind '%s'", s->name, d->kind != NULL ? d->kind : "");
+                "axis %s has no kind '%s'", s->name, d->kind != NULL ? d->kind : "");
         info->broken = true;
         return;
     }
@@ -440,10 +450,10 @@ int axes_of_expr(Elab *E, Scope *scope, const Expr *e, Axis **out, int max)
     if (!spec_eval_int(E->spec, values_of(scope), e, &n)) {
         if (e->kind == EX_NAME) {
             mistake(E, "E0101", e->span, "an axis is a declared one or an integer known before training",
-                 "there is no axis '%s'", e->name);
+                    "there is no axis '%s'", e->name);
         } else {
             mistake(E, "E0150", e->span, "use numbers, hypers and numbered axes",
-                 "the size of an axis is not an integer known before training");
+                    "the size of an axis is not an integer known before training");
         }
         return 0;
     }
@@ -571,9 +581,13 @@ Axis *member_lookup(Elab *E, Scope *scope, const char *name, int *index)
                 }
                 /* a family without an instance so far: its members exist all the same */
                 AxisInfo *fresh = new_info(E, own, s, AC_MEMBERS);
-                set_axis(E, fresh, graph_axis(E->g, (Axis){.name = own, .kind = AXIS_FIXED, .size = part->nmembers,
-                                                           .nmembers = part->nmembers, .members = part->members,
-                                                           .span = part->span}));
+                set_axis(E, fresh,
+                         graph_axis(E->g, (Axis){.name = own,
+                                                 .kind = AXIS_FIXED,
+                                                 .size = part->nmembers,
+                                                 .nmembers = part->nmembers,
+                                                 .members = part->members,
+                                                 .span = part->span}));
                 return fresh->axis;
             }
         }

@@ -53,7 +53,7 @@ static const char *decl_text(Elab *E, const Decl *d)
 static bool mismatch(Elab *E, const Call *call, const Decl *d, const Sym *sym, Span at)
 {
     return mistake(E, "E0156", at, NULL, "%s takes %s%s, '%s' has the axes %s", call->stmt->call->name, d->name,
-                decl_text(E, d), sym->name, dims_text(E, sym->ndim, sym->dims));
+                   decl_text(E, d), sym->name, dims_text(E, sym->ndim, sym->dims));
 }
 
 /* Binds the open axis parameters of one argument. */
@@ -164,8 +164,9 @@ static bool bind_hyper(Elab *E, Scope *inner, const Decl *d, Scope *from, const 
     const Expr *bad = NULL;
     *b = (Binding){.name = d->name, .next = inner->values};
     if (!spec_eval(E->spec, from->values, value, &b->value, &bad)) {
-        return mistake(E, "E0157", bad != NULL ? bad->span : value->span, "tensors are passed by position and without a default",
-                    "argument '%s' must be a constant or a function", d->name);
+        return mistake(E, "E0157", bad != NULL ? bad->span : value->span,
+                       "tensors are passed by position and without a default",
+                       "argument '%s' must be a constant or a function", d->name);
     }
     inner->values = b;
     return true;
@@ -182,12 +183,15 @@ static Sym *arg_sym(Elab *E, Call *call, const Arg *a)
     Entity *ent = scope_find(call->scope, name, call->pos);
     if (ent == NULL && call->scope->block != NULL) {
         ent = scope_find(E->file, name, 0);
-        ent = ent != NULL && ent->kind == ENT_SYM && !ent->sym->t->per_example && ent->sym->t->role == ROLE_INPUT ? ent : NULL;
+        ent = ent != NULL && ent->kind == ENT_SYM && !ent->sym->t->per_example && ent->sym->t->role == ROLE_INPUT
+                  ? ent
+                  : NULL;
     }
     if (ent == NULL) {
         Ctx *c = ctx_new(E, call->scope, call->stmt, call->pos, call->section, "");
         const char *near = suggest_name(E, env_new(c, call->scope), name);
-        mistake(E, "E0100", e->op_span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL, "'%s' is not defined", name);
+        mistake(E, "E0100", e->op_span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL, "'%s' is not defined",
+                name);
         return NULL;
     }
     Sym *sym = entity_sym(E, ent);
@@ -214,10 +218,11 @@ static bool bind_args(Elab *E, Call *call, Scope *inner, const Stmt *block)
         if (p < 0 || p >= block->nparams) {
             return a->name != NULL ? mistake(E, "E0158", a->span, NULL, "%s has no argument '%s'", bc->name, a->name)
                                    : mistake(E, "E0158", a->span, NULL, "%s takes %d argument%s, not %d", bc->name,
-                                          block->nparams, block->nparams == 1 ? "" : "s", bc->nargs);
+                                             block->nparams, block->nparams == 1 ? "" : "s", bc->nargs);
         }
         if (has[p]) {
-            return mistake(E, "E0158", a->span, NULL, "argument '%s' of %s is given twice", block->params[p].name, bc->name);
+            return mistake(E, "E0158", a->span, NULL, "argument '%s' of %s is given twice", block->params[p].name,
+                           bc->name);
         }
         has[p] = true;
         const Decl *d = &block->params[p];
@@ -232,11 +237,12 @@ static bool bind_args(Elab *E, Call *call, Scope *inner, const Stmt *block)
         }
         Entity *e = scope_add(E, inner, ENT_SYM, d->name, 0, d->span);
         e->sym = given[p];
-        e->status = DONE_;
+        e->status = DONE;
     }
     for (int p = 0; p < block->nparams && ok; p++) {
         if (!has[p] && block->params[p].value == NULL) {
-            return mistake(E, "E0158", bc->span, NULL, "argument '%s' of %s is missing", block->params[p].name, bc->name);
+            return mistake(E, "E0158", bc->span, NULL, "argument '%s' of %s is missing", block->params[p].name,
+                           bc->name);
         }
         if (!has[p]) {
             ok = bind_hyper(E, inner, &block->params[p], inner, block->params[p].value) && ok;
@@ -270,7 +276,8 @@ static bool bind_params(Elab *E, Call *call, Scope *inner, const Stmt *block)
         AxisBinding *b = find_param(inner, bc->axes[k].name);
         Axis *axes[MAX_DIMS];
         if (b == NULL) {
-            return mistake(E, "E0155", bc->axes[k].span, NULL, "%s has no axis parameter %s", bc->name, bc->axes[k].name);
+            return mistake(E, "E0155", bc->axes[k].span, NULL, "%s has no axis parameter %s", bc->name,
+                           bc->axes[k].name);
         }
         int n = axes_of_expr(E, call->scope, bc->axes[k].value, axes, MAX_DIMS);
         if (n == 0) {
@@ -287,14 +294,15 @@ static bool bind_params(Elab *E, Call *call, Scope *inner, const Stmt *block)
     for (AxisBinding *b = inner->axes; b != NULL; b = b->next) {
         if (!b->bound && !b->star) {
             return mistake(E, "E0155", bc->span, fmt(E, "write %s<%s = ...>(...)", bc->name, b->name),
-                        "the arguments do not determine the axis %s of %s", b->name, bc->name);
+                           "the arguments do not determine the axis %s of %s", b->name, bc->name);
         }
         if (!b->bound) {
             bind_axes(E, b, 0, (Axis *const *)&b->axes);
         }
         if (b->n == 1 && !axis_is_ragged(b->axes[0]) && axis_bound(b->axes[0]) >= 0) {
             Binding *v = arena_alloc(E->arena, sizeof *v);
-            *v = (Binding){.name = b->name, .value = {.is_int = true, .num = (double)axis_bound(b->axes[0])},
+            *v = (Binding){.name = b->name,
+                           .value = {.is_int = true, .num = (double)axis_bound(b->axes[0])},
                            .next = inner->values};
             inner->values = v;
         }
@@ -333,18 +341,18 @@ void expand_call(Elab *E, Call *call)
             }
         }
         const char *near = nearest(stmt->call->name, n, names);
-        mistake(E, "E0109", stmt->call->span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL, "there is no block '%s'",
-             stmt->call->name);
+        mistake(E, "E0109", stmt->call->span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL,
+                "there is no block '%s'", stmt->call->name);
         return;
     }
     if (stmt->nlhs != block->nresults) {
-        mistake(E, "E0159", stmt->call->span, NULL, "%s has %d result%s, %d name%s on the left", block->name, block->nresults,
-             block->nresults == 1 ? "" : "s", stmt->nlhs, stmt->nlhs == 1 ? " is" : "s are");
+        mistake(E, "E0159", stmt->call->span, NULL, "%s has %d result%s, %d name%s on the left", block->name,
+                block->nresults, block->nresults == 1 ? "" : "s", stmt->nlhs, stmt->nlhs == 1 ? " is" : "s are");
         return;
     }
     if (E->depth > 1000) {
         mistake(E, "E0161", stmt->call->span, "blocks are macros: recursion has no end", "%s is expanded within itself",
-             block->name);
+                block->name);
         return;
     }
     Scope *inner = scope_new(E, NULL, call->path);
@@ -382,9 +390,10 @@ void expand_call(Elab *E, Call *call)
             Axis *dims[MAX_DIMS];
             int n = result_dims(E, inner, d, dims);
             const Sym *s = call->results[k];
-            if (s != NULL && !s->bad && n >= 0 && (s->ndim != n || memcmp(s->dims, dims, (size_t)n * sizeof *dims) != 0)) {
+            if (s != NULL && !s->bad && n >= 0 &&
+                (s->ndim != n || memcmp(s->dims, dims, (size_t)n * sizeof *dims) != 0)) {
                 mistake(E, "E0156", d->span, NULL, "result '%s' of %s is declared over %s and has the axes %s", d->name,
-                     block->name, dims_text(E, n, dims), dims_text(E, s->ndim, s->dims));
+                        block->name, dims_text(E, n, dims), dims_text(E, s->ndim, s->dims));
                 call->results[k] = NULL;
             }
         }
@@ -400,7 +409,8 @@ Sym *call_result(Elab *E, Call *call, int k)
         expand_call(E, call);
         call->status = CALL_DONE;
     } else if (call->status == CALL_BUSY) {
-        mistake(E, "E0231", call->stmt->call->span, NULL, "the call of %s depends on its own result", call->stmt->call->name);
+        mistake(E, "E0231", call->stmt->call->span, NULL, "the call of %s depends on its own result",
+                call->stmt->call->name);
         return NULL;
     }
     return call->results[k];

@@ -11,13 +11,14 @@ typedef struct {
 } Primitive;
 
 static const Primitive primitives[] = {
-    {"exp", OP_exp, 1},   {"log", OP_log, 1},     {"sqrt", OP_sqrt, 1},   {"rsqrt", OP_rsqrt, 1},
-    {"tanh", OP_tanh, 1}, {"sigmoid", OP_sigmoid, 1}, {"erf", OP_erf, 1}, {"sin", OP_sin, 1},
-    {"cos", OP_cos, 1},   {"floor", OP_floor, 1}, {"trunc", OP_trunc, 1}, {"round", OP_round, 1},
-    {"abs", OP_abs, 1},   {"max", OP_max, 2},     {"min", OP_min, 2},     {"div", OP_idiv, 2},
-    {"mod", OP_mod, 2},   {"f32", OP_f32, 1},     {"stop", OP_stop, 1},   {"pow", OP_pow, 2},
+    {"exp", OP_exp, 1},   {"log", OP_log, 1},         {"sqrt", OP_sqrt, 1},   {"rsqrt", OP_rsqrt, 1},
+    {"tanh", OP_tanh, 1}, {"sigmoid", OP_sigmoid, 1}, {"erf", OP_erf, 1},     {"sin", OP_sin, 1},
+    {"cos", OP_cos, 1},   {"floor", OP_floor, 1},     {"trunc", OP_trunc, 1}, {"round", OP_round, 1},
+    {"abs", OP_abs, 1},   {"max", OP_max, 2},         {"min", OP_min, 2},     {"div", OP_idiv, 2},
+    {"mod", OP_mod, 2},   {"f32", OP_f32, 1},         {"stop", OP_stop, 1},   {"pow", OP_pow, 2},
 };
-static const char *const specials[] = {"len", "first", "last", "pos", "defined", "rand", "clamp", "ceil", "vocab", "real"};
+static const char *const specials[] = {"len",  "first", "last", "pos",   "defined",
+                                       "rand", "clamp", "ceil", "vocab", "real"};
 
 static const Primitive *find_primitive(const char *name)
 {
@@ -43,11 +44,12 @@ static bool arity(Ctx *c, const Expr *e, int n)
 {
     if (e->nargs != n) {
         return mistake(c->E, "E0142", e->op_span, NULL, "%s takes %d argument%s, not %d", e->name, n, n == 1 ? "" : "s",
-                    e->nargs);
+                       e->nargs);
     }
     for (int k = 0; k < e->nargs; k++) {
         if (e->args[k].name != NULL) {
-            return mistake(c->E, "E0142", e->args[k].span, NULL, "%s has no argument named '%s'", e->name, e->args[k].name);
+            return mistake(c->E, "E0142", e->args[k].span, NULL, "%s has no argument named '%s'", e->name,
+                           e->args[k].name);
         }
     }
     return true;
@@ -124,7 +126,7 @@ static Val of_axis(Env *env, const Expr *e)
         }
         if (parent < 0) {
             mistake(E, "E0139", e->op_span, NULL, "%s(%s) is read beside a letter of %s: none is bound here", e->name,
-                 axis[0]->name, axis[0]->parent->name);
+                    axis[0]->name, axis[0]->parent->name);
             return bad_val();
         }
     }
@@ -305,8 +307,8 @@ static bool names_fn(Env *env, const Expr *e, const char **fn)
     if (*fn != e->name) {
         return true;
     }
-    return scope_find(env->scope, e->name, env->ctx->pos) == NULL && !letter_lookup(env->ctx->E, env->scope, e->name).found &&
-           spec_hyper(env->ctx->E->spec, e->name) == NULL &&
+    return scope_find(env->scope, e->name, env->ctx->pos) == NULL &&
+           !letter_lookup(env->ctx->E, env->scope, e->name).found && spec_hyper(env->ctx->E->spec, e->name) == NULL &&
            (spec_find(env->ctx->E->spec, ST_FN, e->name) != NULL || find_primitive(e->name) != NULL);
 }
 
@@ -314,11 +316,13 @@ static bool bind_letters(Env *env, Env *inner, const Expr *e, const Stmt *fn)
 {
     Elab *E = env->ctx->E;
     if (fn->nletters == 0) {
-        return e->nidx == 0 || mistake(E, "E0141", e->op_span, NULL, "%s acts along no letter: write %s(...)", e->name, e->name);
+        return e->nidx == 0 ||
+               mistake(E, "E0141", e->op_span, NULL, "%s acts along no letter: write %s(...)", e->name, e->name);
     }
     if (e->nidx < fn->nletters) {
-        return mistake(E, "E0141", e->op_span, fmt(E, "write %s[d](...)", e->name), "%s acts along %d letter%s, %d %s given",
-                    e->name, fn->nletters, fn->nletters == 1 ? "" : "s", e->nidx, e->nidx == 1 ? "is" : "are");
+        return mistake(E, "E0141", e->op_span, fmt(E, "write %s[d](...)", e->name),
+                       "%s acts along %d letter%s, %d %s given", e->name, fn->nletters, fn->nletters == 1 ? "" : "s",
+                       e->nidx, e->nidx == 1 ? "is" : "are");
     }
     int at = 0;
     for (int k = 0; k < fn->nletters; k++) {
@@ -330,7 +334,8 @@ static bool bind_letters(Env *env, Env *inner, const Expr *e, const Stmt *fn)
             int count;
             Slot **slots;
             if (x->nsources > 0) {
-                return mistake(E, "E0141", x->span, "restrict it with a where", "a function acts along letters, not sources");
+                return mistake(E, "E0141", x->span, "restrict it with a where",
+                               "a function acts along letters, not sources");
             }
             if (x->e->kind != EX_NAME || x->e->has_bracket || env_slots(env, x->e->name, &count, &slots) == NULL) {
                 return mistake(E, "E0103", x->span, NULL, "%s acts along letters; this is none", e->name);
@@ -380,10 +385,11 @@ static bool bind_args(Env *env, Env *inner, const Expr *e, const Stmt *fn)
         }
         if (p >= fn->nparams) {
             return mistake(E, "E0142", a->span, NULL, "%s takes %d argument%s, not %d", e->name, fn->nparams,
-                        fn->nparams == 1 ? "" : "s", e->nargs);
+                           fn->nparams == 1 ? "" : "s", e->nargs);
         }
         if (given[p]) {
-            return mistake(E, "E0142", a->span, NULL, "argument '%s' of %s is given twice", fn->params[p].name, e->name);
+            return mistake(E, "E0142", a->span, NULL, "argument '%s' of %s is given twice", fn->params[p].name,
+                           e->name);
         }
         given[p] = true;
         Thunk *t = add_thunk(inner, fn->params[p].name);
@@ -414,7 +420,8 @@ static Val fn_val(Env *env, const Expr *e, Stmt *fn)
     Ctx *c = env->ctx;
     Elab *E = c->E;
     if (env->depth > 60) {
-        mistake(E, "E0161", e->op_span, "functions are macros: recursion has no end", "%s is expanded within itself", e->name);
+        mistake(E, "E0161", e->op_span, "functions are macros: recursion has no end", "%s is expanded within itself",
+                e->name);
         return bad_val();
     }
     if (fn->is_init) {
@@ -471,7 +478,8 @@ static Scalar *side_cond(Env *env, Env *inner, const RelSide *side, Val *token, 
             }
             cond = sc_bool(g, true);
         } else {
-            cond = substitute_settled(g, sc_op(g, OP_eq, sc_axis_op(g, OP_PART, sum, 0, 1, &token->s), sc_int(g, p)), 0, NULL);
+            cond = substitute_settled(g, sc_op(g, OP_eq, sc_axis_op(g, OP_PART, sum, 0, 1, &token->s), sc_int(g, p)), 0,
+                                      NULL);
             local = substitute_settled(g, sc_axis_op(g, OP_LOCAL, sum, 0, 1, &token->s), 0, NULL);
         }
         if (member >= 0 && part->size != 1) {
@@ -554,7 +562,7 @@ static Val rel_val(Env *env, const Expr *e, const Stmt *rel)
         Scalar *pair = sc_op(g, OP_and, a, b);
         if (p->cond != NULL) {
             Conds conds = {0};
-            int mark = facts_mark(c);
+            int mark = conds_mark(c);
             bool good = elab_conds(inner, p->cond, &conds);
             facts_reset(c, mark);
             if (!good) {
@@ -601,8 +609,8 @@ Val elab_call(Env *env, const Expr *e)
         return special_val(env, call);
     }
     if (spec_find(E->spec, ST_BLOCK, call->name) != NULL) {
-        mistake(E, "E0143", e->op_span, fmt(E, "write y := %s(...)", call->name), "%s is a block: it is called only after :=",
-             call->name);
+        mistake(E, "E0143", e->op_span, fmt(E, "write y := %s(...)", call->name),
+                "%s is a block: it is called only after :=", call->name);
         return bad_val();
     }
     if (spec_find(E->spec, ST_EXTERN, call->name) != NULL) {
@@ -624,6 +632,6 @@ Val elab_call(Env *env, const Expr *e)
     }
     const char *near = nearest(call->name, n, names);
     mistake(E, "E0108", e->op_span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL, "there is no function '%s'",
-         call->name);
+            call->name);
     return bad_val();
 }

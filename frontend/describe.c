@@ -108,8 +108,8 @@ static void print_scalar(const Elab *E, const Sym *sym, const Case *c, const Sca
     static const struct {
         Op op;
         const char *text;
-    } infix[] = {{OP_add, "+"}, {OP_sub, "-"}, {OP_mul, "*"}, {OP_div, "/"},  {OP_lt, "<"},   {OP_le, "<="},
-                 {OP_eq, "=="}, {OP_ne, "!="}, {OP_and, "and"}, {OP_or, "or"}};
+    } infix[] = {{OP_add, "+"}, {OP_sub, "-"}, {OP_mul, "*"}, {OP_div, "/"},   {OP_lt, "<"},
+                 {OP_le, "<="}, {OP_eq, "=="}, {OP_ne, "!="}, {OP_and, "and"}, {OP_or, "or"}};
     for (size_t k = 0; k < sizeof infix / sizeof *infix; k++) {
         if (s->op == infix[k].op) {
             bool nested[2];

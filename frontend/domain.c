@@ -128,7 +128,7 @@ bool loads_real(const Scalar *s)
     return found;
 }
 
-int facts_mark(const Ctx *c)
+int conds_mark(const Ctx *c)
 {
     return c->facts.n;
 }
@@ -137,7 +137,8 @@ int facts_mark(const Ctx *c)
 void facts_push(Ctx *c, const Conds *conds)
 {
     for (int k = 0; k < conds->n; k++) {
-        if (!loads_real(conds->v[k]) && nonempty_of(c->E, conds->v[k]) == NULL && !conds_has(&c->facts, conds->v[k])) {
+        if (conds->v[k]->op != OP_CONST && !loads_real(conds->v[k]) && nonempty_of(c->E, conds->v[k]) == NULL &&
+            !conds_has(&c->facts, conds->v[k])) {
             conds_push(c->E, &c->facts, conds->v[k]);
         }
     }

@@ -41,9 +41,9 @@ typedef enum { AC_NUMBER, AC_MEMBERS, AC_VOCAB, AC_FIELDS, AC_WIDTH, AC_RAGGED, 
 typedef struct AxisInfo AxisInfo;
 struct AxisInfo {
     const char *name;
-    Stmt *stmt;   /* NULL: anonymous (a size, a vocabulary) */
+    Stmt *stmt; /* NULL: anonymous (a size, a vocabulary) */
     AxisClass kind;
-    Axis *axis;   /* NULL: a family, or not yet made */
+    Axis *axis;       /* NULL: a family, or not yet made */
     AxisInfo *family; /* of an instance */
     Axis *param;      /* of an instance: the axis that stands for A */
     bool busy, broken;
@@ -63,13 +63,13 @@ typedef struct {
 AxisInfo *axis_lookup(Elab *E, Scope *s, const char *name); /* declared axis visible in s; made if needed; or NULL */
 AxisInfo *axis_info(Elab *E, const Axis *a);
 AxisInfo *axis_instance(Elab *E, AxisInfo *family, Axis *param);
-Axis *axis_of_size(Elab *E, int64_t n);           /* the anonymous axis of n elements */
+Axis *axis_of_size(Elab *E, int64_t n); /* the anonymous axis of n elements */
 Axis *axis_of_vocab(Elab *E, const char *vocab);
 /* The axes an expression names where axes are expected: several for a starred parameter. 0 after an error. */
 int axes_of_expr(Elab *E, Scope *s, const Expr *e, Axis **out, int max);
 LetterDecl letter_lookup(Elab *E, Scope *s, const char *name);
-const char *axis_text(Elab *E, const Axis *a);     /* "axis D (50)" for messages */
-bool axis_is_number(Elab *E, const Axis *a);       /* its letters are plain integers */
+const char *axis_text(Elab *E, const Axis *a); /* "axis D (50)" for messages */
+bool axis_is_number(Elab *E, const Axis *a);   /* its letters are plain integers */
 /* Part of the sum axis that a source name stands for; *member is its position when it names a member, else -1. */
 int sum_part(Elab *E, Scope *s, const Axis *sum, const char *source, int *member);
 /* The axis whose member `name` is; *index its position. */
@@ -96,15 +96,16 @@ typedef struct {
 } Pending;
 
 typedef struct {
-    bool bad;       /* an error was reported: silent from here on */
+    bool bad; /* an error was reported: silent from here on */
     Scalar *s;
-    Conds conds;    /* where it is defined */
-    Axis *home;     /* the axis an integer belongs to: a letter, a shift of one, an id; NULL: a plain integer */
-    bool letter;    /* a letter or a shift of one */
-    bool bare;      /* a letter, unshifted */
-    Axis *part;     /* a token whose source is known: s is the position in it, home is NULL */
+    Conds conds; /* where it is defined */
+    Axis *home;  /* the axis an integer belongs to: a letter, a shift of one, an id; NULL: a plain integer */
+    bool letter; /* a letter or a shift of one */
+    bool bare;   /* a letter, unshifted */
+    Axis *part;  /* a token whose source is known: s is the position in it, home is NULL */
     Pending *pending;
     Span span;
+    const Expr *expr; /* of an index, as written */
 } Val;
 
 /* ---- names ------------------------------------------------------------------------------------------------ */
@@ -124,16 +125,16 @@ typedef struct {
 /* Something that can be read at indices. */
 typedef struct Sym Sym;
 struct Sym {
-    const char *name;  /* as the user writes it */
+    const char *name; /* as the user writes it */
     const char *path;
-    Tensor *t;         /* NULL while unknown */
+    Tensor *t; /* NULL while unknown */
     int ndim;
     Axis *dims[MAX_DIMS];
     int ncases;
-    Case *cases;       /* none: total */
-    Axis *values;      /* axis its values belong to (ids) */
-    bool busy;         /* being elaborated: a read is a recurrence */
-    bool provisional;  /* read while busy: real-valued, per example, domain = its own where */
+    Case *cases;      /* none: total */
+    Axis *values;     /* axis its values belong to (ids) */
+    bool busy;        /* being elaborated: a read is a recurrence */
+    bool provisional; /* read while busy: real-valued, per example, domain = its own where */
     bool bad;
     Span span;
     SectionKind section;
@@ -150,17 +151,17 @@ struct Entity {
     const char *name; /* with a prime if it has one */
     int pos;          /* of the statement that binds it, in textual order after unrolling */
     Scope *scope;
-    Scope *home;      /* where its right-hand side is read: a round of a repeat, else == scope */
+    Scope *home; /* where its right-hand side is read: a round of a repeat, else == scope */
     SectionKind section;
-    Sym *sym;         /* ENT_SYM; else once elaborated */
+    Sym *sym; /* ENT_SYM; else once elaborated */
     int ncases;
-    Stmt **cases;     /* ENT_EQUATIONS */
+    Stmt **cases; /* ENT_EQUATIONS */
     int *case_lhs;
-    int ndims;        /* known from a signature or a state, -1: not */
+    int ndims; /* known from a signature or a state, -1: not */
     Axis *dims[MAX_DIMS];
-    Call *call;       /* ENT_CALL */
+    Call *call; /* ENT_CALL */
     int result;
-    enum { TODO_, BUSY_, DONE_ } status;
+    enum { NEW, BUSY, DONE } status;
     bool rebinds;
     bool used;
     Span span;
@@ -205,9 +206,9 @@ struct Counter {
 };
 
 struct Scope {
-    Scope *parent;  /* of a round: names are looked up there too; NULL for the file and for blocks */
-    Stmt *block;    /* NULL: the file's sections */
-    bool library;   /* its text comes from std or `use` */
+    Scope *parent; /* of a round: names are looked up there too; NULL for the file and for blocks */
+    Stmt *block;   /* NULL: the file's sections */
+    bool library;  /* its text comes from std or `use` */
     const char *path;
     Entity *entities, *last;
     AxisBinding *axes;
@@ -215,7 +216,7 @@ struct Scope {
     FnBinding *fns;
     Counter *counters;
     AxisInfo *instance; /* the one instance of a family in its signature */
-    bool single; /* a round of one statement: it adds no part to paths */
+    bool single;        /* a round of one statement: it adds no part to paths */
 };
 
 /* ---- environments: what names mean inside one statement ------------------------------------------------------ */
@@ -223,11 +224,11 @@ struct Scope {
 typedef struct Slot Slot;
 struct Slot {
     const char *name;
-    Axis *axis;       /* NULL: a family not yet resolved, or unknown */
+    Axis *axis; /* NULL: a family not yet resolved, or unknown */
     AxisInfo *family;
     bool bound;
-    int var;          /* bound to a letter */
-    Axis *part;       /* bound to a position in this source, var is over it (or local is fixed) */
+    int var;    /* bound to a letter */
+    Axis *part; /* bound to a position in this source, var is over it (or local is fixed) */
     Scalar *local;
     Slot *next;
 };
@@ -295,19 +296,26 @@ struct Ctx {
     bool by_step;
     int nvars;
     Var vars[MAX_VARS];
-    Conds facts;  /* what holds where the expression at hand is read; loads of reals are left out */
-    Conds shifts; /* conditions that arose here from an index that may leave its axis */
+    Conds facts;        /* what holds where the expression at hand is read; loads of reals are left out */
+    Conds letter_conds; /* what left-hand sides and brackets ask of the letters they bind */
+    int nshifts;        /* conditions that arose here from an index that may leave its axis */
+    struct Shift {
+        Scalar *cond;
+        const char *name; /* what is read */
+        const Axis *axis;
+        const Expr *index;
+    } * shifts;
     int nsubs;
     Sub *subs;
     int nrands;
     RandSite *rands;
-    const Expr *draw;  /* the draw that may stand here: the whole right-hand side */
+    const Expr *draw; /* the draw that may stand here: the whole right-hand side */
     bool is_draw;
     int nout;
-    int out[MAX_DIMS]; /* the left-hand letters */
+    int out[MAX_DIMS];   /* the left-hand letters */
     bool live[MAX_VARS]; /* letters that are bound where the expression at hand stands */
     int proving;
-    Sym *sym;     /* what it defines */
+    Sym *sym; /* what it defines */
     Ctx *outer;
 };
 
@@ -317,6 +325,7 @@ typedef struct {
     const Sub *sub; /* any over the range */
     Span span;
     AstReduce red;
+    bool accepted;    /* a draw from a range that may be empty: an ordinary condition of its name */
     const char *what; /* "mean[i]" */
     Axis *axis;
 } NonEmpty;
@@ -340,9 +349,9 @@ struct Elab {
     struct Reported {
         const char *code;
         Span at;
-    } *reported;
+    } * reported;
     int nsyms;
-    Sym **syms; /* every named tensor of the user, in order of elaboration */
+    Sym **syms;      /* every named tensor of the user, in order of elaboration */
     Sym **of_tensor; /* by tensor id: what a tensor is called and where it is defined, or NULL */
     int nof_tensor;
     bool training, noise;
@@ -352,7 +361,7 @@ struct Elab {
     struct StateDecl {
         Scope *scope;
         Stmt *stmt;
-    } *states;
+    } * states;
     Ctx *ctx; /* innermost */
 };
 
@@ -378,7 +387,7 @@ Entity *scope_add(Elab *E, Scope *s, EntityKind kind, const char *name, int pos,
 /* What the name means for a reader at `pos`: NULL if nothing. */
 Entity *scope_find(Scope *s, const char *name, int pos);
 void scope_open(Elab *E, Scope *s, const Stmts *body, SectionKind section); /* enters the statements as entities */
-void scope_force(Elab *E, Scope *s);                                     /* elaborates all of them */
+void scope_force(Elab *E, Scope *s);                                        /* elaborates all of them */
 Sym *entity_sym(Elab *E, Entity *e); /* elaborates on demand; NULL after an error */
 const char *suggest_name(Elab *E, const Env *env, const char *name);
 int count_label(Elab *E, Scope *s, const char *label); /* 0, 1, 2 ... */
@@ -419,14 +428,14 @@ Val load_sym(Ctx *c, Sym *sym, int n, Val *args, Val *at, Span span, const Span 
 
 /* ---- domain.c ----------------------------------------------------------------------------------------------- */
 
-void conds_push(Elab *E, Conds *c, Scalar *s);                       /* as it is */
-void conds_add(Ctx *c, Conds *list, Scalar *s);                      /* unless it follows; splits `and` */
+void conds_push(Elab *E, Conds *c, Scalar *s);  /* as it is */
+void conds_add(Ctx *c, Conds *list, Scalar *s); /* unless it follows; splits `and` */
 void conds_join(Ctx *c, Conds *list, const Conds *more);
 bool conds_has(const Conds *c, const Scalar *s);
-bool conds_false(const Conds *c);                                    /* never holds */
-Scalar *conds_all(Ctx *c, const Conds *conds);                       /* their conjunction */
-bool follows(Ctx *c, const Scalar *cond, const Conds *known);        /* from known and the statement's facts */
-int facts_mark(const Ctx *c);
+bool conds_false(const Conds *c);                             /* never holds */
+Scalar *conds_all(Ctx *c, const Conds *conds);                /* their conjunction */
+bool follows(Ctx *c, const Scalar *cond, const Conds *known); /* from known and the statement's facts */
+int conds_mark(const Ctx *c);
 void facts_push(Ctx *c, const Conds *conds);
 void facts_reset(Ctx *c, int mark);
 Scalar *negate(Elab *E, Scalar *s);

@@ -111,8 +111,8 @@ static void take_optimizer(Elab *E)
             }
         }
         if (!used) {
-            caution(E, "W0301", E->spec->sections[SECTION_TRAIN]->span, NULL, "no param carries @%s, which a group names",
-                    t->values->groups[k].tag);
+            caution(E, "W0301", E->spec->sections[SECTION_TRAIN]->span, NULL,
+                    "no param carries @%s, which a group names", t->values->groups[k].tag);
         }
     }
 }
@@ -134,12 +134,13 @@ static void take_loss(Elab *E)
         return;
     }
     if (s->ndim > 0) {
-        mistake(E, "E0321", s->span, "write loss = mean[batch, ...] ...", "the loss must be one number; it has %d ax%s", s->ndim,
-                s->ndim == 1 ? "is" : "es");
+        mistake(E, "E0321", s->span, "write loss = mean[batch, ...] ...", "the loss must be one number; it has %d ax%s",
+                s->ndim, s->ndim == 1 ? "is" : "es");
         return;
     }
     if (s->t->per_example) {
-        mistake(E, "E0321", s->span, "write loss = mean[batch] ...", "the loss must be one number; this is one per example");
+        mistake(E, "E0321", s->span, "write loss = mean[batch] ...",
+                "the loss must be one number; this is one per example");
         return;
     }
     if (s->t->elem != ELEM_REAL) {
@@ -166,8 +167,10 @@ static void check_names(Elab *E)
             for (int i = 0; both_axes && a->from_library == b->from_library && i < a->axis->nletters; i++) {
                 for (int j = 0; j < b->axis->nletters; j++) {
                     if (strcmp(a->axis->letters[i], b->axis->letters[j]) == 0) {
-                        mistake(E, "E0110", a->span, "every letter belongs to one axis", "the letter '%s' of %s is already a "
-                                "letter of %s", a->axis->letters[i], a->name, b->name);
+                        mistake(E, "E0110", a->span, "every letter belongs to one axis",
+                                "the letter '%s' of %s is already a "
+                                "letter of %s",
+                                a->axis->letters[i], a->name, b->name);
                     }
                 }
             }
@@ -209,7 +212,7 @@ Graph *spec_lower(Spec *spec, Arena *arena, const LowerOptions *o)
         if (s->kind == ST_INPUT) {
             Entity *e = scope_add(E, E->file, ENT_SYM, s->name, 0, s->span);
             e->sym = make_input(E, s);
-            e->status = DONE_;
+            e->status = DONE;
         }
     }
     Stmts loose = {0}; /* params and states at file level belong to the model */

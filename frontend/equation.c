@@ -20,7 +20,7 @@ int new_var(Ctx *c, Axis *a, const char *name, int parent)
 {
     if (c->nvars >= MAX_VARS - MAX_LETTERS) {
         mistake(c->E, "E0137", c->stmt != NULL ? c->stmt->span : (Span){0}, "name intermediate results",
-             "the statement binds more than %d letters", MAX_VARS - MAX_LETTERS);
+                "the statement binds more than %d letters", MAX_VARS - MAX_LETTERS);
         return -1;
     }
     c->vars[c->nvars] = (Var){.axis = a, .name = name, .parent = parent};
@@ -29,7 +29,13 @@ int new_var(Ctx *c, Axis *a, const char *name, int parent)
 
 Tensor *value_tensor(Elab *E, const char *path, Elem elem, int ndim, Axis *const *dims, bool per_example, Span span)
 {
-    Tensor t = {.name = path, .elem = elem, .role = ROLE_VALUE, .per_example = per_example, .ndim = ndim, .lo = 0, .hi = -1,
+    Tensor t = {.name = path,
+                .elem = elem,
+                .role = ROLE_VALUE,
+                .per_example = per_example,
+                .ndim = ndim,
+                .lo = 0,
+                .hi = -1,
                 .span = span};
     memcpy(t.dims, dims, (size_t)ndim * sizeof *dims);
     return graph_tensor(E->g, t);
@@ -158,7 +164,7 @@ static int places_of(Env *env, const Lhs *l, Place *out)
         const Idx *x = &l->idx[k];
         if (x->e->kind != EX_NAME || x->e->has_bracket || x->e->prime) {
             mistake(E, "E0122", x->span, "restrict a letter instead: name[i where i == ...]",
-                 "an index on the left is a letter, a member or a source with its letter");
+                    "an index on the left is a letter, a member or a source with its letter");
             return -1;
         }
         if (n == MAX_DIMS) {
@@ -195,8 +201,12 @@ static int places_of(Env *env, const Lhs *l, Place *out)
                     return -1;
                 }
             }
-            out[n++] = (Place){.letter = slots[m]->name, .nsources = x->nsources, .sources = x->sources, .span = x->span,
-                               .slot = slots[m], .idx = x};
+            out[n++] = (Place){.letter = slots[m]->name,
+                               .nsources = x->nsources,
+                               .sources = x->sources,
+                               .span = x->span,
+                               .slot = slots[m],
+                               .idx = x};
         }
     }
     return n;
@@ -257,7 +267,7 @@ static Axis *place_axis(Elab *E, Env *env, const Place *p, const Expr *body)
             p->slot->axis = infer_instance(env, body, p->letter);
             if (p->slot->axis == NULL) {
                 mistake(E, "E0154", p->span, NULL, "cannot tell which %s<...> the letter '%s' ranges over",
-                     p->slot->family->name, p->letter);
+                        p->slot->family->name, p->letter);
             }
         }
         return p->slot->axis;
@@ -394,7 +404,7 @@ static bool bind_places(Env *env, Sym *sym, const Place *places, const char *sou
         }
         if (s->axis != NULL && s->axis != axis) {
             return mistake(E, "E0130", p->span, NULL, "axes differ: '%s' ranges over %s, '%s' has %s here", p->letter,
-                        axis_text(E, s->axis), sym->name, axis_text(E, axis));
+                           axis_text(E, s->axis), sym->name, axis_text(E, axis));
         }
         s->axis = axis;
         if (axis == g->batch || axis_nparents(axis) == 0) {
@@ -411,8 +421,8 @@ static bool bind_places(Env *env, Sym *sym, const Place *places, const char *sou
                 parent = c->vars[v].axis == axis->parent ? v : -1;
             }
             if (parent < 0) {
-                return mistake(E, "E0139", p->span, NULL, "a letter of %s stands only beside a letter of %s", axis->name,
-                            axis->parent->name);
+                return mistake(E, "E0139", p->span, NULL, "a letter of %s stands only beside a letter of %s",
+                               axis->name, axis->parent->name);
             }
             s->var = new_var(c, axis, s->name, parent);
             if (s->var < 0) {
@@ -446,6 +456,12 @@ static bool settle_nonempty(Ctx *c, const Conds *conds, Conds *out)
     bool ok = true;
     for (int k = 0; k < conds->n; k++) {
         const NonEmpty *ne = nonempty_of(c->E, conds->v[k]);
+        if (ne != NULL && ne->red == AST_DRAW && !range_not_empty(c, conds->v[k], conds)) {
+            for (int m = 0; m < c->E->nnonempty; m++) {
+                c->E->nonempty[m].accepted = c->E->nonempty[m].accepted || c->E->nonempty[m].any == ne->any;
+            }
+            ne = NULL; /* there is nothing to draw: the name is absent */
+        }
         if (ne != NULL && !range_not_empty(c, conds->v[k], conds)) {
             report_empty(c, ne);
             ok = false;
@@ -457,30 +473,37 @@ static bool settle_nonempty(Ctx *c, const Conds *conds, Conds *out)
     return ok;
 }
 
-static const char *cond_text(Ctx *c, const Scalar *s)
+/* A shift's condition in words: where it holds, and where it does not. */
+static void cond_words(Ctx *c, const Scalar *s, const char **holds, const char **fails)
 {
-    const Scalar *a = s->nargs == 2 ? s->args[0] : NULL, *b = s->nargs == 2 ? s->args[1] : NULL;
-    if (a == NULL) {
-        return NULL;
+    const Scalar *a = s->args[0], *b = s->args[1];
+    *holds = *fails = NULL;
+    if (s->op == OP_lt && b->op == OP_SIZE && a->op == OP_add && a->args[0]->op == OP_LETTER &&
+        a->args[1]->op == OP_CONST) {
+        const char *letter = c->vars[a->args[0]->inum].name;
+        long long k = (long long)a->args[1]->inum;
+        *holds = k == 1 ? fmt(c->E, "%s < last(%s)", letter, b->axis->name)
+                        : fmt(c->E, "%s + %lld <= last(%s)", letter, k, b->axis->name);
+        *fails = k == 1 ? fmt(c->E, "%s = last(%s)", letter, b->axis->name)
+                        : fmt(c->E, "%s + %lld > last(%s)", letter, k, b->axis->name);
+    } else if (s->op == OP_le && a->op == OP_CONST && b->op == OP_LETTER) {
+        const char *letter = c->vars[b->inum].name;
+        *holds = fmt(c->E, "%s >= %lld", letter, (long long)a->inum);
+        *fails = a->inum == 1 ? fmt(c->E, "%s = 0", letter) : fmt(c->E, "%s < %lld", letter, (long long)a->inum);
     }
-    if (s->op == OP_lt && b->op == OP_SIZE && a->op == OP_add && a->args[0]->op == OP_LETTER && sc_is_const(a->args[1], 1)) {
-        return fmt(c->E, "%s < last(%s)", c->vars[a->args[0]->inum].name, b->axis->name);
-    }
-    if (s->op == OP_le && a->op == OP_CONST && b->op == OP_LETTER) {
-        return fmt(c->E, "%s >= %lld", c->vars[b->inum].name, (long long)a->inum);
-    }
-    return NULL;
 }
 
 static void warn_smaller(Ctx *c, Sym *sym, const Lhs *l, const Conds *extra)
 {
-    for (int k = 0; k < extra->n; k++) {
-        Scalar *s = extra->v[k];
-        if (!conds_has(&c->shifts, s)) {
+    Elab *E = c->E;
+    for (int k = 0; k < c->nshifts && !sym->provisional; k++) {
+        const struct Shift *shift = &c->shifts[k];
+        if (!conds_has(extra, shift->cond) || shift->index == NULL) {
             continue;
         }
-        const char *text = cond_text(c, s);
-        const Scalar *shifted = s->args[s->op == OP_lt ? 0 : 1];
+        const char *holds, *fails;
+        cond_words(c, shift->cond, &holds, &fails);
+        const char *index = expr_text(E, shift->index);
         Text lhs = {0};
         text_printf(&lhs, "%s[", sym->name);
         for (int m = 0; m < l->nidx; m++) {
@@ -490,13 +513,12 @@ static void warn_smaller(Ctx *c, Sym *sym, const Lhs *l, const Conds *extra)
             }
             expr_print(l->idx[m].e, &lhs);
         }
-        caution(c->E, "W0203", l->span,
-             text != NULL ? fmt(c->E, "write %s where %s] to say so, or ... else value", lhs.s, text)
-                          : fmt(c->E, "write %s where ...] to say so, or ... else value", lhs.s),
-             "'%s' is smaller than its axes: an index leaves its axis%s%s", sym->name, text != NULL ? " unless " : "",
-             text != NULL ? text : "");
+        caution(E, "W0203", l->span,
+                fmt(E, "write %s where %s] to say so, or %s[%s] else ...", lhs.s, holds != NULL ? holds : "...",
+                    shift->name, index),
+                "'%s' is smaller than axis %s: %s[%s] does not exist%s%s", sym->name, shift->axis->name, shift->name,
+                index, fails != NULL ? " where " : " everywhere", fails != NULL ? fails : "");
         text_free(&lhs);
-        (void)shifted;
         return;
     }
 }
@@ -535,6 +557,9 @@ static bool elab_case(Elab *E, Entity *e, Sym *sym, int k, Env *env, const Place
         conds_push(E, &r->kase.conds, sc_substitute(E->g, where.v[m], c->nvars, to_dim));
     }
     facts_push(c, &where);
+    for (int m = 0; m < where.n; m++) {
+        conds_push(E, &c->letter_conds, where.v[m]);
+    }
     ARENA_PUSH(E->arena, sym->cases, sym->ncases, r->kase);
     c->draw = stmt->value;
     Val v = elab(env, stmt->value);
@@ -633,8 +658,9 @@ static bool check_cases(Elab *E, const Sym *sym, int n, const Result *r)
     for (int k = 0; k < n; k++) {
         for (int m = 0; m < k; m++) {
             if (overlap(sym, &r[k].kase, &r[m].kase)) {
-                return mistake(E, "E0120", r[k].kase.span, "cases must be disjoint: other members or sources; or use :=",
-                            "'%s' is defined twice", sym->name);
+                return mistake(E, "E0120", r[k].kase.span,
+                               "cases must be disjoint: other members or sources; or use :=", "'%s' is defined twice",
+                               sym->name);
             }
         }
     }
@@ -670,7 +696,8 @@ static bool finish(Elab *E, Entity *e, Sym *sym, int n, Result *r)
         }
     }
     if (bools > 0 && bools < n) {
-        return mistake(E, "E0140", r[0].kase.span, NULL, "some cases of '%s' are conditions and some are numbers", sym->name);
+        return mistake(E, "E0140", r[0].kase.span, NULL, "some cases of '%s' are conditions and some are numbers",
+                       sym->name);
     }
     bool all_int = bools == 0 && reals == 0 && f32s == 0;
     Interval stored = {range.lo < 0 ? range.lo : 0, range.hi > 0 ? range.hi : 0}; /* absent cells hold 0 */
@@ -709,7 +736,8 @@ static bool finish(Elab *E, Entity *e, Sym *sym, int n, Result *r)
         if (r[k].op != RED_ARGMAX && r[k].op != RED_ANY && body->type != elem_type(t->elem)) {
             body = sc_op(g, t->elem == ELEM_F32 ? OP_f32 : OP_real, body);
         }
-        emit(r[k].c, t, r[k].lhs, r[k].c->nout, r[k].c->out, r[k].op, r[k].nred, r[k].red, &r[k].conds, body, r[k].span);
+        emit(r[k].c, t, r[k].lhs, r[k].c->nout, r[k].c->out, r[k].op, r[k].nred, r[k].red, &r[k].conds, body,
+             r[k].span);
     }
     for (int k = 0; partial && k < n; k++) {
         ARENA_PUSH(E->arena, sym->cases, sym->ncases, r[k].kase);
@@ -722,8 +750,9 @@ static bool domain_as_assumed(Elab *E, const Sym *sym, int n, const Result *r)
 {
     for (int k = 0; sym->provisional && k < n; k++) {
         if (r[k].conds.n > 0 && r[k].kase.conds.n > r[k].where.n) {
-            return mistake(E, "E0233", r[k].kase.span, "say the conditions in its where, or give the other cells with else",
-                        "the recurrence '%s' is smaller than its left-hand side says", sym->name);
+            return mistake(E, "E0233", r[k].kase.span,
+                           "say the conditions in its where, or give the other cells with else",
+                           "the recurrence '%s' is smaller than its left-hand side says", sym->name);
         }
     }
     return true;
@@ -731,14 +760,14 @@ static bool domain_as_assumed(Elab *E, const Sym *sym, int n, const Result *r)
 
 Sym *elab_equations(Elab *E, Entity *e)
 {
-    if (e->status == BUSY_) {
+    if (e->status == BUSY) {
         if (e->sym == NULL || !e->sym->busy) {
             mistake(E, "E0231", e->span, NULL, "'%s' is defined by itself", e->name);
             return NULL;
         }
         return e->sym;
     }
-    e->status = BUSY_;
+    e->status = BUSY;
     Sym *sym = arena_alloc(E->arena, sizeof *sym);
     *sym = (Sym){.name = e->name, .span = e->span, .section = e->section, .bad = true};
     ARENA_PUSH(E->arena, E->syms, E->nsyms, sym);
@@ -758,8 +787,8 @@ Sym *elab_equations(Elab *E, Entity *e)
         ctxs[k] = ctx_new(E, e->home, stmt, e->pos, e->section, sym->path);
         ctxs[k]->sym = sym;
         if (stmt->by != NULL && strcmp(stmt->by, "step") != 0) {
-            ok = mistake(E, "E0124", stmt->span, "write by step", "an equation is drawn 'by step' or per example, not by %s",
-                      stmt->by);
+            ok = mistake(E, "E0124", stmt->span, "write by step",
+                         "an equation is drawn 'by step' or per example, not by %s", stmt->by);
         }
         ctxs[k]->by_step = stmt->by != NULL;
         envs[k] = env_new(ctxs[k], e->home);
@@ -767,18 +796,18 @@ Sym *elab_equations(Elab *E, Entity *e)
         if (n < 0) {
             ok = false;
         } else if (k > 0 && n != sym->ndim) {
-            ok = mistake(E, "E0123", stmt->lhs[e->case_lhs[k]].span, NULL, "'%s' has %d axes in one case and %d in another",
-                      e->name, sym->ndim, n);
+            ok = mistake(E, "E0123", stmt->lhs[e->case_lhs[k]].span, NULL,
+                         "'%s' has %d axes in one case and %d in another", e->name, sym->ndim, n);
         } else if (e->ndims >= 0 && n != e->ndims) {
-            ok = mistake(E, "E0123", stmt->lhs[e->case_lhs[k]].span, NULL, "'%s' has %d axes here and %d where it is declared",
-                      e->name, n, e->ndims);
+            ok = mistake(E, "E0123", stmt->lhs[e->case_lhs[k]].span, NULL,
+                         "'%s' has %d axes here and %d where it is declared", e->name, n, e->ndims);
         } else {
             sym->ndim = n;
         }
     }
     ok = ok && find_dims(E, e, ctxs, envs, places, sym->ndim, sym->dims);
     if (!ok) {
-        e->status = DONE_;
+        e->status = DONE;
         e->sym = sym;
         return sym;
     }
@@ -815,6 +844,6 @@ Sym *elab_equations(Elab *E, Entity *e)
     sym->busy = false;
     ok = ok && check_cases(E, sym, n, r) && domain_as_assumed(E, sym, n, r) && finish(E, e, sym, n, r);
     sym->bad = !ok;
-    e->status = DONE_;
+    e->status = DONE;
     return sym;
 }

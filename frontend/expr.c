@@ -81,8 +81,8 @@ Slot *env_slots(Env *env, const char *name, int *n, Slot ***out)
             int count = d.family != NULL ? 1 : d.naxes;
             g = group_add(env, name, count);
             for (int k = 0; k < count; k++) {
-                g->slots[k] = slot_add(env, k == 0 ? name : fmt(E, "%s%d", name, k), d.family != NULL ? NULL : d.axes[k],
-                                       d.family);
+                g->slots[k] = slot_add(env, k == 0 ? name : fmt(E, "%s%d", name, k),
+                                       d.family != NULL ? NULL : d.axes[k], d.family);
             }
         } else {
             return NULL;
@@ -114,9 +114,9 @@ static Val unbound(Env *env, const Slot *s, const Expr *e)
         mistake(E, "E0104", e->op_span, NULL, "index '%s' is used but not bound", e->name);
     } else {
         mistake(E, "E0104", e->op_span,
-             fmt(E, "'%s' ranges over %s: write sum[%s] ... to reduce it, or put %s on the left", e->name,
-                 axis_text(E, s->axis), e->name, e->name),
-             "index '%s' is used but not bound", e->name);
+                fmt(E, "'%s' ranges over %s: write sum[%s] ... to reduce it, or put %s on the left", e->name,
+                    axis_text(E, s->axis), e->name, e->name),
+                "index '%s' is used but not bound", e->name);
     }
     return bad_val();
 }
@@ -153,8 +153,8 @@ static Val thunk_val(const Thunk *t, Ctx *c, const Expr *e)
     if (t->restrict_to == NULL) {
         return elab(t->env, t->e);
     }
-    Expr where = {.kind = EX_WHERE, .span = t->e->span, .op_span = t->e->op_span, .a = (Expr *)t->e,
-                  .b = (Expr *)t->restrict_to};
+    Expr where = {
+        .kind = EX_WHERE, .span = t->e->span, .op_span = t->e->op_span, .a = (Expr *)t->e, .b = (Expr *)t->restrict_to};
     return elab(t->env, &where);
 }
 
@@ -163,7 +163,8 @@ static Entity *find_entity(Env *env, const char *name)
     Entity *e = scope_find(env->scope, name, env->ctx->pos);
     if (e == NULL && env->scope != env->ctx->E->file) { /* a block or a function sees the file's const inputs */
         Entity *f = scope_find(env->ctx->E->file, name, 0);
-        e = f != NULL && f->kind == ENT_SYM && f->sym != NULL && f->sym->t->role == ROLE_INPUT && !f->sym->t->per_example
+        e = f != NULL && f->kind == ENT_SYM && f->sym != NULL && f->sym->t->role == ROLE_INPUT &&
+                    !f->sym->t->per_example
                 ? f
                 : NULL;
     }
@@ -196,7 +197,8 @@ static Val load_entity(Env *env, const Expr *e, Entity *ent, bool prime)
         spans[k] = args[k].span;
     }
     if (e->where != NULL) {
-        mistake(E, "E0136", e->where->span, "write e where P", "a condition may stand in the index of a left-hand side only");
+        mistake(E, "E0136", e->where->span, "write e where P",
+                "a condition may stand in the index of a left-hand side only");
         return bad_val();
     }
     bool has_at = e->at != NULL;
@@ -207,8 +209,8 @@ static Val load_entity(Env *env, const Expr *e, Entity *ent, bool prime)
             return at;
         }
         if (at.home != E->g->batch && at.s->op != OP_SELF) {
-            mistake(E, "E0138", e->op_span, "axis B : batch over b", "'@%s' must name an example: a letter over the batch",
-                 e->at);
+            mistake(E, "E0138", e->op_span, "axis B : batch over b",
+                    "'@%s' must name an example: a letter over the batch", e->at);
             return bad_val();
         }
     }
@@ -221,7 +223,8 @@ static Val load_entity(Env *env, const Expr *e, Entity *ent, bool prime)
             mistake(E, "E0130", e->op_span, NULL, "'%s' has the axes [%s] and is used without an index", e->name, t.s);
             text_free(&t);
         } else {
-            mistake(E, "E0130", e->op_span, NULL, "'%s' has %d axes and is read with %d indices", e->name, sym->ndim, n);
+            mistake(E, "E0130", e->op_span, NULL, "'%s' has %d ax%s and is read with %d ind%s", e->name, sym->ndim,
+                    sym->ndim == 1 ? "is" : "es", n, n == 1 ? "ex" : "ices");
         }
         return bad_val();
     }
@@ -256,7 +259,8 @@ static Val name_val(Env *env, const Expr *e)
             int n;
             Slot **slots, *first = env_slots(env, name, &n, &slots);
             if (n != 1) {
-                mistake(E, "E0106", e->op_span, "it may stand in an index only", "'%s' stands for %d letters here", name, n);
+                mistake(E, "E0106", e->op_span, "it may stand in an index only", "'%s' stands for %d letters here",
+                        name, n);
                 return bad_val();
             }
             if (first->bound) {
@@ -265,7 +269,7 @@ static Val name_val(Env *env, const Expr *e)
         }
     } else if (find_thunk(env, e->name) != NULL) {
         mistake(E, "E0134", e->op_span, "functions take scalars: index the argument at the call",
-             "'%s' is an argument of a function and has no index", e->name);
+                "'%s' is an argument of a function and has no index", e->name);
         return bad_val();
     }
     Entity *ent = find_entity(env, name);
@@ -321,15 +325,17 @@ static Val name_val(Env *env, const Expr *e)
     Stmt *fn = spec_find(E->spec, ST_FN, name);
     if (fn != NULL || spec_find(E->spec, ST_BLOCK, name) != NULL) {
         mistake(E, "E0143", e->op_span, NULL, "'%s' is a %s: call it%s", name, fn != NULL ? "function" : "block",
-             fn != NULL ? "" : " after :=");
+                fn != NULL ? "" : " after :=");
         return bad_val();
     }
     const char *near = suggest_name(E, env, name);
     if (env->scope->block != NULL && scope_find(E->file, name, 1 << 30) != NULL) {
         mistake(E, "E0102", e->op_span, "pass it as an argument",
-             "a block sees none of the file's tensors: '%s' is not an argument of %s", name, env->scope->block->name);
+                "a block sees none of the file's tensors: '%s' is not an argument of %s", name,
+                env->scope->block->name);
     } else {
-        mistake(E, "E0100", e->op_span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL, "'%s' is not defined", name);
+        mistake(E, "E0100", e->op_span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL, "'%s' is not defined",
+                name);
     }
     for (int k = 0; k < e->nidx; k++) {
         Val v[MAX_DIMS];
@@ -429,6 +435,7 @@ int index_vals(Env *env, int nidx, const Idx *idx, Val *out, int max)
             v = force(c, elab(env, x->e));
         }
         v.span = x->span;
+        v.expr = x->e;
         bad = bad || v.bad;
         if (n < max) {
             out[n++] = v;
@@ -519,9 +526,10 @@ static bool same_home(Ctx *c, const Expr *e, const Val *a, const Val *b)
     expr_print(e->a, &ta);
     expr_print(e->b, &tb);
     mistake(E, "E0131", e->span,
-         letter != NULL && e->a->kind == EX_NAME ? fmt(E, "did you mean %s (axis %s)?", letter, b->home->name) : NULL,
-         "axes differ: '%s' is %s, '%s' is %s; they cannot be %s", ta.s, thing_of(E, a->home), tb.s, thing_of(E, b->home),
-         verb);
+            letter != NULL && e->a->kind == EX_NAME ? fmt(E, "did you mean %s (axis %s)?", letter, b->home->name)
+                                                    : NULL,
+            "axes differ: '%s' is %s, '%s' is %s; they cannot be %s", ta.s, thing_of(E, a->home), tb.s,
+            thing_of(E, b->home), verb);
     text_free(&ta);
     text_free(&tb);
     return false;
@@ -535,7 +543,8 @@ static bool operand_ok(Ctx *c, const Expr *e, const Val *v, bool boolean)
     }
     if ((v->s->type == TYPE_BOOL) != boolean) {
         mistake(c->E, "E0140", e->span, boolean ? NULL : "write 1 where P else 0",
-             boolean ? "a condition is needed here, this is a number" : "a number is needed here, this is a condition");
+                boolean ? "a condition is needed here, this is a number"
+                        : "a number is needed here, this is a condition");
         return false;
     }
     return true;
@@ -593,7 +602,7 @@ static Val binary_val(Env *env, const Expr *e)
     Elab *E = c->E;
     Graph *g = E->g;
     if (e->op == BIN_AND || e->op == BIN_OR) {
-        int mark = facts_mark(c);
+        int mark = conds_mark(c);
         Val a = force(c, elab(env, e->a));
         Val b = force(c, elab(env, e->b));
         facts_reset(c, mark);
@@ -693,7 +702,7 @@ static Scalar *truth(Env *env, const Expr *e)
 {
     Ctx *c = env->ctx;
     Conds conds = {0};
-    int mark = facts_mark(c);
+    int mark = conds_mark(c);
     bool ok = elab_conds(env, e, &conds);
     facts_reset(c, mark);
     return ok ? conds_all(c, &conds) : NULL;
@@ -729,7 +738,7 @@ static Val where_val(Env *env, const Expr *e)
 {
     Ctx *c = env->ctx;
     Conds conds = {0};
-    int mark = facts_mark(c);
+    int mark = conds_mark(c);
     bool ok = elab_conds(env, e->b, &conds);
     Val v = force(c, elab(env, e->a));
     facts_reset(c, mark);
@@ -749,7 +758,8 @@ static Val choose(Ctx *c, const Expr *e, Scalar *cond, Val a, Val b)
 {
     Elab *E = c->E;
     Axis *home = a.home == b.home ? a.home : NULL;
-    if (a.part != b.part || (a.home != b.home && (a.part != NULL || b.part != NULL || (a.home != NULL && b.home != NULL)))) {
+    if (a.part != b.part ||
+        (a.home != b.home && (a.part != NULL || b.part != NULL || (a.home != NULL && b.home != NULL)))) {
         const Axis *pa = a.part != NULL ? a.part : a.home, *pb = b.part != NULL ? b.part : b.home;
         Axis *sum = pa != NULL && pb != NULL ? common_sum(E, pa, pb) : NULL;
         if (pa != NULL && pa->kind == AXIS_SUM && b.part != NULL) {
@@ -760,7 +770,8 @@ static Val choose(Ctx *c, const Expr *e, Scalar *cond, Val a, Val b)
             b = b.home == sum ? b : token_to(c, b, sum);
             home = sum;
         } else if (pa != NULL && pb != NULL && pa != pb && !axis_is_number(E, pa) && !axis_is_number(E, pb)) {
-            mistake(E, "E0131", e->span, NULL, "axes differ: one side is %s, the other %s", thing_of(E, pa), thing_of(E, pb));
+            mistake(E, "E0131", e->span, NULL, "axes differ: one side is %s, the other %s", thing_of(E, pa),
+                    thing_of(E, pb));
             return bad_val();
         }
     }

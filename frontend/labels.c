@@ -39,8 +39,10 @@ static void leak(Elab *E, const Sym *s, const Sym *at)
         reader = reader->tainted_by;
     }
     (void)at;
-    mistake(E, "E0310", reader->span, "read it in train or rank only", "'%s' is a label and reaches '%s': %s; labels may "
-            "reach only train, rank and next states", label_of(s)->name, s->name, chain(E, s));
+    mistake(E, "E0310", reader->span, "read it in train or rank only",
+            "'%s' is a label and reaches '%s': %s; labels may "
+            "reach only train, rank and next states",
+            label_of(s)->name, s->name, chain(E, s));
 }
 
 void check_labels(Elab *E)

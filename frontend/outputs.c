@@ -123,15 +123,15 @@ void mark_outputs(Elab *E)
         for (int m = 0; m < metrics[k].ntensors; m++) {
             Entity *e = scope_find(E->file, metrics[k].tensors[m], 1 << 30);
             if (e == NULL) {
-                mistake(E, "E0323", E->spec->sections[SECTION_RANK]->span, NULL, "metric %s reads '%s', which is not defined",
-                        metrics[k].name, metrics[k].tensors[m]);
+                mistake(E, "E0323", E->spec->sections[SECTION_RANK]->span, NULL,
+                        "metric %s reads '%s', which is not defined", metrics[k].name, metrics[k].tensors[m]);
                 continue;
             }
             Sym *s = entity_sym(E, e);
             if (s != NULL && !s->bad && s->t->role == ROLE_VALUE) {
                 if (s->ndim > 0 || !s->t->per_example) {
-                    mistake(E, "E0323", s->span, NULL, "metric %s needs one number per example; '%s' %s", metrics[k].name,
-                            s->name, s->ndim > 0 ? "has axes" : "is the same for all");
+                    mistake(E, "E0323", s->span, NULL, "metric %s needs one number per example; '%s' %s",
+                            metrics[k].name, s->name, s->ndim > 0 ? "has axes" : "is the same for all");
                     continue;
                 }
                 output_as(E, s, e->name, e->span);
@@ -144,7 +144,7 @@ void mark_outputs(Elab *E)
 
 typedef struct {
     Elab *E;
-    bool *keep;    /* tensors */
+    bool *keep; /* tensors */
     int *work, n;
 } Reach;
 

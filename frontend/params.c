@@ -24,7 +24,8 @@ static bool dims_of(Elab *E, Scope *scope, const Decl *d, Sym *sym)
 
 static bool name_is_free(Elab *E, const char *path, Span span)
 {
-    return graph_find(E->g, path) == NULL || mistake(E, "E0120", span, "use another name", "'%s' is defined twice", path);
+    return graph_find(E->g, path) == NULL ||
+           mistake(E, "E0120", span, "use another name", "'%s' is defined twice", path);
 }
 
 /* ---- inputs ------------------------------------------------------------------------------------------------- */
@@ -35,9 +36,11 @@ static bool input_range(Elab *E, const InputDecl *d, Tensor *t)
     bool has_lo = false, has_hi = false;
     for (int k = 0; k < d->nargs; k++) {
         const Arg *a = &d->args[k];
-        bool low = a->name != NULL && strcmp(a->name, "min") == 0, high = a->name != NULL && strcmp(a->name, "max") == 0;
+        bool low = a->name != NULL && strcmp(a->name, "min") == 0,
+             high = a->name != NULL && strcmp(a->name, "max") == 0;
         if ((!low && !high) || !spec_eval_int(E->spec, NULL, a->value, low ? &lo : &hi)) {
-            return mistake(E, "E0151", a->span, "write int64(min = 0, max = 9)", "a range has the integers min and max");
+            return mistake(E, "E0151", a->span, "write int64(min = 0, max = 9)",
+                           "a range has the integers min and max");
         }
         has_lo = has_lo || low;
         has_hi = has_hi || high;
@@ -57,7 +60,13 @@ Sym *make_input(Elab *E, Stmt *s)
     if (!dims_of(E, E->file, s->decl, sym)) {
         return sym;
     }
-    Tensor t = {.name = s->name, .role = ROLE_INPUT, .per_example = !d->is_const, .ndim = sym->ndim, .lo = 0, .hi = -1,
+    Tensor t = {.name = s->name,
+                .role = ROLE_INPUT,
+                .per_example = !d->is_const,
+                .is_label = d->is_label,
+                .ndim = sym->ndim,
+                .lo = 0,
+                .hi = -1,
                 .span = s->span};
     memcpy(t.dims, sym->dims, sizeof sym->dims);
     const char *type = d->type;
@@ -78,7 +87,7 @@ Sym *make_input(Elab *E, Stmt *s)
             if (a == NULL || a->axis == NULL || a->axis->kind == AXIS_SUM || axis_is_ragged(a->axis)) {
                 if (a == NULL || a->axis != NULL) {
                     mistake(E, "E0125", d->type_span, "types are int64, f32, bool, vocab(NAME) and axes",
-                         "'%s' is no type of an input", type);
+                            "'%s' is no type of an input", type);
                 }
                 return sym;
             }
@@ -97,7 +106,7 @@ Sym *make_input(Elab *E, Stmt *s)
     for (int k = 0; k < sym->ndim; k++) {
         if (d->is_const && axis_is_ragged(sym->dims[k])) {
             mistake(E, "E0126", s->span, NULL, "a const input has no ragged axis: %s differs between examples",
-                 sym->dims[k]->name);
+                    sym->dims[k]->name);
             return sym;
         }
     }
@@ -119,7 +128,9 @@ typedef struct {
 } InitKind;
 
 static const InitKind init_kinds[] = {
-    {"normal", 2, INIT_NORMAL}, {"uniform", 1, INIT_UNIFORM}, {"trunc_normal", 1, INIT_TRUNC_NORMAL},
+    {"normal", 2, INIT_NORMAL},
+    {"uniform", 1, INIT_UNIFORM},
+    {"trunc_normal", 1, INIT_TRUNC_NORMAL},
     {"orthogonal", 0, INIT_ORTHOGONAL},
 };
 
@@ -164,7 +175,7 @@ static bool init_of(Env *env, const Expr *e, Init *init, int depth)
         }
         if (nargs != init_kinds[k].nargs) {
             return mistake(E, "E0142", e->op_span, NULL, "%s takes %d argument%s, not %d", name, init_kinds[k].nargs,
-                        init_kinds[k].nargs == 1 ? "" : "s", nargs);
+                           init_kinds[k].nargs == 1 ? "" : "s", nargs);
         }
         init->kind = init_kinds[k].kind;
         init->a = nargs > 0 ? init_arg(env, e->args[0].value) : NULL;
@@ -188,7 +199,8 @@ static bool init_of(Env *env, const Expr *e, Init *init, int depth)
         for (int k = 0; k < fn->nparams; k++) {
             const Expr *value = k < nargs ? e->args[k].value : fn->params[k].value;
             if (value == NULL) {
-                return mistake(E, "E0142", e->op_span, NULL, "argument '%s' of %s is missing", fn->params[k].name, name);
+                return mistake(E, "E0142", e->op_span, NULL, "argument '%s' of %s is missing", fn->params[k].name,
+                               name);
             }
             Thunk *t = add_value(inner, fn->params[k].name, NULL);
             t->e = value;
@@ -231,7 +243,7 @@ static bool init_of(Env *env, const Expr *e, Init *init, int depth)
         }
         const char *near = nearest(name, n, names);
         return mistake(E, "E0128", e->op_span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL,
-                    "there is no initialiser '%s'", name);
+                       "there is no initialiser '%s'", name);
     }
     init->kind = INIT_CONST;
     init->a = init_arg(env, e);
@@ -253,7 +265,8 @@ static Init *make_init(Elab *E, Env *env, const Decl *d, const Sym *sym)
 {
     Init *init = arena_alloc(E->g->arena, sizeof *init);
     if (d->value == NULL) {
-        mistake(E, "E0129", d->span, fmt(E, "write param %s ~ normal(0, 0.02)", d->name), "param '%s' has no initialiser", d->name);
+        mistake(E, "E0129", d->span, fmt(E, "write param %s ~ normal(0, 0.02)", d->name),
+                "param '%s' has no initialiser", d->name);
         return NULL;
     }
     Text text = {0};
@@ -283,7 +296,8 @@ static bool dims_or_letters(Elab *E, Scope *scope, const Decl *d, Sym *sym, Env 
                 return mistake(E, "E0154", e->span, NULL, "'%s' stands for no single axis here", e->name);
             }
             if (s->bound) {
-                return mistake(E, "E0105", e->span, fmt(E, "write %s1", e->name), "index '%s' is already bound", e->name);
+                return mistake(E, "E0105", e->span, fmt(E, "write %s1", e->name), "index '%s' is already bound",
+                               e->name);
             }
             s->bound = true;
             s->var = new_var(env->ctx, s->axis, s->name, -1);
@@ -317,7 +331,7 @@ Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section)
     for (int k = 0; k < sym->ndim; k++) {
         if (axis_is_ragged(sym->dims[k]) || sym->dims[k]->kind == AXIS_BATCH) {
             mistake(E, "E0126", s->span, "use a number: the bound of the axis is T.max",
-                 "a param has no axis that differs between examples: %s of '%s'", sym->dims[k]->name, s->name);
+                    "a param has no axis that differs between examples: %s of '%s'", sym->dims[k]->name, s->name);
             return sym;
         }
     }
@@ -330,7 +344,13 @@ Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section)
         return sym;
     }
     init->cond = domain.n > 0 ? conds_all(c, &domain) : NULL;
-    Tensor t = {.name = sym->path, .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = sym->ndim, .init = init, .lo = 0, .hi = -1,
+    Tensor t = {.name = sym->path,
+                .elem = ELEM_REAL,
+                .role = ROLE_PARAM,
+                .ndim = sym->ndim,
+                .init = init,
+                .lo = 0,
+                .hi = -1,
                 .span = s->span};
     memcpy(t.dims, sym->dims, sizeof sym->dims);
     if (s->ntags > 0) {
@@ -361,7 +381,8 @@ Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section)
     Sym *sym = new_sym(E, s->name, join_path(E, scope->path, s->name), s->span, section);
     sym->bad = true;
     if (s->by == NULL) {
-        mistake(E, "E0172", s->span, "write by user (one per key) or by model", "state '%s' does not say whose it is", s->name);
+        mistake(E, "E0172", s->span, "write by user (one per key) or by model", "state '%s' does not say whose it is",
+                s->name);
         return sym;
     }
     bool keyed = strcmp(s->by, "model") != 0;
@@ -379,8 +400,14 @@ Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section)
         }
     }
     Ctx *c = ctx_new(E, scope, s, pos, section, sym->path);
-    Tensor t = {.name = sym->path, .elem = ELEM_REAL, .role = ROLE_STATE, .per_example = keyed, .ndim = sym->ndim, .lo = 0,
-                .hi = -1, .span = s->span};
+    Tensor t = {.name = sym->path,
+                .elem = ELEM_REAL,
+                .role = ROLE_STATE,
+                .per_example = keyed,
+                .ndim = sym->ndim,
+                .lo = 0,
+                .hi = -1,
+                .span = s->span};
     memcpy(t.dims, sym->dims, sizeof sym->dims);
     if (!keyed) {
         t.init = make_init(E, env_new(c, scope), d, sym);
@@ -397,8 +424,13 @@ Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section)
         mistake(E, "E0129", s->span, "write state u[D] = 0 by user", "state '%s' has no initial value", s->name);
         return sym;
     }
-    Tensor *known = graph_tensor(g, (Tensor){.name = fmt(E, "%s.known", sym->path), .elem = ELEM_BOOL, .role = ROLE_INPUT,
-                                             .per_example = true, .lo = 0, .hi = -1, .span = s->span});
+    Tensor *known = graph_tensor(g, (Tensor){.name = fmt(E, "%s.known", sym->path),
+                                             .elem = ELEM_BOOL,
+                                             .role = ROLE_INPUT,
+                                             .per_example = true,
+                                             .lo = 0,
+                                             .hi = -1,
+                                             .span = s->span});
     Env *env = env_new(c, scope);
     Scalar *args[MAX_DIMS];
     for (int k = 0; k < sym->ndim; k++) {
@@ -409,7 +441,8 @@ Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section)
     Scalar *first = NULL;
     Entity *init = d->value->kind == EX_NAME && !d->value->has_bracket ? scope_find(scope, d->value->name, pos) : NULL;
     Sym *of = init != NULL ? entity_sym(E, init) : NULL;
-    if (of != NULL && !of->bad && of->ndim == sym->ndim && memcmp(of->dims, sym->dims, (size_t)of->ndim * sizeof *of->dims) == 0) {
+    if (of != NULL && !of->bad && of->ndim == sym->ndim &&
+        memcmp(of->dims, sym->dims, (size_t)of->ndim * sizeof *of->dims) == 0) {
         first = sc_load(g, of->t, of->ndim, args); /* state u[D] = u0: a param of the same shape */
     } else if (of == NULL || !of->bad) {
         Val v = force(c, elab(env, d->value));
@@ -449,7 +482,8 @@ void link_state(Elab *E, Scope *scope, Stmt *s, int pos)
     }
     if (next->t->per_example != state->per_example) {
         mistake(E, "E0173", next->span, state->per_example ? NULL : "reduce over the batch: mean[batch] ...",
-             "'%s'' %s", s->name, state->per_example ? "does not depend on the example" : "differs between examples");
+                "'%s'' %s", s->name,
+                state->per_example ? "does not depend on the example" : "differs between examples");
         return;
     }
     state->next = next->t;

@@ -30,22 +30,30 @@ static bool out_of_range(Ctx *c, const Sym *sym, const Axis *axis, const Val *ar
     Interval i = interval_of(c, arg->s);
     int64_t n = axis_bound(axis);
     const char *remedy = n > 0 ? fmt(E, "add clamp(..., 0, %lld)", (long long)n - 1) : NULL;
-    char reach[96];
+    const char *subject = "the index";
+    if (arg->expr != NULL && arg->expr->kind == EX_CALL) { /* the clamp belongs into the function */
+        Stmt *fn = spec_find(E->spec, ST_FN, arg->expr->name);
+        subject = fmt(E, "%s(...)", arg->expr->name);
+        if (fn != NULL && n > 0) {
+            remedy = fmt(E, "add clamp(..., 0, %lld) in fn %s (line %d)", (long long)n - 1, fn->name, fn->span.line);
+        }
+    }
+    char reach[160];
     if (i.lo < -1e18 && i.hi > 1e18) {
-        snprintf(reach, sizeof reach, "the index can be any integer");
+        snprintf(reach, sizeof reach, "%s can be any integer", subject);
         remedy = n > 0 ? fmt(E, "add clamp(..., 0, %lld), or declare a range for the data", (long long)n - 1) : NULL;
     } else if (i.lo < 0 && i.lo > -1e18) {
-        snprintf(reach, sizeof reach, "the index can reach %.0f", i.lo);
+        snprintf(reach, sizeof reach, "%s can reach %.0f", subject, i.lo);
     } else if (i.lo < 0) {
-        snprintf(reach, sizeof reach, "the index can be negative");
+        snprintf(reach, sizeof reach, "%s can be negative", subject);
     } else if (i.hi < 1e18) {
-        snprintf(reach, sizeof reach, "the index can reach %.0f", i.hi);
+        snprintf(reach, sizeof reach, "%s can reach %.0f", subject, i.hi);
     } else {
-        snprintf(reach, sizeof reach, "the index has no upper bound");
+        snprintf(reach, sizeof reach, "%s has no upper bound", subject);
     }
     if (axis->kind == AXIS_FIXED && n > 0) {
-        return mistake(E, "E0210", span, remedy, "index may leave the table: %s has 0..%lld, %s", sym->name, (long long)n - 1,
-                    reach);
+        return mistake(E, "E0210", span, remedy, "index may leave the table: %s has 0..%lld, %s", sym->name,
+                       (long long)n - 1, reach);
     }
     return mistake(E, "E0210", span, remedy, "index may leave axis %s of %s: %s", axis->name, sym->name, reach);
 }
@@ -71,22 +79,26 @@ static Scalar *size_at(Ctx *c, const Sym *sym, const Axis *axis, const Val *args
     return sc_size(g, g->axes[axis->id], n, at);
 }
 
-static void shift_conds(Ctx *c, Scalar *index, Scalar *size, Conds *out)
+static void note_shift(Ctx *c, Scalar *cond, const Sym *sym, const Axis *axis, const Expr *index, Conds *out)
 {
-    Elab *E = c->E;
-    Graph *g = E->g;
+    conds_push(c->E, out, cond);
+    ARENA_PUSH(c->E->arena, c->shifts, c->nshifts, ((struct Shift){cond, sym->name, axis, index}));
+}
+
+static void shift_conds(Ctx *c, const Sym *sym, const Axis *axis, const Val *arg, Scalar *size, Conds *out)
+{
+    Scalar *index = arg->s;
+    Graph *g = c->E->g;
     if (!proves_nonneg(c, index, out)) {
         Scalar *low = sc_op(g, OP_le, sc_int(g, 0), index);
         if (index->op == OP_sub && index->args[1]->op == OP_CONST) { /* i - 1 >= 0 as 1 <= i */
             low = sc_op(g, OP_le, index->args[1], index->args[0]);
         }
-        conds_push(E, out, low);
-        conds_push(E, &c->shifts, low);
+        note_shift(c, low, sym, axis, arg->expr, out);
     }
     Scalar *high = sc_op(g, OP_lt, index, size);
     if (!follows(c, high, out)) {
-        conds_push(E, out, high);
-        conds_push(E, &c->shifts, high);
+        note_shift(c, high, sym, axis, arg->expr, out);
     }
 }
 
@@ -109,8 +121,8 @@ static bool fit_sum(Ctx *c, const Sym *sym, Axis *axis, Val *arg, Token *token, 
     if (arg->part != NULL || (arg->home != NULL && arg->s->op == OP_CONST && is_part(axis, arg->home, &p))) {
         const Axis *part = arg->part != NULL ? arg->part : arg->home;
         if (!is_part(axis, part, &p)) {
-            return mistake(E, "E0133", span, NULL, "%s is no source of %s, over which '%s' is defined", part->name, axis->name,
-                        sym->name);
+            return mistake(E, "E0133", span, NULL, "%s is no source of %s, over which '%s' is defined", part->name,
+                           axis->name, sym->name);
         }
         token->part = p;
         token->local = arg->s;
@@ -122,17 +134,17 @@ static bool fit_sum(Ctx *c, const Sym *sym, Axis *axis, Val *arg, Token *token, 
             token->part = (int)arg->s->inum;
             token->local = arg->s->args[0];
         } else if (arg->letter && !arg->bare) {
-            shift_conds(c, arg->s, sc_size(g, axis, 0, NULL), out);
+            shift_conds(c, sym, axis, arg, sc_size(g, axis, 0, NULL), out);
         }
         return true;
     }
     if (arg->home != NULL && is_part(axis, arg->home, &p)) {
         return mistake(E, "E0133", span, fmt(E, "write %s in front of the letter", arg->home->name),
-                    "'%s' is read by token of %s; this is a letter of its source %s", sym->name, axis->name,
-                    arg->home->name);
+                       "'%s' is read by token of %s; this is a letter of its source %s", sym->name, axis->name,
+                       arg->home->name);
     }
     return mistake(E, "E0133", span, NULL, "'%s' is indexed by %s here; this is %s", sym->name, axis_text(E, axis),
-                arg->home != NULL ? fmt(E, "of %s", axis_text(E, arg->home)) : "a plain integer");
+                   arg->home != NULL ? fmt(E, "of %s", axis_text(E, arg->home)) : "a plain integer");
 }
 
 static bool fit_letter(Ctx *c, const Sym *sym, int k, const Val *args, Conds *out, Span span)
@@ -144,15 +156,17 @@ static bool fit_letter(Ctx *c, const Sym *sym, int k, const Val *args, Conds *ou
         int parent = c->vars[arg->s->inum].parent;
         for (int d = 0; d < k; d++) {
             if (sym->dims[d] == axis->parent && parent >= 0 && args[d].s != sc_letter(E->g, parent)) {
-                return mistake(E, "E0139", span, NULL, "a letter of %s stands only beside its parent's: here it is read at "
-                            "another index of %s", axis->name, axis->parent->name);
+                return mistake(E, "E0139", span, NULL,
+                               "a letter of %s stands only beside its parent's: here it is read at "
+                               "another index of %s",
+                               axis->name, axis->parent->name);
             }
         }
     }
     if (arg->letter && !arg->bare) {
         Scalar *size = size_at(c, sym, axis, args);
         if (size != NULL) {
-            shift_conds(c, arg->s, size, out);
+            shift_conds(c, sym, axis, arg, size, out);
         }
     }
     return true;
@@ -166,14 +180,15 @@ static bool fit_index(Ctx *c, const Sym *sym, int k, Val *args, Token *token, Co
     token->part = -1;
     if (arg->s->type != TYPE_INT) {
         return mistake(E, "E0132", span, arg->s->type == TYPE_BOOL ? NULL : "use trunc, floor or div",
-                    "an index must be an integer; this is a %s", arg->s->type == TYPE_BOOL ? "condition" : "real number");
+                       "an index must be an integer; this is a %s",
+                       arg->s->type == TYPE_BOOL ? "condition" : "real number");
     }
     if (axis->kind == AXIS_SUM) {
         return fit_sum(c, sym, axis, arg, token, out, span);
     }
     if (arg->part != NULL) {
-        return arg->part == axis || mistake(E, "E0133", span, NULL, "'%s' has %s here; this is a token of %s", sym->name,
-                                         axis_text(E, axis), arg->part->name);
+        return arg->part == axis || mistake(E, "E0133", span, NULL, "'%s' has %s here; this is a token of %s",
+                                            sym->name, axis_text(E, axis), arg->part->name);
     }
     if (arg->home == axis) {
         return fit_letter(c, sym, k, args, out, span);
@@ -187,11 +202,13 @@ static bool fit_index(Ctx *c, const Sym *sym, int k, Val *args, Token *token, Co
                     home->stmt != NULL;
         if (both || (!number && !from_number) || (number && !from_number && !arg->letter) || (!number && arg->bare)) {
             return mistake(E, "E0130", span, NULL, "axes differ: '%s' has %s here, the index is of %s", sym->name,
-                        axis_text(E, axis), axis_text(E, arg->home));
+                           axis_text(E, axis), axis_text(E, arg->home));
         }
     }
-    if (!number && axis->kind != AXIS_RAGGED && !(arg->s->op == OP_CONST && axis->kind == AXIS_FIXED && axis->size > 0)) {
-        return mistake(E, "E0130", span, NULL, "'%s' has %s here; this is a plain integer", sym->name, axis_text(E, axis));
+    if (!number && axis->kind != AXIS_RAGGED &&
+        !(arg->s->op == OP_CONST && axis->kind == AXIS_FIXED && axis->size > 0)) {
+        return mistake(E, "E0130", span, NULL, "'%s' has %s here; this is a plain integer", sym->name,
+                       axis_text(E, axis));
     }
     bool low, high;
     if (axis_nparents(axis) == 0 && index_in_range(c, arg->s, axis, out, &low, &high)) {
@@ -199,7 +216,7 @@ static bool fit_index(Ctx *c, const Sym *sym, int k, Val *args, Token *token, Co
     }
     Scalar *size = axis->kind == AXIS_RAGGED ? size_at(c, sym, axis, args) : NULL;
     if (size != NULL && !reads_data(arg->s)) {
-        shift_conds(c, arg->s, size, out);
+        shift_conds(c, sym, axis, arg, size, out);
         return true;
     }
     return out_of_range(c, sym, axis, arg, span);
@@ -401,7 +418,8 @@ Val load_sym(Ctx *c, Sym *sym, int n, Val *args, Val *at, Span span, const Span 
     Graph *g = E->g;
     if (sym->busy) {
         if (sym->ndim == 0) {
-            mistake(E, "E0231", span, "read an earlier element: a shift along one axis", "'%s' is defined by itself", sym->name);
+            mistake(E, "E0231", span, "read an earlier element: a shift along one axis", "'%s' is defined by itself",
+                    sym->name);
             return bad_val();
         }
         sym->provisional = true;

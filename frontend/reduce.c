@@ -40,7 +40,7 @@ static void search_idx(Search *s, int n, const Idx *idx, const Expr *of)
                 if (ent != NULL && ent->ndims > k) {
                     s->instance = ent->dims[k];
                 } else if (ent != NULL) {
-                    Sym *sym = ent->status == BUSY_ ? ent->sym : entity_sym(s->env->ctx->E, ent);
+                    Sym *sym = ent->status == BUSY ? ent->sym : entity_sym(s->env->ctx->E, ent);
                     if (sym != NULL && !sym->bad && k < sym->ndim && sym->dims[k]->kind == AXIS_SUM) {
                         s->instance = sym->dims[k];
                     }
@@ -90,8 +90,8 @@ bool bind_slot(Env *env, Slot *s, const Expr *body, Span at)
     if (s->axis == NULL && s->family != NULL) {
         s->axis = infer_instance(env, body, s->name);
         if (s->axis == NULL) {
-            return mistake(E, "E0154", at, NULL, "cannot tell which %s<...> the letter '%s' ranges over", s->family->name,
-                        s->name);
+            return mistake(E, "E0154", at, NULL, "cannot tell which %s<...> the letter '%s' ranges over",
+                           s->family->name, s->name);
         }
     }
     if (s->axis == NULL) {
@@ -109,7 +109,7 @@ bool bind_slot(Env *env, Slot *s, const Expr *body, Span at)
         }
         if (parent < 0) {
             return mistake(E, "E0139", at, NULL, "a letter of %s stands only beside a letter of %s: none is bound here",
-                        s->axis->name, s->axis->parent->name);
+                           s->axis->name, s->axis->parent->name);
         }
     }
     int var = new_var(c, s->axis, s->name, parent);
@@ -247,8 +247,8 @@ Scalar *emit_pending(Ctx *c, Pending *p, Span span)
     Scalar *body = sc_substitute(g, p->body, c->nvars, map);
     for (int k = 0; k < c->nsubs; k++) {
         const Sub *s = &c->subs[k];
-        bool same = s->eq->op == p->op && s->eq->nletters == nout + p->nvars && s->t->ndim == nout && s->eq->body == body &&
-                    same_conds(&s->own, &own) && subset(&s->inherited, &more);
+        bool same = s->eq->op == p->op && s->eq->nletters == nout + p->nvars && s->t->ndim == nout &&
+                    s->eq->body == body && same_conds(&s->own, &own) && subset(&s->inherited, &more);
         for (int m = 0; same && m < nout + p->nvars; m++) {
             int v = m < nout ? out[m] : p->vars[m - nout];
             same = s->eq->letters[m].axis == c->vars[v].axis;
@@ -303,7 +303,7 @@ Scalar *emit_pending(Ctx *c, Pending *p, Span span)
 const NonEmpty *nonempty_of(Elab *E, const Scalar *cond)
 {
     for (int k = 0; cond->op == OP_LOAD && cond->type == TYPE_BOOL && k < E->nnonempty; k++) {
-        if (E->nonempty[k].any == cond->tensor) {
+        if (E->nonempty[k].any == cond->tensor && !E->nonempty[k].accepted) {
             return &E->nonempty[k];
         }
     }
@@ -435,7 +435,11 @@ static void need_not_empty(Ctx *c, const Pending *range, AstReduce red, const ch
             }
             if (sub->eq != NULL) {
                 ARENA_PUSH(E->arena, E->nonempty, E->nnonempty,
-                           ((NonEmpty){.any = cond->tensor, .sub = sub, .span = span, .red = red, .what = what,
+                           ((NonEmpty){.any = cond->tensor,
+                                       .sub = sub,
+                                       .span = span,
+                                       .red = red,
+                                       .what = what,
                                        .axis = c->vars[range->vars[0]].axis}));
             }
         }
@@ -479,13 +483,14 @@ static bool open_binders(Env *env, const Expr *e, Binders *b)
     for (int k = 0; k < e->nidx; k++) {
         const Idx *x = &e->idx[k];
         if (x->e->kind != EX_NAME || x->e->has_bracket) {
-            return mistake(E, "E0103", x->span, NULL, "%s binds letters; this is an expression", ast_reduce_name[e->red]);
+            return mistake(E, "E0103", x->span, NULL, "%s binds letters; this is an expression",
+                           ast_reduce_name[e->red]);
         }
         int n;
         Slot **slots, *first = env_slots(env, x->e->name, &n, &slots);
         if (first == NULL) {
             return mistake(E, "E0103", x->span, "letters are declared with their axis: axis D = 50 over d",
-                        "no axis has the letter '%s'", x->e->name);
+                           "no axis has the letter '%s'", x->e->name);
         }
         bool is_param = false; /* a function's bracketed letter is bound by its caller and may be bound again inside */
         for (const Group *g = env->groups; env->is_fn && g != NULL; g = g->next) {
@@ -494,7 +499,7 @@ static bool open_binders(Env *env, const Expr *e, Binders *b)
         for (int m = 0; m < n; m++) {
             if (slots[m]->bound && !env->is_fn) {
                 return mistake(E, "E0105", x->span, fmt(E, "write %s1", x->e->name), "index '%s' is already bound",
-                            x->e->name);
+                               x->e->name);
             }
             if (b->n == MAX_LETTERS) {
                 return mistake(E, "E0137", x->span, NULL, "more than %d letters", MAX_LETTERS);
@@ -523,6 +528,29 @@ static void close_binders(Ctx *c, Binders *b)
         Slot *next = b->slots[k]->next;
         *b->slots[k] = b->saved[k];
         b->slots[k]->next = next;
+    }
+}
+
+/* A function that reduces a letter which is bound outside runs over what that letter is restricted to (rule 4):
+ * p[i, j where j <= i] = softmax[j](s[i,j]) is over j <= i. */
+static void again_in_range(Env *env, const Binders *b, Conds *range)
+{
+    Ctx *c = env->ctx;
+    Graph *g = c->E->g;
+    Scalar *map[MAX_VARS] = {NULL};
+    bool any = false;
+    for (int k = 0; k < b->n; k++) {
+        const Slot *old = &b->saved[k], *now = b->slots[k];
+        if (old->bound && old->local == NULL && now->bound && now->local == NULL && old->axis == now->axis) {
+            map[old->var] = sc_letter(g, now->var);
+            any = true;
+        }
+    }
+    for (int k = 0; any && k < c->letter_conds.n; k++) {
+        Scalar *s = sc_substitute(g, c->letter_conds.v[k], c->nvars, map);
+        if (s != c->letter_conds.v[k]) {
+            conds_push(c->E, range, s);
+        }
     }
 }
 
@@ -578,7 +606,13 @@ static bool elab_range(Env *env, const Expr *e, Binders *b, const char *source, 
         conds_push(E, &outer, c->facts.v[k]);
     }
     Conds range = {0};
+    again_in_range(env, b, &range);
+    facts_push(c, &range);
     bool ok = e->where == NULL || elab_conds(env, e->where, &range);
+    int letters = c->letter_conds.n;
+    for (int k = 0; k < range.n; k++) {
+        conds_push(E, &c->letter_conds, range.v[k]);
+    }
     Val v = {0};
     if (e->a != NULL) {
         v = force(c, elab(env, e->a));
@@ -586,12 +620,14 @@ static bool elab_range(Env *env, const Expr *e, Binders *b, const char *source, 
         v.s = e->red == AST_ANY ? sc_bool(g, true) : sc_int(g, 1);
     }
     facts_reset(c, mark);
+    c->letter_conds.n = letters;
     if (!ok || v.bad) {
         return false;
     }
     if (v.part != NULL || (e->a != NULL && v.s->type == TYPE_BOOL)) {
         return mistake(E, "E0140", e->a->span, v.part == NULL ? "write count[... where P]" : NULL,
-                    "%s needs numbers, this is a %s", ast_reduce_name[e->red], v.part != NULL ? "token" : "condition");
+                       "%s needs numbers, this is a %s", ast_reduce_name[e->red],
+                       v.part != NULL ? "token" : "condition");
     }
     Conds all = {0};
     conds_join(c, &all, &range);
@@ -843,7 +879,7 @@ Val elab_reduce(Env *env, const Expr *e)
     Elab *E = c->E;
     if (e->red == AST_DRAW && c->draw != e) {
         mistake(E, "E0170", e->op_span, "give it an equation of its own: n[i] = draw[v] 1",
-             "a draw is the whole right-hand side of a named equation");
+                "a draw is the whole right-hand side of a named equation");
         return bad_val();
     }
     Binders b = {0};

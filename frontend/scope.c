@@ -152,7 +152,8 @@ static Entity *same_equations(Scope *s, const char *name)
     return NULL;
 }
 
-static Entity *add_result(Elab *E, Scope *s, Scope *home, EntityKind kind, Stmt *stmt, int k, int pos, SectionKind section)
+static Entity *add_result(Elab *E, Scope *s, Scope *home, EntityKind kind, Stmt *stmt, int k, int pos,
+                          SectionKind section)
 {
     const Lhs *l = &stmt->lhs[k];
     Entity *e = scope_add(E, s, kind, lhs_name(E, l), pos, l->span);
@@ -209,7 +210,8 @@ static void enter_equation(Elab *E, Scope *s, Stmt *stmt, int pos, SectionKind s
         return;
     }
     if (stmt->nlhs != 1) {
-        mistake(E, "E0121", stmt->span, "several names on the left need a block call after :=", "one equation defines one name");
+        mistake(E, "E0121", stmt->span,
+                "several names on the left need a block call after :=", "one equation defines one name");
         return;
     }
     const char *name = lhs_name(E, &stmt->lhs[0]);
@@ -222,7 +224,7 @@ static void enter_equation(Elab *E, Scope *s, Stmt *stmt, int pos, SectionKind s
             for (Entity *o = s->entities; o != NULL; o = o->next) {
                 if (strcmp(o->name, name) == 0 && !o->rebinds && o->kind != ENT_CALL) {
                     mistake(E, "E0120", stmt->lhs[0].span, "use another name, or := to go on with a new value",
-                         "'%s' is defined twice", name);
+                            "'%s' is defined twice", name);
                     return;
                 }
             }
@@ -240,11 +242,12 @@ static void enter_repeat(Elab *E, Scope *s, Stmt *stmt, SectionKind section)
     const Expr *bad = NULL;
     if (!spec_eval(E->spec, s->values, stmt->value, &v, &bad)) {
         mistake(E, "E0150", stmt->value->span, "give a number or a list: hypers are known before anything is checked",
-             "the number of rounds is not known before training");
+                "the number of rounds is not known before training");
         return;
     }
     if (stmt->var == NULL && v.is_list) {
-        mistake(E, "E0160", stmt->value->span, "write repeat x in LIST", "a list of rounds needs a name for its values");
+        mistake(E, "E0160", stmt->value->span, "write repeat x in LIST",
+                "a list of rounds needs a name for its values");
         return;
     }
     double count = v.is_list ? v.n : v.num;
@@ -264,7 +267,8 @@ static void enter_repeat(Elab *E, Scope *s, Stmt *stmt, SectionKind section)
         if (stmt->var != NULL) {
             Binding *b = arena_alloc(E->arena, sizeof *b);
             double num = v.is_list ? v.list[k] : k;
-            *b = (Binding){.name = stmt->var, .value = {.is_int = num == (double)(int64_t)num, .num = num}, .next = s->values};
+            *b = (Binding){
+                .name = stmt->var, .value = {.is_int = num == (double)(int64_t)num, .num = num}, .next = s->values};
             round->values = b;
         }
         scope_open(E, round, &stmt->body, section);
@@ -288,7 +292,7 @@ void scope_open(Elab *E, Scope *s, const Stmts *body, SectionKind section)
             e = scope_add(E, s, ENT_SYM, stmt->name, pos, stmt->span);
             e->section = section;
             e->sym = make_param(E, s, stmt, section);
-            e->status = DONE_;
+            e->status = DONE;
             break;
         }
         case ST_STATE: {
@@ -320,7 +324,7 @@ void scope_force(Elab *E, Scope *s)
 
 Sym *entity_sym(Elab *E, Entity *e)
 {
-    if (e->status == DONE_) {
+    if (e->status == DONE) {
         return e->sym;
     }
     switch (e->kind) {
@@ -331,11 +335,11 @@ Sym *entity_sym(Elab *E, Entity *e)
     case ENT_CALL:
         e->sym = call_result(E, e->call, e->result);
         if (e->call->status == CALL_DONE) {
-            e->status = DONE_;
+            e->status = DONE;
         }
         return e->sym;
     case ENT_STATE_NEXT:
-        e->status = DONE_;
+        e->status = DONE;
         e->sym = make_state(E, e->scope, e->cases[0], e->pos, e->section);
         return e->sym;
     }
