@@ -121,7 +121,7 @@ static const void *map_listed(Opener *o, const cJSON *object, int64_t bytes, siz
 {
     DataSet *ds = o->ds;
     const char *file = get_text(object, "file");
-    if (!file || file[0] == '/' || strstr(file, "..") || strlen(file) > 512) {
+    if (!file || file[0] == '/' || strncmp(file, "../", 3) == 0 || strstr(file, "/../") || strlen(file) > 512) {
         damaged(o, "a file name is missing or leaves the directory:", file ? file : "(none)");
         return NULL;
     }
