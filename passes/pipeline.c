@@ -41,6 +41,17 @@ static bool is_for_training(const Pass *p)
     return p->run == pass_differentiate || p->run == pass_optimize || p->run == pass_recompute;
 }
 
+/* Before any pass that drops or inlines what nobody wants. */
+static void want_grads(Graph *g)
+{
+    for (int i = 0; i < g->ntensors; i++) {
+        Tensor *t = g->tensors[i];
+        if (t->role == ROLE_PARAM && t->grad) {
+            t->grad->is_output = true;
+        }
+    }
+}
+
 static void verify(const Graph *g, const char *after)
 {
     Text why = {0};
@@ -61,6 +72,9 @@ bool pipeline_run(Graph *g, const PipelineOptions *o)
         const Pass *p = &pipeline[i];
         if ((o->training || !is_for_training(p)) && !is_skipped(o->skip, p->name)) {
             p->run(g);
+            if (o->grads_are_outputs && p->run == pass_differentiate) {
+                want_grads(g);
+            }
             if (diag_errors(g->diag)) {
                 return false;
             }
