@@ -16,28 +16,46 @@ static size_t find(const PtrMap *m, const void *key)
     return at;
 }
 
+static void move(PtrMap *to, const void *key, void *value)
+{
+    if (key != NULL) {
+        size_t at = find(to, key);
+        to->keys[at] = key;
+        to->values[at] = value;
+    }
+}
+
 static void grow(PtrMap *m)
 {
-    PtrMap bigger = {.cap = m->cap > 0 ? 2 * m->cap : 32};
+    PtrMap bigger = {.n = m->n, .cap = m->cap > 0 ? 2 * m->cap : 4 * PTRMAP_SMALL};
     bigger.keys = calloc(bigger.cap, sizeof *bigger.keys);
     bigger.values = calloc(bigger.cap, sizeof *bigger.values);
     if (bigger.keys == NULL || bigger.values == NULL) {
         bug("out of memory in a map of %zu entries", bigger.cap);
     }
     for (size_t k = 0; k < m->cap; k++) {
-        if (m->keys[k] != NULL) {
-            size_t at = find(&bigger, m->keys[k]);
-            bigger.keys[at] = m->keys[k];
-            bigger.values[at] = m->values[k];
-        }
+        move(&bigger, m->keys[k], m->values[k]);
     }
-    bigger.n = m->n;
+    for (size_t k = 0; m->cap == 0 && k < m->n; k++) {
+        move(&bigger, m->small_keys[k], m->small_values[k]);
+    }
     ptrmap_free(m);
     *m = bigger;
 }
 
 void **ptrmap_at(PtrMap *m, const void *key)
 {
+    if (m->cap == 0) {
+        for (size_t k = 0; k < m->n; k++) {
+            if (m->small_keys[k] == key) {
+                return &m->small_values[k];
+            }
+        }
+        if (m->n < PTRMAP_SMALL) {
+            m->small_keys[m->n] = key;
+            return &m->small_values[m->n++];
+        }
+    }
     if (2 * (m->n + 1) > m->cap) {
         grow(m);
     }
