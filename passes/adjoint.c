@@ -14,14 +14,13 @@ typedef struct {
 
 typedef struct {
     const Scalar *node;
-    bool active;
     Term *terms;
     int nterms;
 } Node;
 
 typedef struct {
     Graph *g;
-    const bool *active_tensor;
+    const Activity *activity;
     PtrMap place; /* node -> Node */
     Node **nodes; /* args before users */
     int n;
@@ -34,43 +33,46 @@ static bool flows(const Scalar *s, int arg)
            (s->args[arg]->type == TYPE_REAL || s->args[arg]->type == TYPE_F32);
 }
 
+bool scalar_is_active(const Activity *a, const Scalar *s)
+{
+    signed char *known = &a->scalar[s->id];
+    if (!*known) {
+        bool active = s->op == OP_LOAD && a->tensor[s->tensor->id] && (s->type == TYPE_REAL || s->type == TYPE_F32);
+        for (int i = 0; i < s->nargs && !active; i++) {
+            active = flows(s, i) && scalar_is_active(a, s->args[i]);
+        }
+        *known = active ? 1 : -1;
+    }
+    return *known > 0;
+}
+
+void scalar_reach(const Activity *a, const Scalar *s, void (*f)(const Scalar *load, void *ctx), void *ctx)
+{
+    if (a->reached[s->id] || !scalar_is_active(a, s)) {
+        return;
+    }
+    a->reached[s->id] = true;
+    if (s->op == OP_LOAD) {
+        f(s, ctx);
+        return;
+    }
+    for (int i = 0; i < s->nargs; i++) {
+        if (flows(s, i)) {
+            scalar_reach(a, s->args[i], f, ctx);
+        }
+    }
+}
+
 static void record(const Scalar *s, void *ctx)
 {
     Tape *t = ctx;
+    if (!scalar_is_active(t->activity, s)) {
+        return;
+    }
     Node *node = arena_alloc(t->g->arena, sizeof *node);
     node->node = s;
-    if (s->op == OP_LOAD) {
-        node->active = t->active_tensor[s->tensor->id] && (s->type == TYPE_REAL || s->type == TYPE_F32);
-    }
-    for (int i = 0; i < s->nargs && !node->active; i++) {
-        node->active = flows(s, i) && ((Node *)*ptrmap_at(&t->place, s->args[i]))->active;
-    }
     *ptrmap_at(&t->place, s) = node;
     ARENA_PUSH(t->g->arena, t->nodes, t->n, node);
-}
-
-void scalar_active_loads(Graph *g, Scalar *body, const bool *active_tensor, void (*f)(const Scalar *, void *), void *ctx)
-{
-    Tape t = {.g = g, .active_tensor = active_tensor};
-    sc_walk(body, record, &t);
-    /* Going down from the root along active nodes alone: a load under a stop is not reached. */
-    Node *root = *ptrmap_at(&t.place, body);
-    root->nterms = root->active;
-    for (int i = t.n - 1; i >= 0; i--) {
-        Node *node = t.nodes[i];
-        if (!node->active || !node->nterms) {
-            continue;
-        }
-        if (node->node->op == OP_LOAD) {
-            f(node->node, ctx);
-        }
-        for (int k = 0; k < node->node->nargs; k++) {
-            if (flows(node->node, k)) {
-                ((Node *)*ptrmap_at(&t.place, node->node->args[k]))->nterms = 1;
-            }
-        }
-    }
-    ptrmap_free(&t.place);
 }
 
 static void add_term(Graph *g, Node *node, Scalar *guard, Scalar *value)
@@ -155,29 +157,29 @@ static LoadAdjoint collect(Graph *g, const Node *node)
     return out;
 }
 
-LoadAdjoints scalar_adjoints(Graph *g, Scalar *body, Scalar *adjoint, const bool *active_tensor)
+LoadAdjoints scalar_adjoints(Graph *g, Scalar *body, Scalar *adjoint, const Activity *activity)
 {
-    Tape t = {.g = g, .active_tensor = active_tensor};
-    sc_walk(body, record, &t);
-    Node *root = *ptrmap_at(&t.place, body);
+    Tape t = {.g = g, .activity = activity};
     LoadAdjoints out = {0};
-    if (root->active) {
-        add_term(g, root, sc_bool(g, true), adjoint);
+    if (!scalar_is_active(activity, body)) {
+        return out;
     }
+    sc_walk(body, record, &t);
+    add_term(g, *ptrmap_at(&t.place, body), sc_bool(g, true), adjoint);
     for (int i = t.n - 1; i >= 0; i--) {
         Node *node = t.nodes[i];
-        if (!node->active || !node->nterms) {
+        const Scalar *s = node->node;
+        if (!node->nterms) {
             continue;
         }
-        const Scalar *s = node->node;
         if (s->op == OP_LOAD) {
             LoadAdjoint item = collect(g, node);
             ARENA_PUSH(g->arena, out.items, out.n, item);
             continue;
         }
         for (int k = 0; k < s->nargs; k++) {
-            Node *arg = *ptrmap_at(&t.place, s->args[k]);
-            if (!arg->active || !flows(s, k)) {
+            Node *arg = flows(s, k) ? *ptrmap_at(&t.place, s->args[k]) : NULL;
+            if (!arg) {
                 continue;
             }
             Scalar *d = derivative(g, s, k);

@@ -26,6 +26,7 @@ typedef struct {
     bool *active;         /* by tensor id: depends differentiably on a param */
     bool *needed;         /* and the loss depends on it */
     Contributions *to;    /* by tensor id */
+    Activity activity;
     bool changed;
 } Diff;
 
@@ -34,12 +35,6 @@ typedef struct {
 static bool passes_gradient(const Equation *e)
 {
     return e->op == RED_NONE || e->op == RED_SUM || e->op == RED_MAX || e->op == RED_MIN;
-}
-
-static void mark_found(const Scalar *load, void *ctx)
-{
-    (void)load;
-    *(bool *)ctx = true;
 }
 
 static void mark_needed(const Scalar *load, void *ctx)
@@ -60,13 +55,11 @@ static void find_active(Diff *d)
     }
     do { /* twice through, unless recurrences reach further */
         d->changed = false;
+        memset(d->activity.scalar, 0, (size_t)g->nscalars);
         for (int i = 0; i < g->nequations; i++) {
             Equation *e = g->equations[i];
-            if (!d->active[e->dst->id] && passes_gradient(e)) {
-                bool found = false;
-                scalar_active_loads(g, e->body, d->active, mark_found, &found);
-                d->active[e->dst->id] = found;
-                d->changed |= found;
+            if (!d->active[e->dst->id] && passes_gradient(e) && scalar_is_active(&d->activity, e->body)) {
+                d->active[e->dst->id] = d->changed = true;
             }
         }
     } while (d->changed);
@@ -81,7 +74,7 @@ static void find_needed(Diff *d)
         for (int i = g->nequations - 1; i >= 0; i--) {
             Equation *e = g->equations[i];
             if (d->needed[e->dst->id] && passes_gradient(e)) {
-                scalar_active_loads(g, e->body, d->active, mark_needed, d);
+                scalar_reach(&d->activity, e->body, mark_needed, d);
             }
         }
     } while (d->changed);
@@ -222,7 +215,7 @@ static void contribute(Diff *diff, const Equation *e)
 {
     Graph *g = diff->g;
     Scalar *adjoint = load_at_lhs(g, e->dst->grad, e);
-    LoadAdjoints loads = scalar_adjoints(g, e->body, adjoint, diff->active);
+    LoadAdjoints loads = scalar_adjoints(g, e->body, adjoint, &diff->activity);
     Scalar *attained = NULL;
     if (loads.n && (e->op == RED_MAX || e->op == RED_MIN)) {
         int r;
@@ -362,6 +355,8 @@ void pass_differentiate(Graph *g)
     for (int split = 1; split >= 0; split--) {
         d.ntensors = g->ntensors;
         d.active = arena_alloc(g->arena, (size_t)d.ntensors * sizeof *d.active);
+        d.activity = (Activity){.tensor = d.active, .scalar = arena_alloc(g->arena, (size_t)g->nscalars),
+                                .reached = arena_alloc(g->arena, (size_t)g->nscalars * sizeof(bool))};
         find_active(&d);
         if (split) {
             split_extrema(&d);

@@ -11,7 +11,7 @@ typedef struct {
     unsigned whole; /* letters of the product */
     Scalar *inner, *outer;
     int n, nouter;
-    bool changed;
+    bool changed, negative;
 } Factors;
 
 static void add_letter(const Scalar *s, void *ctx)
@@ -38,6 +38,11 @@ static void take_apart(Factors *f, Scalar *s)
     if (s->op == OP_mul && s->type == TYPE_REAL) {
         take_apart(f, s->args[0]);
         take_apart(f, s->args[1]);
+        return;
+    }
+    if (s->op == OP_neg && s->type == TYPE_REAL) {
+        f->negative = !f->negative;
+        take_apart(f, s->args[0]);
         return;
     }
     if (s->op == OP_div && s->type == TYPE_REAL && !sc_is_const(s->args[0], 1) &&
@@ -69,7 +74,8 @@ static Scalar *hoist_node(Graph *g, Scalar *s, void *ctx)
     if (!f.inner || !f.outer || f.n > MAX_FACTORS || (!f.changed && f.nouter < 2)) {
         return s;
     }
-    return fold_op2(g, OP_mul, f.inner, f.outer);
+    Scalar *product = fold_op2(g, OP_mul, f.inner, f.outer);
+    return f.negative ? fold_op1(g, OP_neg, product) : product;
 }
 
 void hoist_factors(Graph *g, Equation *e)

@@ -22,7 +22,10 @@ typedef struct {
     Graph *g;
     Mask *masks;
     int n;
-    const Equation *e;
+    Equation *e;
+    bool found;      /* in e */
+    Equation **with; /* equations that have one */
+    int nwith;
 } Masks;
 
 static bool is_mask(const Scalar *s)
@@ -54,6 +57,7 @@ static void note_mask(const Scalar *s, void *ctx)
         ARENA_PUSH(m->g->arena, m->masks, m->n, fresh);
         k = &m->masks[m->n - 1];
     }
+    m->found = true;
     k->equations += k->last != m->e;
     k->last = m->e;
 }
@@ -131,12 +135,16 @@ static Scalar *load_mask(Graph *g, Scalar *s, void *ctx)
     return sc_load(g, k->kept, k->kept->ndim, args);
 }
 
-static void walk_equation(const Equation *e, Masks *m)
+static void walk_equation(Equation *e, Masks *m)
 {
     m->e = e;
+    m->found = false;
     sc_walk(e->body, note_mask, m);
     for (int i = 0; i < e->nconds; i++) {
         sc_walk(e->conds[i], note_mask, m);
+    }
+    if (m->found) {
+        ARENA_PUSH(m->g->arena, m->with, m->nwith, e);
     }
 }
 
@@ -154,8 +162,8 @@ static void keep_masks(Graph *g)
             any |= m.masks[i].kept != NULL;
         }
     }
-    for (int i = 0; i < n && any; i++) {
-        equation_rewrite(g, g->equations[i], load_mask, &m);
+    for (int i = 0; i < m.nwith && any; i++) {
+        equation_rewrite(g, m.with[i], load_mask, &m);
     }
     if (any) {
         graph_reorder(g);

@@ -75,10 +75,18 @@ Equation ***equations_by_tensor(const Graph *g);
 void graph_drop_equations(Graph *g, const bool *keep);
 
 /* ---- parts of simplify, also run alone by tests ---- */
-void simplify_equation(Graph *g, Equation *e);
 bool merge_equal_equations(Graph *g);  /* cse.c */
 bool drop_dead_equations(Graph *g);    /* dce.c */
 void hoist_factors(Graph *g, Equation *e); /* hoist.c, the end of fuse-map */
-Scalar *tabulate_steps(Graph *g, const Equation *e, Scalar *s); /* steps.c */
+typedef struct {
+    const Scalar *chain, *base;
+    int64_t lo, hi; /* of the base */
+    Scalar *result;
+} StepTable;
+typedef struct {
+    StepTable *tables;
+    int n;
+} StepTables;
+Scalar *tabulate_steps(Graph *g, StepTables *tables, const Equation *e, Scalar *s); /* steps.c */
 
 #endif

@@ -103,7 +103,7 @@ static void lift_choices(Draft *d)
     }
 }
 
-void simplify_equation(Graph *g, Equation *e)
+static void simplify_equation(Graph *g, StepTables *tables, Equation *e)
 {
     Simplifying ctx = {.drop_stops = g->loss && g->loss->grad};
     Draft d = draft_from(g, e);
@@ -112,7 +112,7 @@ void simplify_equation(Graph *g, Equation *e)
     bool empty = false;
     ctx.facts = prover_new(g, e, 0);
     for (int i = 0; i < e->nconds; i++) {
-        Scalar *c = sc_rewrite(g, tabulate_steps(g, e, e->conds[i]), simplify_node, &ctx);
+        Scalar *c = sc_rewrite(g, tabulate_steps(g, tables, e, e->conds[i]), simplify_node, &ctx);
         if (prover_holds(ctx.facts, c)) {
             continue;
         }
@@ -121,9 +121,9 @@ void simplify_equation(Graph *g, Equation *e)
         prover_assume(ctx.facts, c, true);
     }
     for (int k = 0; k < e->dst->ndim; k++) {
-        d.e.lhs[k] = sc_rewrite(g, tabulate_steps(g, e, e->lhs[k]), simplify_node, &ctx);
+        d.e.lhs[k] = sc_rewrite(g, tabulate_steps(g, tables, e, e->lhs[k]), simplify_node, &ctx);
     }
-    d.e.body = sc_rewrite(g, tabulate_steps(g, e, e->body), simplify_node, &ctx);
+    d.e.body = sc_rewrite(g, tabulate_steps(g, tables, e, e->body), simplify_node, &ctx);
     prover_free(ctx.facts);
     lift_choices(&d);
     if (empty && !equation_has_keyed_lhs(e)) {
@@ -134,8 +134,9 @@ void simplify_equation(Graph *g, Equation *e)
 
 void pass_simplify(Graph *g)
 {
+    StepTables tables = {0};
     for (int i = 0; i < g->nequations; i++) {
-        simplify_equation(g, g->equations[i]);
+        simplify_equation(g, &tables, g->equations[i]);
     }
     merge_equal_equations(g);
     drop_dead_equations(g);

@@ -92,7 +92,21 @@ static bool apply(const Chain *c, int64_t x, int64_t *out)
     return true;
 }
 
-static Scalar *tabulate(Graph *g, Prover *facts, Scalar *s)
+/* The same chain stands in many layers: its table is made once. */
+static Scalar **known_table(Graph *g, StepTables *tables, const Chain *c, int64_t lo, int64_t hi)
+{
+    for (int i = 0; i < tables->n; i++) {
+        StepTable *t = &tables->tables[i];
+        if (t->chain == c->nodes[0] && t->base == c->base && t->lo == lo && t->hi == hi) {
+            return &t->result;
+        }
+    }
+    StepTable fresh = {c->nodes[0], c->base, lo, hi, NULL};
+    ARENA_PUSH(g->arena, tables->tables, tables->n, fresh);
+    return &tables->tables[tables->n - 1].result;
+}
+
+static Scalar *tabulate(Graph *g, StepTables *tables, Prover *facts, Scalar *s)
 {
     Chain c;
     if (s->type != TYPE_INT || !find_chain(s, &c)) {
@@ -104,6 +118,10 @@ static Scalar *tabulate(Graph *g, Prover *facts, Scalar *s)
     }
     int64_t lo = domain.lo < -0x1p60 ? -(INT64_C(1) << 60) : (int64_t)domain.lo;
     int64_t hi = domain.hi > 0x1p60 ? INT64_C(1) << 60 : (int64_t)domain.hi;
+    Scalar **result = known_table(g, tables, &c, lo, hi);
+    if (*result) {
+        return *result;
+    }
     int64_t first, last, table[MAX_STEPS + 1];
     if (!apply(&c, lo, &first) || !apply(&c, hi, &last) || last < first || last - first > MAX_STEPS) {
         return NULL;
@@ -133,22 +151,22 @@ static Scalar *tabulate(Graph *g, Prover *facts, Scalar *s)
         table[n++] = above;
         from = above;
     }
-    return fold_op2(g, OP_add, sc_step(g, n, table, g->scalars[c.base->id]), sc_int(g, first));
+    return *result = fold_op2(g, OP_add, sc_step(g, n, table, g->scalars[c.base->id]), sc_int(g, first));
 }
 
 /* Outermost first, so that the longest chain is taken; what lies below its base is looked at again. */
-static Scalar *replace(Graph *g, Prover *facts, Scalar *s)
+static Scalar *replace(Graph *g, StepTables *tables, Prover *facts, Scalar *s)
 {
     if (!s->nargs) {
         return s;
     }
-    Scalar *table = tabulate(g, facts, s);
+    Scalar *table = tabulate(g, tables, facts, s);
     if (table) {
-        return sc_with_span(g, replace(g, facts, table), s->span);
+        return sc_with_span(g, replace(g, tables, facts, table), s->span);
     }
     Scalar *args[MAX_LETTERS + 2];
     for (int i = 0; i < s->nargs; i++) {
-        args[i] = replace(g, facts, s->args[i]);
+        args[i] = replace(g, tables, facts, s->args[i]);
     }
     return sc_rebuild(g, s, args);
 }
@@ -159,7 +177,7 @@ static void look_for_chain(const Scalar *s, void *ctx)
     *(bool *)ctx = *(bool *)ctx || (s->type == TYPE_INT && find_chain(s, &c));
 }
 
-Scalar *tabulate_steps(Graph *g, const Equation *e, Scalar *s)
+Scalar *tabulate_steps(Graph *g, StepTables *tables, const Equation *e, Scalar *s)
 {
     bool any = false;
     sc_walk(s, look_for_chain, &any);
@@ -167,7 +185,7 @@ Scalar *tabulate_steps(Graph *g, const Equation *e, Scalar *s)
         return s;
     }
     Prover *facts = prover_new(g, e, 0);
-    Scalar *out = replace(g, facts, s);
+    Scalar *out = replace(g, tables, facts, s);
     prover_free(facts);
     return out;
 }
