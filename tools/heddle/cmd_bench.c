@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 
 typedef struct {
-    int64_t batch, steps;
+    int64_t batch, steps, profile;
     int64_t *lengths;
     int64_t longest;
 } Load;
@@ -118,6 +118,35 @@ static bool longest_fits(const Plan *plan, const Load *load, Error *e)
     return true;
 }
 
+static int by_seconds(const void *a, const void *b)
+{
+    double x = ((const StepProfile *)a)->seconds, y = ((const StepProfile *)b)->seconds;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* The slowest calls of the timed steps, with their share of the time all calls took. */
+static void print_profile(const Session *s, int64_t top)
+{
+    const StepProfile *rows;
+    int n = session_profile(s, &rows);
+    StepProfile *sorted = malloc(((size_t)n + 1) * sizeof *sorted);
+    double total = 0;
+    if (!sorted) {
+        return;
+    }
+    memcpy(sorted, rows, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_seconds);
+    for (int i = 0; i < n; i++) {
+        total += sorted[i].seconds;
+    }
+    fprintf(stderr, " line  share    ms a step  defines\n");
+    for (int i = 0; i < n && i < top; i++) {
+        fprintf(stderr, "%5d  %4.1f %%  %9.3f  %s\n", sorted[i].line, 100 * sorted[i].seconds / total,
+                1e3 * sorted[i].seconds / (double)sorted[i].runs, sorted[i].label);
+    }
+    free(sorted);
+}
+
 /* One way of running the spec, compiled, timed. */
 static bool measure(Project *p, ProgramKind kind, const Load *load, Pool *pool, uint64_t seed, double *compile,
                     double *step, Text *report, Error *e)
@@ -128,6 +157,9 @@ static bool measure(Project *p, ProgramKind kind, const Load *load, Pool *pool, 
     double first = 0;
     bool ok = s && batch_generate(prog->plan, load->batch, load->lengths, seed, &b, e) &&
               time_steps(s, &b, load->steps, kind == PROGRAM_TRAIN, &first, step, e);
+    if (ok && load->profile > 0) {
+        print_profile(s, load->profile);
+    }
     *compile = prog ? prog->seconds + fmax(0, first - *step) : 0;
     generated_free(&b);
     session_free(s);
@@ -145,8 +177,9 @@ int cmd_bench(int argc, char **argv)
         {"--batch", "B", OPT_INT, &load.batch, "examples per step (32)"},
         {"--lengths", "L", OPT_TEXT, &lengths, "full:N, uniform:A:B or a file with one length per line (full:50)"},
         {"--steps", "K", OPT_INT, &load.steps, "timed steps (10)"},
+        {"--profile", "N", OPT_INT, &load.profile, "also print the N slowest kernels on standard error"},
     };
-    int n = common_options(options, 3, &common);
+    int n = common_options(options, 4, &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {
