@@ -137,6 +137,16 @@ LLVMValueRef emit_max(Emit *x, LLVMValueRef a, LLVMValueRef b)
     return LLVMBuildSelect(x->b, LLVMBuildICmp(x->b, LLVMIntSGT, a, b, ""), a, b, "");
 }
 
+/* A metadata node that is equal to no other: it contains itself. */
+static LLVMMetadataRef distinct_node(Emit *x, LLVMMetadataRef second)
+{
+    LLVMMetadataRef tmp = LLVMTemporaryMDNode(x->ctx, NULL, 0);
+    LLVMMetadataRef ops[2] = {tmp, second};
+    LLVMMetadataRef node = LLVMMDNodeInContext2(x->ctx, ops, second ? 2 : 1);
+    LLVMMetadataReplaceAllUsesWith(tmp, node);
+    return node;
+}
+
 /* ---- loops and scopes ---- */
 
 int scope_enter(Emit *x)
@@ -169,6 +179,17 @@ void loop_begin(Emit *x, Loop *l, const char *name, LLVMValueRef lo, LLVMValueRe
     l->i = LLVMBuildPhi(x->b, x->i64, name);
     LLVMAddIncoming(l->i, &lo, &head, 1);
     l->mark = scope_enter(x);
+    l->inner = false;
+}
+
+/* Lists are short: without masks most rows would end in the scalar remainder. */
+static void fold_tail(Emit *x, LLVMValueRef branch)
+{
+    static const char name[] = "llvm.loop.vectorize.predicate.enable";
+    LLVMMetadataRef hint[2] = {LLVMMDStringInContext2(x->ctx, name, sizeof name - 1),
+                               LLVMValueAsMetadata(LLVMConstInt(x->i1, 1, 0))};
+    LLVMMetadataRef node = distinct_node(x, LLVMMDNodeInContext2(x->ctx, hint, 2));
+    set_metadata(x, branch, "llvm.loop", LLVMMetadataAsValue(x->ctx, node));
 }
 
 void loop_end(Emit *x, Loop *l)
@@ -178,7 +199,11 @@ void loop_end(Emit *x, Loop *l)
     LLVMPositionBuilderAtEnd(x->b, l->next);
     LLVMValueRef next = LLVMBuildNSWAdd(x->b, l->i, l->step, "");
     LLVMAddIncoming(l->i, &next, &l->next, 1);
-    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, next, l->hi, ""), l->body, l->exit);
+    LLVMValueRef more = LLVMBuildICmp(x->b, LLVMIntSLT, next, l->hi, "");
+    LLVMValueRef branch = LLVMBuildCondBr(x->b, more, l->body, l->exit);
+    if (l->inner && x->target->avx512) {
+        fold_tail(x, branch);
+    }
     LLVMAppendExistingBasicBlock(x->fn, l->exit);
     LLVMPositionBuilderAtEnd(x->b, l->exit);
     scope_leave(x, l->mark);
@@ -200,16 +225,6 @@ static LLVMValueRef item(Emit *x, LLVMValueRef array, int i, LLVMTypeRef type, c
     LLVMValueRef v = LLVMBuildLoad2(x->b, type, LLVMBuildInBoundsGEP2(x->b, type, array, &index, 1, ""), name);
     emit_mark_invariant(x, v);
     return v;
-}
-
-/* A metadata node that is equal to no other: it contains itself. */
-static LLVMMetadataRef distinct_node(Emit *x, LLVMMetadataRef second)
-{
-    LLVMMetadataRef tmp = LLVMTemporaryMDNode(x->ctx, NULL, 0);
-    LLVMMetadataRef ops[2] = {tmp, second};
-    LLVMMetadataRef node = LLVMMDNodeInContext2(x->ctx, ops, second ? 2 : 1);
-    LLVMMetadataReplaceAllUsesWith(tmp, node);
-    return node;
 }
 
 static void make_scopes(Emit *x, int n)

@@ -143,6 +143,7 @@ typedef struct {
     LLVMValueRef i, hi, step;
     LLVMBasicBlockRef body, next, exit;
     int mark;
+    bool inner; /* set before loop_end: to be vectorised, with masks instead of a scalar remainder where they are cheap */
 } Loop;
 void loop_begin(Emit *x, Loop *l, const char *name, LLVMValueRef lo, LLVMValueRef hi, int64_t step);
 void loop_end(Emit *x, Loop *l);

@@ -346,6 +346,7 @@ static void fill(Loops *s, int v, LLVMValueRef from, LLVMValueRef to)
     x->letter[v] = l.i;
     emit_store(x, 0, LLVMConstNull(emit_type(x, s->type)), destination(s));
     x->letter[v] = NULL;
+    l.inner = true;
     loop_end(x, &l);
 }
 
@@ -478,6 +479,7 @@ static void emit_level(Loops *s, int level)
             hoist(s, level);
         }
         emit_level(s, level + 1);
+        l.inner = level == s->n.n - 1;
         loop_end(x, &l);
         if (dense) {
             fill(s, v, hi, to);

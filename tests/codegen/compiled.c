@@ -212,7 +212,17 @@ static void check_batch(Test *test, const Graph *g, const Plan *plan, int64_t si
     for (int i = 0; i < g->ntensors; i++) {
         const Tensor *t = g->tensors[i];
         int64_t n;
-        void *p = t->role == ROLE_PARAM ? session_param(s, t->name, &n) : NULL;
+        void *p = t->role == ROLE_PARAM || t->role == ROLE_STATE ? session_param(s, t->name, &n) : NULL;
+        if (p && t->role == ROLE_STATE) {
+            Array a = {.dtype = plan->tensors[plan_find(plan, t->name)].dtype, .data = p};
+            double *v = malloc((size_t)(n + 1) * sizeof *v);
+            for (int64_t k = 0; k < n; k++) {
+                v[k] = a.dtype == DT_F64 ? ((double *)p)[k] : (double)((float *)p)[k];
+            }
+            interp_set(in, t, n, v);
+            free(v);
+            continue;
+        }
         for (int64_t k = 0; p && k < n; k++) {
             Array a = {.dtype = plan->tensors[plan_find(plan, t->name)].dtype, .data = p};
             store(&a, k, value_for(t, k));
