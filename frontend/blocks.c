@@ -182,10 +182,9 @@ static Sym *arg_sym(Elab *E, Call *call, const Arg *a)
     const char *name = e->prime ? fmt(E, "%s'", e->name) : e->name;
     Entity *ent = scope_find(call->scope, name, call->pos);
     if (ent == NULL && call->scope->block != NULL) {
-        ent = scope_find(E->file, name, 0);
-        ent = ent != NULL && ent->kind == ENT_SYM && !ent->sym->t->per_example && ent->sym->t->role == ROLE_INPUT
-                  ? ent
-                  : NULL;
+        Entity *f = scope_find(E->file, name, 0); /* a block sees the file's const inputs */
+        bool input = f != NULL && f->kind == ENT_SYM && f->sym != NULL;
+        ent = input && (f->sym->bad || (f->sym->t->role == ROLE_INPUT && !f->sym->t->per_example)) ? f : NULL;
     }
     if (ent == NULL) {
         Ctx *c = ctx_new(E, call->scope, call->stmt, call->pos, call->section, "");

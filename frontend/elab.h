@@ -4,12 +4,14 @@
  *   axes.c        declared axes, families Z<A>, letters, what may stand where an axis is expected
  *   scope.c       names: entities of a scope, positions, rebinding
  *   expr.c        expressions -> Val: an IR scalar with the conditions under which it is defined
+ *   names.c       what names and indices mean in them
  *   call.c        functions, builtin and the library's macros, relations
- *   reduce.c      sum, max, ..., their ranges, and the proof that one is not empty
+ *   reduce.c      sum, max, ...: letters bound and removed
+ *   range.c       reductions as equations of their own, ranges that are not empty
  *   read.c        reading a tensor at indices: ranges, domains, cases
  *   domain.c      lists of conditions; which follow from others
  *   interval.c    bounds of scalars, linear forms
- *   equation.c    statements -> tensors and equations
+ *   equation.c    statements -> tensors and equations;  lhs.c their left-hand sides
  *   blocks.c      block calls, axis parameters, repeat
  *   params.c      inputs, params, initialisers, states
  *   outputs.c     what a caller gets, pruning
@@ -404,7 +406,11 @@ Val token_to(Ctx *c, Val v, Axis *axis); /* a token as an index into the sum axi
 Val index_val(Env *env, const Idx *idx);
 int index_vals(Env *env, int nidx, const Idx *idx, Val *out, int max);
 Env *env_new(Ctx *c, Scope *s);
-Slot *env_slots(Env *env, const char *name, int *n, Slot ***out); /* slots of a letter's name, or NULL */
+/* ---- names.c ------------------------------------------------------------------------------------------------ */
+
+Val name_val(Env *env, const Expr *e);
+Val source_val(Env *env, const char *source, const Expr *e, Span span); /* a position in that source: a token */
+Slot *env_slots(Env *env, const char *name, int *n, Slot ***out);       /* slots of a letter's name, or NULL */
 bool is_index_name(const Idx *x, const char *name);
 Val slot_val(Ctx *c, const Slot *s, Span span);
 
@@ -417,6 +423,7 @@ Val elab_call(Env *env, const Expr *e);
 Val elab_reduce(Env *env, const Expr *e);
 bool bind_slot(Env *env, Slot *s, const Expr *body, Span at); /* fresh letter */
 Scalar *emit_pending(Ctx *c, Pending *p, Span span);          /* as an equation of its own; a load of it */
+void need_not_empty(Ctx *c, const Pending *range, AstReduce red, const char *what, Span span, Conds *out);
 bool range_not_empty(Ctx *c, const Scalar *cond, const Conds *known);
 const NonEmpty *nonempty_of(Elab *E, const Scalar *cond);
 Axis *infer_instance(Env *env, const Expr *body, const char *letter);
