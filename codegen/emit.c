@@ -91,6 +91,9 @@ void emit_mark_invariant(Emit *x, LLVMValueRef load)
 {
     if (LLVMIsAInstruction(load)) {
         set_metadata(x, load, "invariant.load", x->invariant);
+        if (x->all_scopes) {
+            set_metadata(x, load, "noalias", x->all_scopes); /* or a gather from a table keeps a loop scalar */
+        }
     }
 }
 
@@ -247,6 +250,7 @@ static void make_scopes(Emit *x, int n)
         x->scopes[i] = LLVMMetadataAsValue(x->ctx, LLVMMDNodeInContext2(x->ctx, &scope[i], 1));
         x->noalias[i] = m ? LLVMMetadataAsValue(x->ctx, LLVMMDNodeInContext2(x->ctx, others, (size_t)m)) : NULL;
     }
+    x->all_scopes = LLVMMetadataAsValue(x->ctx, LLVMMDNodeInContext2(x->ctx, scope, (size_t)n));
     free(scope);
     free(others);
 }

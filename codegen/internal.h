@@ -112,7 +112,7 @@ typedef struct {
     bool *safe;        /* per node: may be evaluated for every value of the letters, conds or not */
     LLVMValueRef *scopes;  /* metadata: alias scope per tensor, and the list of all others */
     LLVMValueRef *noalias;
-    LLVMValueRef invariant; /* empty metadata node */
+    LLVMValueRef invariant, all_scopes; /* metadata: an empty node; the list of all tensors' scopes */
 } Emit;
 
 /* Adds the function k->name to the module and leaves the builder inside it, arguments loaded. emit_finish returns. */
