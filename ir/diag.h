@@ -33,7 +33,7 @@ void diag_also(Diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3
 int diag_errors(const Diag *d);
 int diag_warnings(const Diag *d);
 /* All reports so far in order of appearance in the source, as text:
- *   fuxi.heddle:24:25: error[E0104]: index 'd' is used but not bound
+ *   model.heddle:24:25: error[E0104]: index 'd' is used but not bound
  *      24 |   q[i,h,e]   = silu(n[i,d] * Wq[d,h,e])
  *         |                         ^ 'd' ranges over axis D (50): write sum[d] ... */
 void diag_print(const Diag *d, Text *out);
