@@ -614,7 +614,7 @@ Val elab_call(Env *env, const Expr *e)
         return bad_val();
     }
     if (spec_find(E->spec, ST_EXTERN, call->name) != NULL) {
-        mistake(E, "E0190", e->op_span, NULL, "extern functions cannot be called in equations yet: %s", call->name);
+        mistake(E, "E0190", e->op_span, NULL, "'%s' is extern: an equation cannot call it", call->name);
         return bad_val();
     }
     const char **names = NULL;

@@ -506,10 +506,6 @@ Sym *elab_equations(Elab *E, Entity *e)
         Stmt *stmt = e->cases[k];
         ctxs[k] = ctx_new(E, e->home, stmt, e->pos, e->section, sym->path);
         ctxs[k]->sym = sym;
-        if (stmt->by != NULL && strcmp(stmt->by, "step") != 0) {
-            ok = mistake(E, "E0124", stmt->span, "write by step",
-                         "an equation is drawn 'by step' or per example, not by %s", stmt->by);
-        }
         ctxs[k]->by_step = stmt->by != NULL;
         envs[k] = env_new(ctxs[k], e->home);
         int n = places_of(envs[k], &stmt->lhs[e->case_lhs[k]], places[k]);

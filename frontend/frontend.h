@@ -71,8 +71,8 @@ typedef struct {
     const char *tensors[3]; /* per-example outputs it reads: at; logit, lab; and the key after `by` */
     int ncutoffs;
     int64_t cutoffs[8];
-} Metric;
-int spec_metrics(const Spec *s, const Metric **metrics);
+} MetricSetting;
+int spec_metrics(const Spec *s, const MetricSetting **metrics);
 
 /* JSON of `heddle check --json` (CONTRACTS.md's keys), text with --domains. */
 void spec_describe_json(Spec *s, const Graph *g, Text *out);
@@ -80,6 +80,11 @@ void spec_describe_domains(Spec *s, const Graph *g, Text *out);
 const char *spec_name(const Spec *s);
 /* Every file read, for hashing: path and text. */
 int spec_sources(const Spec *s, const Source *const **sources);
+
+/* ---- codes of messages (codes.def) --------------------------------------------------------------------------- */
+
+const char *code_meaning(const char *code); /* "E0104" -> "an index is used but not bound"; NULL: no such code */
+const char *code_at(int k);                 /* all of them, 0 and up; NULL past the last */
 
 /* ---- formatter --------------------------------------------------------------------------------------------- */
 

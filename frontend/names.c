@@ -180,11 +180,6 @@ static Val load_entity(Env *env, const Expr *e, Entity *ent, bool prime)
     for (int k = 0; k < n; k++) {
         spans[k] = args[k].span;
     }
-    if (e->where != NULL) {
-        mistake(E, "E0136", e->where->span, "write e where P",
-                "a condition may stand in the index of a left-hand side only");
-        return bad_val();
-    }
     bool has_at = e->at != NULL;
     if (has_at) {
         Expr name = {.kind = EX_NAME, .span = e->span, .op_span = e->op_span, .name = e->at};

@@ -264,11 +264,6 @@ static Scalar *product_of(Elab *E, const Sym *sym, int from, int to)
 static Init *make_init(Elab *E, Env *env, const Decl *d, const Sym *sym)
 {
     Init *init = arena_alloc(E->g->arena, sizeof *init);
-    if (d->value == NULL) {
-        mistake(E, "E0129", d->span, fmt(E, "write param %s ~ normal(0, 0.02)", d->name),
-                "param '%s' has no initialiser", d->name);
-        return NULL;
-    }
     Text text = {0};
     expr_print(d->value, &text);
     init->text = arena_strdup(E->g->arena, text.s);
@@ -420,10 +415,6 @@ Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section)
         return sym;
     }
     Tensor *state = graph_tensor(g, t);
-    if (d->value == NULL) {
-        mistake(E, "E0129", s->span, "write state u[D] = 0 by user", "state '%s' has no initial value", s->name);
-        return sym;
-    }
     Tensor *known = graph_tensor(g, (Tensor){.name = fmt(E, "%s.known", sym->path),
                                              .elem = ELEM_BOOL,
                                              .role = ROLE_INPUT,

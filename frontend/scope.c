@@ -209,11 +209,6 @@ static void enter_equation(Elab *E, Scope *s, Stmt *stmt, int pos, SectionKind s
         }
         return;
     }
-    if (stmt->nlhs != 1) {
-        mistake(E, "E0121", stmt->span,
-                "several names on the left need a block call after :=", "one equation defines one name");
-        return;
-    }
     const char *name = lhs_name(E, &stmt->lhs[0]);
     Entity *e = NULL;
     if (stmt->rebinds) {

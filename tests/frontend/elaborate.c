@@ -2,10 +2,12 @@
  *
  *   elaborate STD lower NAME.heddle ... [--update]   the graph
  *   elaborate STD diag NAME.heddle ... [--update]    the messages alone; what it becomes is not shown
+ *   elaborate STD codes NAME.expect ...              every code of codes.def occurs in one of the files, and no other
  *   elaborate STD show MODE SPEC [OPTION ...]        one spec by hand: MODE train, run or rank
  *
  * First line of a case, if it needs options: # lower: MODE -D a=1 --variant v --domains --json --output score
- * The data set of these tests has the fields a (5 values) and b (7 values); vocabularies have no size unless -D says. */
+ * The data set of these tests has the fields a (5 values) and b (7 values); vocabularies have no size unless -D says.
+ */
 #include "frontend.h"
 
 #include <stdio.h>
@@ -148,8 +150,44 @@ static void run_case(const char *std, const char *path, bool graph)
     free(text);
 }
 
+/* Codes look like [E0104] in the files. */
+static void check_codes(int n, char **paths)
+{
+    bool seen[1000] = {false};
+    for (int k = 0; k < n; k++) {
+        char *text = read_file(paths[k]);
+        for (char *p = text; p != NULL && (p = strstr(p, "[")) != NULL; p++) {
+            char code[6];
+            snprintf(code, sizeof code, "%s", p + 1);
+            if (strspn(code, "EW") != 1 || strspn(code + 1, "0123456789") != 4 || p[6] != ']') {
+                continue;
+            }
+            if (code_meaning(code) == NULL) {
+                printf("%s: %s is not in codes.def\n", paths[k], code);
+                failures++;
+            }
+            for (int c = 0; code_at(c) != NULL && c < 1000; c++) {
+                seen[c] = seen[c] || strcmp(code_at(c), code) == 0;
+            }
+        }
+        free(text);
+    }
+    for (int c = 0; code_at(c) != NULL && c < 1000; c++) {
+        cases++;
+        if (!seen[c]) {
+            printf("%s (%s) has no case\n", code_at(c), code_meaning(code_at(c)));
+            failures++;
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    if (argc >= 4 && strcmp(argv[2], "codes") == 0) {
+        check_codes(argc - 3, argv + 3);
+        printf("%d codes, %d failures\n", cases, failures);
+        return failures > 0;
+    }
     if (argc >= 5 && strcmp(argv[2], "show") == 0) {
         Text out = {0};
         char *words[MAX_OPTIONS];
@@ -164,7 +202,8 @@ int main(int argc, char **argv)
         return rc;
     }
     if (argc < 4 || (strcmp(argv[2], "lower") != 0 && strcmp(argv[2], "diag") != 0)) {
-        fprintf(stderr, "usage: elaborate STD lower|diag NAME.heddle ... [--update], elaborate STD show MODE SPEC [OPTION]\n");
+        fprintf(stderr,
+                "usage: elaborate STD lower|diag NAME.heddle ... [--update], elaborate STD show MODE SPEC [OPTION]\n");
         return 2;
     }
     for (int k = 3; k < argc; k++) {
