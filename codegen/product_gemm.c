@@ -52,7 +52,7 @@ enum { S_A, S_B, S_C, S_M, S_K, S_AM, S_AK, S_BK, S_CM, S_CN, S_LOAD, S_NCOLS, S
 typedef struct {
     GemmBuild *g;
     LLVMBuilderRef b;
-    LLVMValueRef f, p[S_COUNT], bounds, buffer; /* of a tile across an edge: i64 [GEMM_MAX_ROWS][2], its elements */
+    LLVMValueRef f, p[S_COUNT], bounds, buffer; /* of a tile across an edge: its rows' intervals, its elements */
     int nv;
     bool masked;
 } Strip;
@@ -67,24 +67,26 @@ static LLVMValueRef row_of(Strip *s, int operand, LLVMValueRef r)
 
 /* Calls the tile for `mr` rows from row `r` on and `k` values of k from value `k0` of the block on; C at c. */
 static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load,
-                         LLVMValueRef c, LLVMValueRef c_m, LLVMValueRef c_n)
+                         LLVMValueRef c, LLVMValueRef c_m, LLVMValueRef c_n, bool ragged)
 {
     GemmBuild *g = s->g;
     LLVMBuilderRef b = s->b;
-    LLVMValueRef tile = gemm_tile(g, mr, s->nv, s->masked);
+    LLVMValueRef tile = gemm_tile(g, mr, s->nv, s->masked, ragged);
     LLVMValueRef a = gemm_at(g, b, row_of(s, S_A, r), LLVMBuildMul(b, k0, s->p[S_AK], ""));
     LLVMValueRef row = gemm_at(g, b, s->p[S_B], LLVMBuildMul(b, k0, s->p[S_BK], ""));
-    LLVMValueRef args[13] = {a,    row,         c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n,
+    LLVMValueRef args[15] = {a,    row,         c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n,
                              load, s->p[S_NCOLS]};
+    args[13] = s->bounds ? s->bounds : LLVMConstNull(g->ptr);
+    args[14] = k0;
     for (int i = 0; i < 2; i++) {
         args[11 + i] = LLVMBuildGEP2(b, g->i64, s->p[S_ALIST + i], &r, 1, "");
     }
-    LLVMBuildCall2(b, g->tile_type, tile, args, 13, "");
+    LLVMBuildCall2(b, g->tile_type, tile, args, 15, "");
 }
 
 static void call_tile(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load)
 {
-    call_tile_at(s, mr, r, k0, k, load, row_of(s, S_C, r), s->p[S_CM], s->p[S_CN]);
+    call_tile_at(s, mr, r, k0, k, load, row_of(s, S_C, r), s->p[S_CM], s->p[S_CN], false);
 }
 
 /* Bound `which` (0: lower, 1: upper) of row r, relative to the first k or column here. */
@@ -131,60 +133,48 @@ static void tile_of_columns(Strip *s, int mr, LLVMValueRef r)
     LLVMBasicBlockRef loaded = gemm_if(g, b, LLVMBuildAnd(b, edge, s->p[S_LOAD], ""));
     LLVMBuildCall2(b, g->copy_type, copy, in, 8, "");
     gemm_end(b, loaded);
-    call_tile_at(s, mr, r, zero, s->p[S_K], s->p[S_LOAD], LLVMBuildSelect(b, inside, c, s->buffer, ""), c_m, c_n);
+    call_tile_at(s, mr, r, zero, s->p[S_K], s->p[S_LOAD], LLVMBuildSelect(b, inside, c, s->buffer, ""), c_m,
+                 c_n, false);
     LLVMBasicBlockRef stored = gemm_if(g, b, edge);
     LLVMBuildCall2(b, g->copy_type, copy, out, 8, "");
     gemm_end(b, stored);
     gemm_end(b, after);
 }
 
-/* Each of mr rows alone over its own [lo, hi) of k; nothing happens where that is empty and C needs no zeros. */
-static void rows_alone(Strip *s, int mr, LLVMValueRef r, LLVMValueRef from, LLVMValueRef to, LLVMValueRef load)
-{
-    GemmBuild *g = s->g;
-    LLVMBuilderRef b = s->b;
-    LLVMValueRef end = LLVMBuildAdd(b, r, gemm_int(g, mr), "");
-    GemmLoop row = gemm_loop(g, b, r, end, gemm_int(g, 1));
-    LLVMValueRef lo = gemm_max(b, clamp(g, b, bound_of(s, row.i, 0), s->p[S_K]), from);
-    LLVMValueRef hi = gemm_min(b, clamp(g, b, bound_of(s, row.i, 1), s->p[S_K]), to);
-    LLVMValueRef some = LLVMBuildICmp(b, LLVMIntSLT, lo, hi, "");
-    LLVMValueRef count = LLVMBuildSelect(b, some, LLVMBuildSub(b, hi, lo, ""), gemm_int(g, 0), "");
-    LLVMValueRef first = LLVMBuildSelect(b, some, lo, gemm_int(g, 0), "");
-    LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildOr(b, some, LLVMBuildNot(b, load, ""), ""));
-    call_tile(s, 1, row.i, first, count, load);
-    gemm_end(b, after);
-    gemm_loop_end(b, &row);
-}
-
-/* Rows r .. r + mr where each row has its own interval of k: before the common interval, in it, behind it. In this
- * order every element still sums over ascending k. */
+/* Rows r .. r + mr where each row has its own interval of k: before the interval common to all, in it, behind it. In
+ * this order every element still sums over ascending k. */
 static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
 {
     GemmBuild *g = s->g;
     LLVMBuilderRef b = s->b;
-    LLVMValueRef first = 0, mid_lo = 0, mid_hi = 0, last = 0;
+    LLVMValueRef first = NULL, mid_lo = NULL, mid_hi = NULL, last = NULL;
     for (int i = 0; i < mr; i++) {
-        LLVMValueRef row = LLVMBuildAdd(b, r, gemm_int(g, i), "");
-        LLVMValueRef lo = clamp(g, b, bound_of(s, row, 0), s->p[S_K]);
-        LLVMValueRef hi = clamp(g, b, bound_of(s, row, 1), s->p[S_K]);
-        first = i ? gemm_min(b, first, lo) : lo;
-        mid_lo = i ? gemm_max(b, mid_lo, lo) : lo;
-        mid_hi = i ? gemm_min(b, mid_hi, hi) : hi;
-        last = i ? gemm_max(b, last, hi) : hi;
+        LLVMValueRef row = LLVMBuildAdd(b, r, gemm_int(g, i), ""), bound[2];
+        bound[0] = clamp(g, b, bound_of(s, row, 0), s->p[S_K]);
+        bound[1] = gemm_max(b, clamp(g, b, bound_of(s, row, 1), s->p[S_K]), bound[0]);
+        for (int w = 0; w < 2; w++) {
+            LLVMValueRef at = gemm_int(g, 2 * i + w), v = w ? LLVMBuildSub(b, bound[1], bound[0], "") : bound[0];
+            LLVMBuildStore(b, LLVMBuildTrunc(b, v, g->i32, ""), LLVMBuildGEP2(b, g->i32, s->bounds, &at, 1, ""));
+        }
+        first = i ? gemm_min(b, first, bound[0]) : bound[0];
+        mid_lo = i ? gemm_max(b, mid_lo, bound[0]) : bound[0];
+        mid_hi = i ? gemm_min(b, mid_hi, bound[1]) : bound[1];
+        last = i ? gemm_max(b, last, bound[1]) : bound[1];
     }
     mid_hi = gemm_max(b, mid_lo, mid_hi);
-    LLVMValueRef load = s->p[S_LOAD];
+    LLVMValueRef load = s->p[S_LOAD], c = row_of(s, S_C, r);
     if (mr > 1) {
-        LLVMValueRef before = LLVMBuildICmp(b, LLVMIntSLT, first, mid_lo, "");
-        LLVMBasicBlockRef after = gemm_if(g, b, before);
-        rows_alone(s, mr, r, gemm_int(g, 0), mid_lo, load);
+        LLVMValueRef some = LLVMBuildICmp(b, LLVMIntSLT, first, mid_lo, "");
+        LLVMBasicBlockRef after = gemm_if(g, b, some);
+        call_tile_at(s, mr, r, first, LLVMBuildSub(b, mid_lo, first, ""), load, c, s->p[S_CM], s->p[S_CN], true);
         gemm_end(b, after);
-        load = LLVMBuildOr(b, load, before, "");
+        load = LLVMBuildOr(b, load, some, "");
     }
     call_tile(s, mr, r, mid_lo, LLVMBuildSub(b, mid_hi, mid_lo, ""), load);
     if (mr > 1) {
         LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
-        rows_alone(s, mr, r, mid_hi, s->p[S_K], LLVMConstInt(g->i1, 1, false));
+        call_tile_at(s, mr, r, mid_hi, LLVMBuildSub(b, last, mid_hi, ""), LLVMConstInt(g->i1, 1, false), c, s->p[S_CM],
+                     s->p[S_CN], true);
         gemm_end(b, after);
     }
 }
@@ -210,8 +200,10 @@ static LLVMValueRef strip_function(GemmBuild *g, int nv, bool masked, LLVMTypeRe
     }
     LLVMValueRef done = gemm_int(g, 0), m = s.p[S_M];
     int rows = tile_rows(g->target, nv);
-    if (op->n_range) {
+    if (op->n_range || op->k_range) {
         s.bounds = gemm_alloca(b, g->i64, 2 * GEMM_MAX_ROWS, 8);
+    }
+    if (op->n_range) {
         s.buffer = gemm_alloca(b, g->real, (long long)rows * nv * g->target->lanes, 64);
     }
     for (;;) {

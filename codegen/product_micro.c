@@ -222,7 +222,7 @@ static void store_c(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, LLVMVa
     intrinsic(g, b, "llvm.masked.scatter", overload, 2, args, 4);
 }
 
-enum { P_A, P_B, P_C, P_K, P_AM, P_AK, P_BK, P_CM, P_CN, P_LOAD, P_NCOLS, P_ALIST, P_CLIST, P_COUNT };
+enum { P_A, P_B, P_C, P_K, P_AM, P_AK, P_BK, P_CM, P_CN, P_LOAD, P_NCOLS, P_ALIST, P_CLIST, P_BOUNDS, P_FIRST, P_COUNT };
 
 /* A stride that is known is used as a constant, whatever the caller passes. */
 static LLVMValueRef known(LLVMValueRef f, unsigned param, LLVMValueRef v)
@@ -236,19 +236,32 @@ static LLVMValueRef listed(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef li
     return LLVMBuildLoad2(b, g->i64, LLVMBuildGEP2(b, g->i64, list, &at, 1, ""), "");
 }
 
-LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked)
+/* Whether row r takes part in the value of k in all lanes of `at`: as a mask, so that its sum stays untouched else;
+ * multiplying by a zero of A would let an infinity of B through. */
+static LLVMValueRef takes_part(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef bounds, int r, LLVMValueRef at)
 {
-    LLVMValueRef *made = &g->tiles[mr][nv][masked];
+    LLVMValueRef bound[2];
+    for (int w = 0; w < 2; w++) {
+        LLVMValueRef i = gemm_int(g, 2 * r + w);
+        bound[w] = LLVMBuildLoad2(b, g->i32, LLVMBuildGEP2(b, g->i32, bounds, &i, 1, ""), "");
+        bound[w] = splat(b, LLVMTypeOf(at), bound[w]);
+    }
+    return LLVMBuildICmp(b, LLVMIntULT, LLVMBuildSub(b, at, bound[0], ""), bound[1], "");
+}
+
+LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged)
+{
+    LLVMValueRef *made = &g->tiles[mr][nv][masked][ragged];
     if (*made) {
         return *made;
     }
     LLVMTypeRef types[P_COUNT];
     for (int i = 0; i < P_COUNT; i++) {
-        types[i] = i <= P_C || i >= P_ALIST ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
+        types[i] = i <= P_C || (i >= P_ALIST && i <= P_BOUNDS) ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
     }
     g->tile_type = LLVMFunctionType(g->none, types, P_COUNT, false);
     char name[64];
-    snprintf(name, sizeof name, "tile_%dx%d%s", mr, nv, masked ? "m" : "");
+    snprintf(name, sizeof name, "tile_%dx%d%s%s", mr, nv, masked ? "m" : "", ragged ? "r" : "");
     LLVMValueRef f = *made = gemm_function(g, name, g->tile_type, 3);
     LLVMContextRef llvm = g->target->llvm;
     LLVMBuilderRef b = LLVMCreateBuilderInContext(llvm);
@@ -304,11 +317,19 @@ LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked)
         row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * lanes)), g->packed || !masked ? NULL : mask[v]);
     }
     const char *fma = g->target->has_fma ? "llvm.fma" : "llvm.fmuladd";
+    LLVMTypeRef index_type = LLVMVectorType(g->i32, (unsigned)lanes);
+    LLVMValueRef at = NULL;
+    if (ragged) {
+        LLVMValueRef end = LLVMBuildAdd(b, LLVMGetParam(f, P_FIRST), LLVMGetParam(f, P_K), "");
+        at = splat(b, index_type, LLVMBuildTrunc(b, LLVMBuildSub(b, end, k, ""), g->i32, ""));
+    }
     for (int r = 0; r < mr; r++) {
+        LLVMValueRef in = ragged ? takes_part(g, b, LLVMGetParam(f, P_BOUNDS), r, at) : NULL;
         LLVMValueRef x = splat(b, g->vector, LLVMBuildLoad2(b, g->real, gemm_at(g, b, pa, a_row[r]), ""));
         for (int v = 0; v < nv; v++) {
             LLVMValueRef args[3] = {x, row[v], sum[r][v]};
             LLVMValueRef next = intrinsic(g, b, fma, &g->vector, 1, args, 3);
+            next = in ? LLVMBuildSelect(b, in, next, sum[r][v], "") : next;
             LLVMAddIncoming(sum[r][v], &next, &body, 1);
         }
     }

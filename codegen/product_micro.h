@@ -13,16 +13,17 @@ typedef struct {
     const Gemm *op;
     bool packed;      /* B is read from packed panels: whole vectors, padded with zeros */
     LLVMValueRef b_k; /* distance of two rows of B as the tile sees it */
-    LLVMValueRef tiles[GEMM_MAX_ROWS + 1][GEMM_MAX_VECTORS + 1][2], pack, copy;
+    LLVMValueRef tiles[GEMM_MAX_ROWS + 1][GEMM_MAX_VECTORS + 1][2][2], pack, copy;
     LLVMTypeRef tile_type, pack_type, copy_type;
 } GemmBuild;
 
 /* A tile:
  *   void tile(ptr a, ptr b, ptr c, i64 k, i64 a_m, i64 a_k, i64 b_k, i64 c_m, i64 c_n, i1 load, i64 ncols,
- *             ptr a_list, ptr c_list)
+ *             ptr a_list, ptr c_list, ptr bounds, i64 first)
  * load: C is added to; ncols: valid columns of the panel, if masked; else all are. The lists count only if op has
- * them: distances of the mr rows, i64. */
-LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked);
+ * them: distances of the mr rows, i64. ragged: row r takes part in value k of [first, first + k) only where
+ * bounds[2 r] <= k < bounds[2 r] + bounds[2 r + 1], i32. */
+LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged);
 
 /* Copies columns [lo[r], hi[r]) of row r < rows from one matrix to another, `bounds` is i64 [rows][2]:
  *   void copy(ptr from, i64 from_m, i64 from_n, ptr to, i64 to_m, i64 to_n, i64 rows, ptr bounds) */

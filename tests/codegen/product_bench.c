@@ -23,6 +23,7 @@ typedef struct {
     int64_t m, k, n;
     int64_t rows;     /* rows of one call (TN: values of k), 0: all */
     unsigned unknown; /* sizes that the code does not know */
+    int causal;       /* 'k': row i sums k <= i; 'n': row i has columns n <= i. OpenBLAS computes the whole square */
 } Shape;
 
 /* Multiply-adds on twelve independent registers: the limit of this core while the others are measured. */
@@ -82,28 +83,30 @@ int main(int argc, char **argv)
     printf("OpenBLAS kernels: %s; generated for %s; GFLOP/s, best of 30 interleaved\n", openblas_get_corename(), cpu);
     printf("%-36s %9s %9s %7s %7s %10s\n", "m x k x n", "OpenBLAS", "generated", "peak", "of it", "compile ms");
     static const Shape shapes[] = {
-        {"NN", 'N', 'N', 200, 50, 200, 0, 0},
-        {"NN", 'N', 'N', 200, 64, 200, 0, 0},
-        {"NN", 'N', 'N', 200, 200, 50, 0, 0},
-        {"NN by 200 rows", 'N', 'N', 25600, 50, 200, 200, 1u << M_},
-        {"NN by 256 rows", 'N', 'N', 25600, 50, 50, 256, 1u << M_},
-        {"NN", 'N', 'N', 25600, 50, 50, 0, 1u << M_},
-        {"NN by 200 rows", 'N', 'N', 25600, 64, 64, 200, 1u << M_},
-        {"NN", 'N', 'N', 25600, 200, 50, 0, 1u << M_},
-        {"NN by 256 rows", 'N', 'N', 4096, 128, 512, 256, 1u << M_},
-        {"NN by 256 rows", 'N', 'N', 4096, 400, 400, 256, 1u << M_},
-        {"NN by 256 rows", 'N', 'N', 4096, 256, 1024, 256, 1u << M_},
-        {"NT (weights, backward)", 'N', 'T', 25600, 50, 50, 256, 1u << M_},
-        {"NT (weights, backward)", 'N', 'T', 25600, 200, 50, 256, 1u << M_},
-        {"NT, n unknown (scores)", 'N', 'T', 200, 50, 200, 0, 1u << M_ | 1u << N_ | 1u << CM_},
-        {"NN, k unknown (outputs)", 'N', 'N', 200, 200, 50, 0, 1u << M_ | 1u << K_ | 1u << AM_},
-        {"TN, k unknown (attention)", 'T', 'N', 200, 200, 50, 0, 1u << M_ | 1u << K_ | 1u << AK_},
-        {"NT catalogue", 'N', 'T', 200, 50, 7550, 0, 1u << M_},
-        {"TN by 1024 (gradient)", 'T', 'N', 50, 25600, 50, 1024, 1u << K_},
-        {"TN by 1024 (gradient)", 'T', 'N', 64, 25600, 64, 1024, 1u << K_},
-        {"TN by 1024 (gradient)", 'T', 'N', 50, 25600, 200, 1024, 1u << K_},
-        {"TN by 1024 (gradient)", 'T', 'N', 200, 25600, 50, 1024, 1u << K_},
-        {"TN by 1024 (gradient)", 'T', 'N', 400, 4096, 400, 1024, 1u << K_},
+        {"NN", 'N', 'N', 200, 50, 200, 0, 0, 0},
+        {"NN", 'N', 'N', 200, 64, 200, 0, 0, 0},
+        {"NN", 'N', 'N', 200, 200, 50, 0, 0, 0},
+        {"NN by 200 rows", 'N', 'N', 25600, 50, 200, 200, 1u << M_, 0},
+        {"NN by 256 rows", 'N', 'N', 25600, 50, 50, 256, 1u << M_, 0},
+        {"NN", 'N', 'N', 25600, 50, 50, 0, 1u << M_, 0},
+        {"NN by 200 rows", 'N', 'N', 25600, 64, 64, 200, 1u << M_, 0},
+        {"NN", 'N', 'N', 25600, 200, 50, 0, 1u << M_, 0},
+        {"NN by 256 rows", 'N', 'N', 4096, 128, 512, 256, 1u << M_, 0},
+        {"NN by 256 rows", 'N', 'N', 4096, 400, 400, 256, 1u << M_, 0},
+        {"NN by 256 rows", 'N', 'N', 4096, 256, 1024, 256, 1u << M_, 0},
+        {"NT (weights, backward)", 'N', 'T', 25600, 50, 50, 256, 1u << M_, 0},
+        {"NT (weights, backward)", 'N', 'T', 25600, 200, 50, 256, 1u << M_, 0},
+        {"NT, n unknown (scores)", 'N', 'T', 200, 50, 200, 0, 1u << M_ | 1u << N_ | 1u << CM_, 0},
+        {"NN, k unknown (outputs)", 'N', 'N', 200, 200, 50, 0, 1u << M_ | 1u << K_ | 1u << AM_, 0},
+        {"TN, k unknown (attention)", 'T', 'N', 200, 200, 50, 0, 1u << M_ | 1u << K_ | 1u << AK_, 0},
+        {"NT, causal scores", 'N', 'T', 200, 50, 200, 0, 1u << M_ | 1u << N_ | 1u << CM_, 'n'},
+        {"NN, causal outputs", 'N', 'N', 200, 200, 50, 0, 1u << M_ | 1u << K_ | 1u << AM_, 'k'},
+        {"NT catalogue", 'N', 'T', 200, 50, 7550, 0, 1u << M_, 0},
+        {"TN by 1024 (gradient)", 'T', 'N', 50, 25600, 50, 1024, 1u << K_, 0},
+        {"TN by 1024 (gradient)", 'T', 'N', 64, 25600, 64, 1024, 1u << K_, 0},
+        {"TN by 1024 (gradient)", 'T', 'N', 50, 25600, 200, 1024, 1u << K_, 0},
+        {"TN by 1024 (gradient)", 'T', 'N', 200, 25600, 50, 1024, 1u << K_, 0},
+        {"TN by 1024 (gradient)", 'T', 'N', 400, 4096, 400, 1024, 1u << K_, 0},
     };
     for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const Shape *s = &shapes[i];
@@ -120,7 +123,11 @@ int main(int argc, char **argv)
         }
         memset(c, 0, nc * 4);
         bool add = s->ta == 'T' && s->rows;
-        Product p = product_compile(cpu, false, size, ~s->unknown, add, (JitRange){RANGE_NONE, 0, 0, 0, 0});
+        Product p = product_compile(cpu, false, size, ~s->unknown, add,
+                                    (JitRange){s->causal == 'k'   ? RANGE_K
+                                               : s->causal == 'n' ? RANGE_N
+                                                                  : RANGE_NONE,
+                                               0, 0, 1, 1});
         double best[3] = {0}; /* this core changes its speed from second to second: take turns */
         for (int trial = 0; trial < 30; trial++) {
             double speed[3] = {measure(s, NULL, a, b, c, size), measure(s, p.fn, a, b, c, size), peak()};

@@ -97,6 +97,9 @@ static void run(const char *cpu, bool is_double, const int64_t *s, unsigned know
     int64_t nc = extent(s[M_], s[CM_], s[N_], s[CN_]);
     Array a = array_new(is_double, na), b = array_new(is_double, nb), c = array_new(is_double, nc);
     Array before = array_new(is_double, nc);
+    for (int64_t j = 0; r.kind == RANGE_K && s[K_] > 0 && j < s[N_]; j++) { /* rows that leave k out must not see it */
+        set(b, is_double, s[K_] / 2 * s[BK_] + j * s[BN_], j % 2 ? (double)INFINITY : (double)NAN);
+    }
     char *written = calloc((size_t)nc + 1, 1);
     memcpy(before.p, c.p, (size_t)nc * (is_double ? 8 : 4));
     p.fn(a.p, b.p, c.p, s);
@@ -109,7 +112,7 @@ static void run(const char *cpu, bool is_double, const int64_t *s, unsigned know
             if (r.kind != RANGE_N || inside(&r, i, j)) {
                 want = expected(is_double, fused, s, a, b, accumulate ? old : 0, i, j, &r);
             }
-            if (got != want && !bad) {
+            if (got != want && !(isnan(got) && isnan(want)) && !bad) {
                 bad = true;
                 failures++;
                 printf("%s %s m %ld n %ld k %ld strides %ld %ld | %ld %ld | %ld %ld known %x add %d range %d: "
