@@ -331,6 +331,9 @@ bool kernel_describe(KernelInfo *k, const Target *target, Text *why)
     }
     text_printf(t, " : %%%d\n", kernel_node(k, e->body));
     free(d.axes);
+    if (k->too_large) {
+        d.why = "one statement has more than 256 conditions; split it";
+    }
     if (d.why) {
         text_printf(why, "%s: %s", e->dst->name, d.why);
         return false;

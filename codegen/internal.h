@@ -55,6 +55,7 @@ typedef struct {
     bool accumulate; /* adds into dst, which the runtime has zeroed, instead of setting it */
     bool zero;       /* wants dst zeroed: it does not reach every cell */
     int64_t grain;
+    bool too_large;  /* has more conditions than a loop nest can take: reported as the user's mistake */
     bool is_product; /* product_emit makes it; already vectorised, so it gets the short pipeline */
     /* Arguments, in the kernel's order. tensors[0] is dst. */
     int ntensors;

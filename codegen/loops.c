@@ -85,6 +85,7 @@ void loops_choose(KernelInfo *k)
     }
     Nest n;
     nest_choose(k, &n);
+    k->too_large = n.too_many;
     k->accumulate = n.mode == NEST_KEYED || (k->scan >= 0 && e->op != RED_NONE && !(n.outputs >> k->scan & 1));
     for (int i = 0; i < n.nouter && e->op != RED_NONE; i++) {
         k->accumulate = k->accumulate || !(n.outputs >> n.order[i] & 1);

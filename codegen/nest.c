@@ -183,7 +183,7 @@ static void find_bound(const KernelInfo *k, const Nest *n, Test *t)
 
 static void add_test(const KernelInfo *k, Nest *n, const Scalar *s, int *deepest)
 {
-    if (s->op == OP_and) {
+    if (s->op == OP_and && n->ntests + k->e->nconds < MAX_TESTS / 2) {
         add_test(k, n, s->args[0], deepest);
         add_test(k, n, s->args[1], deepest);
         return;

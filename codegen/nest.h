@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-enum { MAX_TESTS = 64 };
+enum { MAX_TESTS = 256 };
 
 /* MAP stores each value; REGISTER sums into a register and stores once per cell; MEMORY has an output letter inside
  * and adds into the row of dst; KEYED adds into a cell computed from the tuple. */
@@ -31,7 +31,7 @@ typedef struct {
     bool covers;             /* every cell of dst is written */
     int ntests;
     Test tests[MAX_TESTS];
-    bool too_many;
+    bool too_many; /* more than MAX_TESTS conditions */
 } Nest;
 
 void nest_choose(const KernelInfo *k, Nest *n);

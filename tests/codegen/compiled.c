@@ -1,6 +1,6 @@
 /* Generated code against the oracle, equation by equation.
  *
- *   compiled [--skip PASSES] [--dump] [--fused] [--training] [--f32] [--cpu NAME] FILE.hir ...
+ *   compiled [--skip PASSES] [--dump] [--fused] [--quick] [--training] [--f32] [--cpu NAME] FILE.hir ...
  *
  * A file is a graph of one example. It is batched (and differentiated with --training; with --fused only what the file
  * calls output is kept), compiled, run on batches of
@@ -17,7 +17,7 @@
 
 typedef struct {
     const char *file, *cpu, *skip;
-    bool training, f32, dump, fused;
+    bool training, f32, dump, fused, quick;
     int failures;
 } Test;
 
@@ -195,6 +195,62 @@ static void fail(Test *t, const char *what, const char *why)
     t->failures++;
 }
 
+/* Tensors over two lists come padded, rows of the first list leading: each cell by its indices. Cells outside the lists
+ * are not looked at, absent ones must be 0. */
+static void compare_padded(Test *test, const char *what, Interp *in, Session *s, const Batch *b, const Graph *g,
+                           double limit)
+{
+    for (int i = 0; i < g->ntensors; i++) {
+        const Tensor *t = g->tensors[i];
+        int lists[MAX_DIMS], n = 0;
+        for (int d = 1; d < t->ndim; d++) {
+            bool plain = t->dims[d]->kind == AXIS_RAGGED && !t->dims[d]->parent;
+            n = plain ? (lists[n] = d, n + 1) : axis_is_ragged(t->dims[d]) ? MAX_DIMS : n;
+            if (n >= MAX_DIMS) {
+                break;
+            }
+        }
+        Array a;
+        Error e = {0};
+        if (n != 2 || t->role != ROLE_VALUE || !t->is_output || !session_fetch(s, t->name, &a, &e)) {
+            continue;
+        }
+        int64_t count, ignored, k = 0;
+        const int64_t *rows = offsets_of(b, t->dims[lists[0]]->name, &ignored);
+        const int64_t *other = offsets_of(b, t->dims[lists[1]]->name, &ignored);
+        for (count = 1, n = 0; n < a.ndim; n++) {
+            count *= a.dims[n];
+        }
+        for (; k < count; k++) {
+            int64_t index[MAX_DIMS], rest = k, at = a.ndim - 1, example = 0;
+            for (int d = t->ndim - 1; d > 0; d--) {
+                if (d != lists[0]) {
+                    index[d] = rest % a.dims[at];
+                    rest /= a.dims[at--];
+                }
+            }
+            while (rows[example + 1] <= rest) {
+                example++;
+            }
+            index[0] = example;
+            index[lists[0]] = rest - rows[example];
+            double want = 0, have = a.dtype == DT_F32   ? (double)((float *)a.data)[k]
+                                    : a.dtype == DT_F64 ? ((double *)a.data)[k]
+                                                        : (double)((int64_t *)a.data)[k];
+            if (a.dtype == DT_BOOL || a.dtype == DT_I32 || index[lists[1]] >= other[example + 1] - other[example]) {
+                continue;
+            }
+            if (!interp_cell(in, t, index, &want, NULL) || !(fabs(want - have) <= limit * fmax(1, fabs(want)))) {
+                char text[300];
+                snprintf(text, sizeof text, "%s cell %lld is %.12g, oracle %.12g", t->name, (long long)k, have, want);
+                fail(test, what, text);
+                break;
+            }
+        }
+        free(a.data);
+    }
+}
+
 static void check_batch(Test *test, const Graph *g, const Plan *plan, int64_t size)
 {
     Error e = {0};
@@ -253,6 +309,7 @@ static void check_batch(Test *test, const Graph *g, const Plan *plan, int64_t si
         } else if (!(c.worst <= limit)) {
             fail(test, what, c.where);
         }
+        compare_padded(test, what, in, s, &b, g, limit);
     }
     interp_free(in);
     free_batch(&b);
@@ -298,7 +355,7 @@ static void check_file(Test *test)
             g->equations[i]->dst->is_output = true;
         }
         Schedule *schedule = pass_plan(g);
-        CodegenOptions o = {.real = test->f32 ? DT_F32 : DT_F64, .threads = 2, .cpu = test->cpu,
+        CodegenOptions o = {.quick = test->quick, .real = test->f32 ? DT_F32 : DT_F64, .threads = 2, .cpu = test->cpu,
                             .dump = test->dump ? dump_ir : NULL};
         Text why = {0};
         CodegenStats stats = {0};
@@ -328,6 +385,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--training") == 0) {
             test.training = true;
+        } else if (strcmp(argv[i], "--quick") == 0) {
+            test.quick = true;
         } else if (strcmp(argv[i], "--fused") == 0) {
             test.fused = true;
         } else if (strcmp(argv[i], "--f32") == 0) {
