@@ -345,6 +345,11 @@ struct Spec {
     TrainSettings *train; /* NULL: no train section */
     int nmetrics;
     MetricSetting *metrics;
+    int nwarned; /* warnings given so far: lowering in another mode does not repeat them */
+    struct Warned {
+        const char *code;
+        Span at;
+    } *warned;
     void *lowered; /* elaboration's own memory of the last spec_lower, for spec_describe_* */
 };
 

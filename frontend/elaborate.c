@@ -46,21 +46,18 @@ bool mistake(Elab *E, const char *code, Span at, const char *remedy, const char 
 
 void caution(Elab *E, const char *code, Span at, const char *remedy, const char *format, ...)
 {
-    if (!reported_before(E, code, at)) {
-        va_list ap;
-        va_start(ap, format);
-        diag_vreport(E->diag, DIAG_WARNING, code, at, remedy, format, ap);
-        va_end(ap);
+    Spec *spec = E->spec;
+    for (int k = 0; k < spec->nwarned; k++) {
+        const struct Warned *w = &spec->warned[k];
+        if (strcmp(w->code, code) == 0 && w->at.source == at.source && w->at.line == at.line && w->at.col == at.col) {
+            return;
+        }
     }
-}
-
-const char *expr_text(Elab *E, const Expr *e)
-{
-    Text t = {0};
-    expr_print(e, &t);
-    const char *s = arena_strdup(E->arena, t.s != NULL ? t.s : "");
-    text_free(&t);
-    return s;
+    ARENA_PUSH(spec->arena, spec->warned, spec->nwarned, ((struct Warned){code, at}));
+    va_list ap;
+    va_start(ap, format);
+    diag_vreport(E->diag, DIAG_WARNING, code, at, remedy, format, ap);
+    va_end(ap);
 }
 
 /* ---- names of tensors ----------------------------------------------------------------------------------------- */
