@@ -19,5 +19,5 @@ refuses() {
 }
 same() { cmp -s "$1" "$2" || { echo "differ: $1 $2"; exit 1; }; }
 small="-D negatives=8 -D D=8 -D E=8 -D F=8 -D G=8 -D N=40 -D T.max=30"
-shop() { quiet "$HEDDLE" data synth sequence --out "$work/shop" --users 120 --items 60 --seed 3; }
+shop() { quiet "$HEDDLE" data synth sequence --out "$work/shop" --users 120 --items 60 --mean-length 15 --seed 3; }
 fuxi=$SOURCE/models/sequential/fuxi_alpha.heddle
