@@ -60,6 +60,15 @@ void caution(Elab *E, const char *code, Span at, const char *remedy, const char 
     va_end(ap);
 }
 
+const char *expr_text(Elab *E, const Expr *e)
+{
+    Text t = {0};
+    expr_print(e, &t);
+    const char *s = arena_strdup(E->arena, t.s != NULL ? t.s : "");
+    text_free(&t);
+    return s;
+}
+
 /* ---- names of tensors ----------------------------------------------------------------------------------------- */
 
 const char *join_path(Elab *E, const char *path, const char *name)
