@@ -244,8 +244,8 @@ static bool matches_drop(Edit *e, const Stmt *drop, const Stmt *s)
         return s->kind == ST_OUTPUT && strcmp(s->name, drop->name) == 0;
     }
     const Lhs *l = &drop->lhs[0];
-    if (defines(s, l->name, l->prime)) {
-        return true;
+    if (defines(s, l->name, l->prime)) { /* x[me] is a case of x, x := Block(x) has none */
+        return !l->has_bracket || !s->rebinds || s->lhs[0].has_bracket;
     }
     return !l->prime && !l->has_bracket && (s->kind == ST_REPEAT || s->rebinds) && same(label_of(e, s), l->name);
 }
