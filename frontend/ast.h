@@ -356,7 +356,6 @@ struct Spec {
 /* First file-level statement of that kind and name (kind ST_FN finds inits too), or NULL. */
 Stmt *spec_find(const Spec *s, StmtKind kind, const char *name);
 const Value *spec_hyper(const Spec *s, const char *name);    /* or NULL */
-int64_t spec_vocab_define(const Spec *s, const char *vocab); /* -1: not set by -D */
 
 /* Value of an expression over numbers, hypers, bindings, sizes of numbered axes and the table functions (ceil, min,
  * exp, ...). On failure *bad is the expression that is not constant (a letter, a tensor, a cycle of hypers) and nothing

@@ -78,6 +78,7 @@ int spec_metrics(const Spec *s, const MetricSetting **metrics);
 void spec_describe_json(Spec *s, const Graph *g, Text *out);
 void spec_describe_domains(Spec *s, const Graph *g, Text *out);
 const char *spec_name(const Spec *s);
+int64_t spec_vocab_define(const Spec *s, const char *vocab); /* size that -D gives a vocabulary, -1: none */
 /* Every file read, for hashing: path and text. */
 int spec_sources(const Spec *s, const Source *const **sources);
 

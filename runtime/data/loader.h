@@ -42,7 +42,7 @@ enum { RECIPE_MAPS = 16 };
  *           part=COLUMN       an id column with the names train, valid, test
  *   all     label=EXPR        what the input `lab` is: a column, or column OP number (OP: >= > <= < ==)
  *           now=SECONDS       the time of a request when serving */
-typedef struct {
+typedef struct DataRecipe {
     RecipeKind kind;
     int64_t hold, first, now;
     bool has_now;

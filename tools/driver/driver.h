@@ -31,7 +31,7 @@ typedef struct {
     const char *const *outputs;
 } ProjectOptions;
 
-typedef struct {
+typedef struct Project {
     Arena *arena;
     Diag *diag;
     Spec *spec;
@@ -39,9 +39,11 @@ typedef struct {
     int nvocabs;
     VocabSize *vocabs;
     char cache_dir[512];
-    /* field lists of `fields(NAME)` axes, by name; set by whoever has the data */
+    /* What a data set tells (feed.h), NULL without one: field lists of `fields(NAME)` axes, sizes of vocabularies. */
     int64_t (*fields)(void *project, const char *name, const char *const **names, const int64_t **sizes);
-    const struct DataSet *data; /* or NULL */
+    int64_t (*data_vocab)(const struct Project *p, const char *name);
+    const struct DataSet *data;
+    struct DataRecipe *recipe;
 } Project;
 
 /* NULL after errors: the diagnostics (or one sentence) are in *report. */

@@ -7,7 +7,6 @@
 
 struct Feed {
     Loader *loader;
-    DataRecipe recipe;
     char report[256];
 };
 
@@ -75,26 +74,16 @@ static int inputs_of(const Program *p, DataInput *out, int max, Error *e)
     return n;
 }
 
-Feed *feed_open(const DataSet *ds, const Program *p, const FeedOptions *o, FeedSplit split, Error *e)
+Feed *feed_open(const Project *p, const Program *prog, FeedSplit split, Error *e)
 {
     static const DataPart parts[] = {PART_TRAIN, PART_VALID, PART_TEST, PART_SERVE};
     DataInput inputs[64];
-    int n = inputs_of(p, inputs, 64, e);
+    int n = inputs_of(prog, inputs, 64, e);
     Feed *f = n < 0 ? NULL : calloc(1, sizeof *f);
     if (!f) {
         return NULL;
     }
-    bool ok = true;
-    if (o->recipe) {
-        ok = recipe_parse(o->recipe, &f->recipe, e);
-    } else {
-        recipe_default(ds, &f->recipe);
-        f->recipe.hold = o->held_back ? 2 : f->recipe.hold;
-    }
-    for (int i = 0; ok && i < o->nmaps; i++) {
-        ok = recipe_map(&f->recipe, o->maps[i], e);
-    }
-    f->loader = ok ? loader_new(ds, &f->recipe, parts[split], n, inputs, e) : NULL;
+    f->loader = loader_new(p->data, p->recipe, parts[split], n, inputs, e);
     if (!f->loader) {
         free(f);
         return NULL;
@@ -173,11 +162,29 @@ static int64_t fields_of(void *project, const char *name, const char *const **na
     return count;
 }
 
-void project_use_data(Project *p, const DataSet *ds)
+static int64_t vocab_of(const Project *p, const char *name)
+{
+    return recipe_vocab_size(p->data, p->recipe, name);
+}
+
+bool project_use_data(Project *p, const DataSet *ds, const FeedOptions *o, Error *e)
 {
     p->data = ds;
+    p->recipe = arena_alloc(p->arena, sizeof *p->recipe);
     p->fields = fields_of;
-    for (int i = 0; i < ds->nvocabs; i++) {
-        project_vocab(p, ds->vocabs[i].name, ds->vocabs[i].size);
+    p->data_vocab = vocab_of;
+    if (o->recipe) {
+        if (!recipe_parse(o->recipe, p->recipe, e)) {
+            return false;
+        }
+    } else {
+        recipe_default(ds, p->recipe);
+        p->recipe->hold = o->held_back ? 2 : p->recipe->hold;
     }
+    for (int i = 0; i < o->nmaps; i++) {
+        if (!recipe_map(p->recipe, o->maps[i], e)) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -15,7 +15,11 @@ typedef struct {
     const char *const *maps; /* input=column */
 } FeedOptions;
 
-Feed *feed_open(const DataSet *ds, const Program *p, const FeedOptions *o, FeedSplit split, Error *e);
+/* The data set fills the project's inputs from now on: its recipe, the sizes of all vocabularies, the fields of groups.
+ * Before anything is compiled. */
+bool project_use_data(Project *p, const DataSet *ds, const FeedOptions *o, Error *e);
+
+Feed *feed_open(const Project *p, const Program *prog, FeedSplit split, Error *e);
 void feed_close(Feed *f);
 int64_t feed_rows(const Feed *f);  /* examples of one epoch */
 const char *feed_report(Feed *f);  /* one line on skipped and cut rows */
@@ -26,8 +30,5 @@ void feed_order(Feed *f, bool shuffle, uint64_t seed, int64_t epoch);
 bool feed_batch(Feed *f, int64_t first, int64_t n, Batch *out, Error *e);
 /* The example of one user, by dense id; false with an error if it has none. */
 bool feed_user(Feed *f, int64_t user, Batch *out, Error *e);
-
-/* Sizes of all vocabularies and the field lists of a data set become the project's. */
-void project_use_data(Project *p, const DataSet *ds);
 
 #endif

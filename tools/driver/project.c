@@ -32,19 +32,6 @@ static void default_cache_dir(char *out, size_t size)
     }
 }
 
-/* The part of a define that names a vocabulary is recognised by the front end's refusal; here every define whose value
- * is a plain number is also a candidate size. */
-static void vocabs_from_defines(Project *p)
-{
-    for (int i = 0; i < p->options.ndefines; i++) {
-        char *end;
-        long long v = strtoll(p->options.defines[i].value, &end, 10);
-        if (*end == '\0' && v > 0) {
-            project_vocab(p, p->options.defines[i].name, v);
-        }
-    }
-}
-
 Project *project_open(const ProjectOptions *o, Text *report)
 {
     Arena *arena = arena_new();
@@ -57,13 +44,18 @@ Project *project_open(const ProjectOptions *o, Text *report)
     } else {
         default_cache_dir(p->cache_dir, sizeof p->cache_dir);
     }
-    vocabs_from_defines(p);
     SpecOptions so = {.ndefines = o->ndefines, .defines = o->defines, .variant = o->variant, .std_dir = o->std_dir};
     p->spec = spec_load(arena, p->diag, o->spec, &so);
     if (!p->spec || diag_errors(p->diag) > 0) {
         diag_print(p->diag, report);
         project_close(p);
         return NULL;
+    }
+    for (int i = 0; i < o->ndefines; i++) { /* -D item=7550 */
+        int64_t size = spec_vocab_define(p->spec, o->defines[i].name);
+        if (size > 0) {
+            project_vocab(p, o->defines[i].name, size);
+        }
     }
     return p;
 }
@@ -92,7 +84,7 @@ int64_t project_vocab_size(void *project, const char *name)
             return p->vocabs[i].size;
         }
     }
-    return -1;
+    return p->data_vocab ? p->data_vocab(p, name) : -1;
 }
 
 static Mode mode_of(ProgramKind kind)

@@ -52,7 +52,10 @@ static bool open_parts(Run *r, Text *report, Error *e)
     if (!r->ds) {
         return false;
     }
-    project_use_data(r->p, r->ds);
+    FeedOptions fo = {.recipe = o->recipe, .held_back = o->validate, .nmaps = o->nmaps, .maps = o->maps};
+    if (!project_use_data(r->p, r->ds, &fo, e)) {
+        return false;
+    }
     const MetricSetting *m;
     bool ranked = spec_metrics(r->p->spec, &m) > 0;
     r->step_program = project_compile(r->p, PROGRAM_TRAIN, report);
@@ -61,17 +64,25 @@ static bool open_parts(Run *r, Text *report, Error *e)
         e->code = EXIT_SPEC; /* the text is in the report */
         return false;
     }
+    for (int i = 0; i < r->step_program->graph->ntensors; i++) {
+        const Tensor *t = r->step_program->graph->tensors[i];
+        if (t->role == ROLE_STATE && t->per_example) {
+            return error_set(e, EXIT_SPEC,
+                             "the spec keeps state '%s' by key, which heddle train does not carry from example to "
+                             "example; heddle run takes and gives it by name, or choose a variant without it",
+                             t->name);
+        }
+    }
     r->pool = pool_new(o->threads, e);
     r->session = r->pool ? session_new(r->step_program->plan, r->pool, o->seed, e) : NULL;
-    FeedOptions fo = {.recipe = o->recipe, .held_back = o->validate, .nmaps = o->nmaps, .maps = o->maps};
-    r->feed = r->session ? feed_open(r->ds, r->step_program, &fo, FEED_TRAIN, e) : NULL;
+    r->feed = r->session ? feed_open(r->p, r->step_program, FEED_TRAIN, e) : NULL;
     if (!r->feed) {
         return false;
     }
     if (ranked) {
         r->rank_session = session_new(r->rank_program->plan, r->pool, o->seed, e);
         r->eval_feed = r->rank_session
-                           ? feed_open(r->ds, r->rank_program, &fo, o->validate ? FEED_VALID : FEED_TEST, e)
+                           ? feed_open(r->p, r->rank_program, o->validate ? FEED_VALID : FEED_TEST, e)
                            : NULL;
         if (!r->eval_feed) {
             return false;

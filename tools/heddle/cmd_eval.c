@@ -78,16 +78,16 @@ int cmd_eval(int argc, char **argv)
     DataSet *ds = data_open(data, false, &e);
     bool ok = ds != NULL;
     if (ok) {
-        project_use_data(p, ds);
-        prog = project_compile(p, PROGRAM_RANK, &report);
+        FeedOptions fo = {.recipe = recipe, .held_back = part == FEED_VALID, .nmaps = maps.n, .maps = maps.items};
+        ok = project_use_data(p, ds, &fo, &e);
+        prog = ok ? project_compile(p, PROGRAM_RANK, &report) : NULL;
     }
     if (ok && prog) {
-        FeedOptions fo = {.recipe = recipe, .held_back = part == FEED_VALID, .nmaps = maps.n, .maps = maps.items};
         Figure figures[MAX_FIGURES];
         int nfigures = -1;
         ok = (pool = pool_new((int)common.threads, &e)) &&
              (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
-             (feed = feed_open(ds, prog, &fo, part, &e)) &&
+             (feed = feed_open(p, prog, part, &e)) &&
              (nfigures = evaluate(p, s, feed, batch, figures, &e)) >= 0;
         if (ok && nfigures == 0) {
             ok = error_set(&e, EXIT_SPEC, "the spec's rank section has no metrics");

@@ -125,14 +125,14 @@ int cmd_rank(int argc, char **argv)
     DataSet *ds = data_open(data, false, &e);
     bool ok = ds != NULL;
     if (ok) {
-        project_use_data(p, ds);
-        prog = project_compile(p, PROGRAM_RANK, &report);
+        FeedOptions fo = {.recipe = recipe, .nmaps = maps.n, .maps = maps.items};
+        ok = project_use_data(p, ds, &fo, &e);
+        prog = ok ? project_compile(p, PROGRAM_RANK, &report) : NULL;
     }
     if (ok && prog && plan_find(prog->plan, "score.defined") < 0) {
         ok = error_set(&e, EXIT_SPEC, "the spec's rank section defines no score over a vocabulary");
     }
     if (ok && prog) {
-        FeedOptions fo = {.recipe = recipe, .nmaps = maps.n, .maps = maps.items};
         const PlanTensor *t = &prog->plan->tensors[plan_find(prog->plan, "score")];
         const char *vocab = prog->plan->axes[t->dims[t->ndim - 1]].vocab;
         int64_t id = data_find(ds, "user", user);
@@ -141,7 +141,7 @@ int cmd_rank(int argc, char **argv)
              (vocab || error_set(&e, EXIT_SPEC, "score is not over a vocabulary")) &&
              (pool = pool_new((int)common.threads, &e)) &&
              (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
-             (feed = feed_open(ds, prog, &fo, FEED_SERVE, &e)) && feed_user(feed, id, &b, &e) &&
+             (feed = feed_open(p, prog, FEED_SERVE, &e)) && feed_user(feed, id, &b, &e) &&
              session_run(s, &b, 0, &e) && (hits = hits_of(s, &nhits, &e));
         if (ok) {
             print_hits(ds, vocab, user, hits, top < nhits ? top : nhits, common.json);
