@@ -4,6 +4,7 @@
  *     sig(b) * fixed  +  sum over the groups of dims of  (index in the group) * stride
  *
  * where a group is a dim with the lists that hang on it, counted as one list of rows of the example. */
+#include "fault.h"
 #include "internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,7 +267,7 @@ LLVMValueRef emit_element_index(Emit *x, int tensor, LLVMValueRef *index)
         }
         element = add(x, mul(x, group_index(x, t, l, d, index), stride), element);
         if (i > 0) {
-            stride = mul(x, stride, group_elements(x, t, l, d, index));
+            stride = mul(x, stride, group_elements(x, t, l, FAULT(24) ? l->order[i - 1] : d, index));
         }
     }
     if (!t->per_example) {

@@ -41,8 +41,12 @@ static bool in_place(const Tensor *param, const Tensor *next, const Equation *e,
 
 static Equation *copy_equation(Graph *g, Tensor *from)
 {
-    Tensor proto = {.name = arena_printf(g->arena, "%s.stored", from->name), .elem = from->elem, .role = ROLE_VALUE,
-                    .ndim = from->ndim, .lo = 1, .hi = 0};
+    Tensor proto = {.name = arena_printf(g->arena, "%s.stored", from->name),
+                    .elem = from->elem,
+                    .role = ROLE_VALUE,
+                    .ndim = from->ndim,
+                    .lo = 1,
+                    .hi = 0};
     Equation e = {.op = RED_NONE, .nletters = from->ndim};
     for (int d = 0; d < from->ndim; d++) {
         proto.dims[d] = from->dims[d];
@@ -129,7 +133,8 @@ bool build_calls(Build *b, Text *why)
         for (int j = 0; j < group->n; j++) {
             Call *c = &b->calls[b->ncalls++];
             c->e = group->equations[j];
-            if (!describe(b, c, writers[c->e->dst->id], group->is_scan, group->is_scan ? group->scan_letter[j] : -1, why)) {
+            if (!describe(b, c, writers[c->e->dst->id], group->is_scan, group->is_scan ? group->scan_letter[j] : -1,
+                          why)) {
                 return false;
             }
             wants[c->e->dst->id] = wants[c->e->dst->id] || c->info.zero;

@@ -1,6 +1,7 @@
 /* The identity of a kernel: one text that says everything its code depends on, with tensors, offset arrays and
  * random streams as argument numbers. It is made before any LLVM object exists, so that thirty-two equal layers cost
  * thirty-two short texts and one compilation, and a warm start costs the texts alone. */
+#include "fault.h"
 #include "internal.h"
 #include <llvm-c/blake3.h>
 #include <stdlib.h>
@@ -151,7 +152,7 @@ static int put_tensor(Describe *d, const Tensor *t)
     if (!tensor_layout(t, &k->layouts[n], &d->why)) {
         return n;
     }
-    text_printf(&k->text, "tensor %d %c%s", n, "bijrf"[t->elem], t->per_example ? " each" : "");
+    text_printf(&k->text, "tensor %d %c%s", n, "bijrf"[t->elem], t -> per_example ? " each" : "");
     for (int i = 0; i < t->ndim; i++) {
         text_append(&k->text, " ", 1);
         put_axis(d, t->dims[i]);
@@ -237,7 +238,7 @@ static void put_scalar(Describe *d, const Scalar *s)
         if (s->type == TYPE_REAL || s->type == TYPE_F32) {
             text_printf(t, " %a", s->num);
         } else {
-            text_printf(t, " %lld", (long long)s->inum);
+            text_printf(t, " %lld", FAULT(28) ? 0 : (long long)s->inum);
         }
         break;
     case OP_LETTER:
@@ -278,6 +279,9 @@ static void hash_name(KernelInfo *k, const Target *target)
     Text head = {0};
     text_printf(&head, "%d %u.%u.%u %s %s %d %s\n", CODEGEN_ABI, major, minor, patch, target->cpu, target->features,
                 target->vector_bits, pipeline_for(target, k->is_product));
+    if (fault_number() != 0) { /* wrong on purpose: nobody else may find it in the cache */
+        text_printf(&head, "fault %d\n", fault_number());
+    }
     llvm_blake3_hasher h;
     llvm_blake3_hasher_init(&h);
     llvm_blake3_hasher_update(&h, head.s, head.n);
@@ -303,9 +307,9 @@ bool kernel_describe(KernelInfo *k, const Target *target, Text *why)
     if (!k->slots) {
         bug("out of memory while describing a kernel");
     }
-    text_printf(t, "kernel %s %s split %d item %d key %d scan %d%s%s%s%s\n", reduce_name[e->op] ? reduce_name[e->op] : "",
-                k->real == DT_F64 ? "f64" : "f32", (int)k->split, k->item, k->key_dim, k->scan,
-                k->sole ? " sole" : "", k->accumulate ? " accumulate" : "", k->zero ? " zero" : "",
+    text_printf(t, "kernel %s %s split %d item %d key %d scan %d%s%s%s%s\n",
+                reduce_name[e->op] ? reduce_name[e->op] : "", k->real == DT_F64 ? "f64" : "f32", (int)k->split, k->item,
+                k->key_dim, k->scan, k->sole ? " sole" : "", k->accumulate ? " accumulate" : "", k->zero ? " zero" : "",
                 k->is_product ? " product" : "");
     put_tensor(&d, e->dst);
     for (int i = 0; i < e->nletters; i++) {

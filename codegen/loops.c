@@ -1,5 +1,6 @@
 /* Emits any equation as a loop nest (nest.h), and chooses how its work is cut. What makes a case fast is decided in
  * nest.c; whatever is left over still runs, only slower. LLVM's own passes hoist, unroll and vectorise afterwards. */
+#include "fault.h"
 #include "nest.h"
 #include <math.h>
 #include <string.h>
@@ -90,7 +91,7 @@ void loops_choose(KernelInfo *k)
     for (int i = 0; i < n.nouter && e->op != RED_NONE; i++) {
         k->accumulate = k->accumulate || !(n.outputs >> n.order[i] & 1);
     }
-    k->zero = k->accumulate || !n.covers;
+    k->zero = (k->accumulate || !n.covers) && !FAULT(22);
 }
 
 /* ---- emission ---- */
@@ -98,8 +99,8 @@ void loops_choose(KernelInfo *k)
 typedef struct {
     Emit *x;
     Nest n;
-    Type type;      /* of what is stored */
-    int key_level;  /* loop in which the key is compared with [lo, hi), or -2 */
+    Type type;     /* of what is stored */
+    int key_level; /* loop in which the key is compared with [lo, hi), or -2 */
     LLVMValueRef acc, reached, best;
 } Loops;
 
@@ -108,7 +109,7 @@ static LLVMValueRef identity(const Loops *s, LLVMTypeRef type)
     bool number = s->type == TYPE_REAL || s->type == TYPE_F32;
     switch (s->x->k->e->op) {
     case RED_MAX:
-        return number ? emit_number(s->x, type, -INFINITY) : emit_i64(s->x, INT64_MIN);
+        return number ? emit_number(s->x, type, FAULT(19) ? 0 : -INFINITY) : emit_i64(s->x, INT64_MIN);
     case RED_MIN:
         return number ? emit_number(s->x, type, INFINITY) : emit_i64(s->x, INT64_MAX);
     default:
@@ -333,7 +334,7 @@ static void narrow(Loops *s, int level, LLVMValueRef *lo, LLVMValueRef *hi)
             *hi = emit_min(x, *hi, t->strict ? at : after);
         }
         if (t->lower) {
-            *lo = emit_max(x, *lo, t->strict ? after : at);
+            *lo = emit_max(x, *lo, t->strict && !FAULT(18) ? after : at);
         }
     }
 }
@@ -366,7 +367,10 @@ static void statement(Loops *s)
         bool guarded = s->n.mode == NEST_MEMORY && has_inner_tests(s);
         LLVMValueRef v = guarded ? guarded_body(s, LLVMConstNull(type), &holds) : NULL, cell = destination(s);
         LLVMValueRef old = emit_load(x, 0, cell);
-        emit_store(x, 0, guarded ? plus(s, old, v) : plus_body(s, old), cell);
+        emit_store(x, 0,
+                   guarded ? plus(s, old, v)
+                           : plus_body(s, FAULT(21) && s->n.mode == NEST_KEYED ? LLVMConstNull(type) : old),
+                   cell);
         return;
     }
     if (e->op == RED_ARGMAX) {
@@ -374,7 +378,7 @@ static void statement(Loops *s)
         bool number = e->body->type == TYPE_REAL || e->body->type == TYPE_F32;
         LLVMValueRef best = LLVMBuildLoad2(x->b, LLVMTypeOf(v), s->best, "");
         LLVMValueRef at = LLVMBuildLoad2(x->b, x->i64, s->acc, "");
-        LLVMValueRef better = number ? LLVMBuildFCmp(x->b, LLVMRealOGT, v, best, "")
+        LLVMValueRef better = number ? LLVMBuildFCmp(x->b, FAULT(20) ? LLVMRealOGE : LLVMRealOGT, v, best, "")
                                      : LLVMBuildICmp(x->b, LLVMIntSGT, v, best, "");
         better = LLVMBuildOr(x->b, better, LLVMBuildICmp(x->b, LLVMIntSLT, at, emit_i64(x, 0), ""), "");
         LLVMBuildStore(x->b, LLVMBuildSelect(x->b, better, v, best, ""), s->best);

@@ -10,6 +10,7 @@
  * A load may rely on conditions, and a condition on those before it, for being in range; so a condition that loads
  * something moves to an outer loop only if all conditions before it are tested there or further out. */
 #include "nest.h"
+#include "fault.h"
 #include <string.h>
 
 /* ---- accesses ---- */
@@ -175,7 +176,7 @@ static void find_bound(const KernelInfo *k, const Nest *n, Test *t)
         return;
     }
     t->coef = (int)coef;
-    t->upper = s->op == OP_eq || coef == 1;
+    t->upper = (s->op == OP_eq && !FAULT(23)) || coef == 1;
     t->lower = s->op == OP_eq || coef == -1;
     t->strict = t->strict && s->op != OP_eq;
     t->bound = t->level;
@@ -284,10 +285,7 @@ void nest_choose(const KernelInfo *k, Nest *n)
         }
     }
     bool inner_output = inner >= 0 && (n->outputs >> inner & 1);
-    n->mode = e->op == RED_NONE ? NEST_MAP
-              : keyed           ? NEST_KEYED
-              : inner_output && reduced ? NEST_MEMORY
-                                        : NEST_REGISTER;
+    n->mode = e->op == RED_NONE ? NEST_MAP : keyed ? NEST_KEYED : inner_output && reduced ? NEST_MEMORY : NEST_REGISTER;
 
     /* item, outputs in memory order, reduced letters, the innermost */
     if (k->item >= 0) {
@@ -333,6 +331,6 @@ void nest_choose(const KernelInfo *k, Nest *n)
         skips_cells = skips_cells || n->tests[i].level < n->nouter;
     }
     n->dense = n->mode == NEST_MAP && k->sole && plain && inner >= 0 && inner_tests;
-    n->covers = plain && k->sole &&
-                (n->mode == NEST_MAP ? n->dense || n->ntests == 0 : n->mode != NEST_KEYED && !skips_cells);
+    n->covers =
+        plain && k->sole && (n->mode == NEST_MAP ? n->dense || n->ntests == 0 : n->mode != NEST_KEYED && !skips_cells);
 }

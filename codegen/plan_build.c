@@ -117,9 +117,17 @@ static bool build_tensor(Build *b, const Tensor *t, Text *why)
         text_printf(why, "%s: %s", t->name, reason);
         return false;
     }
-    PlanTensor x = {.name = text_of(b, t->name), .dtype = dtype(b, t->elem), .per_example = t->per_example,
-                    .is_draw = t->is_draw, .ndim = t->ndim, .fixed = l.fixed, .batch_dims = l.batch_dims,
-                    .alias = -1, .vocab = text_of(b, t->vocab), .tags = copy_tags(b, t->tags), .line = t->span.line};
+    PlanTensor x = {.name = text_of(b, t->name),
+                    .dtype = dtype(b, t->elem),
+                    .per_example = t->per_example,
+                    .is_draw = t->is_draw,
+                    .ndim = t->ndim,
+                    .fixed = l.fixed,
+                    .batch_dims = l.batch_dims,
+                    .alias = -1,
+                    .vocab = text_of(b, t->vocab),
+                    .tags = copy_tags(b, t->tags),
+                    .line = t->span.line};
     x.role = t->role == ROLE_INPUT   ? PT_INPUT
              : t->role == ROLE_PARAM ? PT_PARAM
              : t->role == ROLE_STATE ? PT_STATE
@@ -195,9 +203,16 @@ static double flop_guess(const KernelInfo *k)
 static PlanCall build_call(Build *b, const Call *c, void *fn)
 {
     const KernelInfo *k = &c->info;
-    PlanCall x = {.name = text_of(b, k->name), .split = k->split, .rows_of = -1, .grain = k->grain, .zero = c->zero,
-                  .ntensors = k->ntensors, .noffsets = k->noffsets, .nkeys = k->nkeys,
-                  .label = text_of(b, c->e->dst->name), .line = c->e->span.line};
+    PlanCall x = {.name = text_of(b, k->name),
+                  .split = k->split,
+                  .rows_of = -1,
+                  .grain = k->grain,
+                  .zero = c->zero,
+                  .ntensors = k->ntensors,
+                  .noffsets = k->noffsets,
+                  .nkeys = k->nkeys,
+                  .label = text_of(b, c->e->dst->name),
+                  .line = c->e->span.line};
     *(void **)&x.fn = fn;
     if (k->split == SPLIT_FIXED) {
         const Axis *a = k->key_dim >= 0 ? c->e->dst->dims[k->key_dim] : c->e->letters[k->item].axis;

@@ -1,6 +1,7 @@
 /* The value of a scalar expression at the builder's position. Each node is emitted once per scope and remembered
  * (Emit.memo). select, and, or become branches only where an operand may not be evaluated without its condition: a
  * load whose index may lie outside. Everything else is straight-line code. */
+#include "fault.h"
 #include "internal.h"
 #include "random.h"
 #include <math.h>
@@ -203,8 +204,10 @@ static LLVMValueRef emit_compare(Emit *x, const Scalar *s)
     Type type = common(s->args[0], s->args[1]);
     LLVMValueRef a = value_as(x, s->args[0], type), b = value_as(x, s->args[1], type);
     if (type == TYPE_REAL || type == TYPE_F32) {
-        LLVMRealPredicate p = s->op == OP_lt ? LLVMRealOLT : s->op == OP_le ? LLVMRealOLE
-                              : s->op == OP_eq ? LLVMRealOEQ : LLVMRealUNE;
+        LLVMRealPredicate p = s->op == OP_lt   ? LLVMRealOLT
+                              : s->op == OP_le ? LLVMRealOLE
+                              : s->op == OP_eq ? LLVMRealOEQ
+                                               : LLVMRealUNE;
         return LLVMBuildFCmp(x->b, p, a, b, "");
     }
     bool is_bool = type == TYPE_BOOL;
@@ -227,7 +230,7 @@ static LLVMValueRef emit_floor_div(Emit *x, LLVMValueRef a, LLVMValueRef d, bool
     LLVMValueRef differ = LLVMBuildICmp(b, LLVMIntSLT, LLVMBuildXor(b, r, by, ""), zero, "");
     LLVMValueRef down = LLVMBuildAnd(b, LLVMBuildICmp(b, LLVMIntNE, r, zero, ""), differ, "");
     if (remainder) {
-        return LLVMBuildAdd(b, r, LLVMBuildSelect(b, down, by, zero, ""), "");
+        return LLVMBuildAdd(b, r, LLVMBuildSelect(b, down, FAULT(26) ? zero : by, zero, ""), "");
     }
     q = LLVMBuildSub(b, q, LLVMBuildZExt(b, down, x->i64, ""), "");
     return LLVMBuildSelect(b, is_minus, LLVMBuildSub(b, zero, a, ""), q, "");
@@ -325,7 +328,8 @@ static LLVMValueRef emit_axis_op(Emit *x, const Scalar *s)
         start = LLVMBuildNSWAdd(x->b, start, emit_axis_size(x, a->parts[i - 1], n - 1, v + 1), "");
         LLVMValueRef inside = LLVMBuildICmp(x->b, LLVMIntSGE, v[0], start, "");
         part = LLVMBuildSelect(x->b, inside, emit_i64(x, i), part, "");
-        local = LLVMBuildSelect(x->b, inside, LLVMBuildNSWSub(x->b, v[0], start, ""), local, "");
+        local = LLVMBuildSelect(x->b, inside, LLVMBuildNSWSub(x->b, v[0], FAULT(25) ? emit_i64(x, 0) : start, ""),
+                                local, "");
     }
     return s->op == OP_PART ? part : local;
 }
@@ -379,7 +383,7 @@ static LLVMValueRef emit_rand(Emit *x, const Scalar *s)
     LLVMValueRef key = x->keys[kernel_key(x->k, s->name, s->by_step)];
     LLVMValueRef c1 = emit_i64(x, (int64_t)RANDOM_C1), step = emit_i64(x, (int64_t)RANDOM_STEP);
     LLVMValueRef half = emit_i64(x, 32);
-    for (int i = 0; i < s->nargs; i++) {
+    for (int i = FAULT(27) && !s->by_step; i < s->nargs; i++) {
         LLVMValueRef index = LLVMBuildAdd(b, value_as(x, s->args[i], TYPE_INT), emit_i64(x, 1), "");
         key = LLVMBuildAdd(b, key, LLVMBuildMul(b, index, step, ""), "");
         for (int round = 0; round < 2; round++) {

@@ -1,9 +1,9 @@
 /* The machine that code is made for: this one, or a named level of x86-64 for results that travel. */
 #include "internal.h"
-#include <stdio.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,8 +56,10 @@ bool target_init(Target *t, const char *cpu, Text *why)
         bool v4 = strcmp(cpu, "x86-64-v4") == 0, v3 = v4 || strcmp(cpu, "x86-64-v3") == 0;
         bool known = v3 || strcmp(cpu, "x86-64") == 0;
         if (!known || (v4 && !has(host, "avx512f")) || (v3 && !has(host, "avx2"))) {
-            text_printf(why, known ? "this machine cannot run code for %s"
-                                   : "unknown CPU '%s': use native, x86-64-v4, x86-64-v3 or x86-64", cpu);
+            text_printf(why,
+                        known ? "this machine cannot run code for %s"
+                              : "unknown CPU '%s': use native, x86-64-v4, x86-64-v3 or x86-64",
+                        cpu);
             LLVMDisposeMessage(host);
             return false;
         }

@@ -137,7 +137,8 @@ static void add_input(Batch *b, const Plan *p, const Tensor *t, const PlanTensor
     }
     for (int d = 0; d < x->ndim; d++) {
         const PlanAxis *axis = &p->axes[x->dims[d]];
-        bool covered = ragged >= 0 && (d == 0 || axis->kind == PAX_RAGGED || x->dims[d] == p->axes[x->dims[ragged]].parent);
+        bool covered =
+            ragged >= 0 && (d == 0 || axis->kind == PAX_RAGGED || x->dims[d] == p->axes[x->dims[ragged]].parent);
         if (covered) {
             continue;
         }
@@ -343,8 +344,7 @@ static void check_file(Test *test)
     for (int i = 0; g && !test->fused && i < g->ntensors; i++) {
         g->tensors[i]->is_output = g->tensors[i]->role == ROLE_VALUE;
     }
-    PipelineOptions po = {.training = test->training, .verify = true, .skip = test->skip,
-                         .dump = keep_gradients};
+    PipelineOptions po = {.training = test->training, .verify = true, .skip = test->skip, .dump = keep_gradients};
     if (!g || !pipeline_run(g, &po)) {
         Text message = {0};
         diag_print(diag, &message);
@@ -355,7 +355,10 @@ static void check_file(Test *test)
             g->equations[i]->dst->is_output = true;
         }
         Schedule *schedule = pass_plan(g);
-        CodegenOptions o = {.quick = test->quick, .real = test->f32 ? DT_F32 : DT_F64, .threads = 2, .cpu = test->cpu,
+        CodegenOptions o = {.quick = test->quick,
+                            .real = test->f32 ? DT_F32 : DT_F64,
+                            .threads = 2,
+                            .cpu = test->cpu,
                             .dump = test->dump ? dump_ir : NULL};
         Text why = {0};
         CodegenStats stats = {0};

@@ -31,10 +31,10 @@ typedef struct {
 } Function;
 
 static const Function functions[] = {
-    {"exp", expl, 1, 1, -750, 720, INFINITY},   {"log", logl, 1, 1, 0, 10, INFINITY},
-    {"tanh", tanhl, 3, 3, -20, 20, INFINITY},       {"sigmoid", sigmoid, 3, 3, -80, 80, INFINITY},
-    {"erf", erfl, 1, 3, -6, 6, INFINITY},           {"sin", sinl, 1, 2, -100, 100, 1e6},
-    {"cos", cosl, 1, 2, -100, 100, 1e6},          {"sqrt", sqrtl, 0.51, 0.51, 0, 100, INFINITY},
+    {"exp", expl, 1, 1, -750, 720, INFINITY}, {"log", logl, 1, 1, 0, 10, INFINITY},
+    {"tanh", tanhl, 3, 3, -20, 20, INFINITY}, {"sigmoid", sigmoid, 3, 3, -80, 80, INFINITY},
+    {"erf", erfl, 1, 3, -6, 6, INFINITY},     {"sin", sinl, 1, 2, -100, 100, 1e6},
+    {"cos", cosl, 1, 2, -100, 100, 1e6},      {"sqrt", sqrtl, 0.51, 0.51, 0, 100, INFINITY},
 };
 
 typedef struct {
@@ -50,8 +50,8 @@ static Compiled compile(const char *body, const char *inputs, DType real, const 
     Compiled c = {.arena = arena_new(), .diag = diag_new()};
     Text text = {0}, why = {0};
     Error e = {0};
-    text_printf(&text,
-                "graph math\naxis N = %d\n%svalue y[N] : real per_example output\ny[i] = %s  over i: N\n", ROW, inputs, body);
+    text_printf(&text, "graph math\naxis N = %d\n%svalue y[N] : real per_example output\ny[i] = %s  over i: N\n", ROW,
+                inputs, body);
     Graph *g = graph_parse(c.arena, c.diag, "math", text.s);
     PipelineOptions o = {.verify = true};
     if (!g || !pipeline_run(g, &o)) {
@@ -136,8 +136,8 @@ static void check32(const Function *f, const char *cpu)
         uint32_t bits = (uint32_t)(i * 977);
         memcpy(&x[i], &bits, sizeof bits);
     }
-    float edges[] = {INFINITY, -INFINITY, NAN, 0, -0.0f, FLT_MIN, -FLT_MIN, FLT_MAX, -FLT_MAX, 88.72283f, 88.7228394f,
-                     -87.33654f, -103.97f, -104.5f, -1e30f, 1, -1};
+    float edges[] = {INFINITY,  -INFINITY,   NAN,        0,        -0.0f,   FLT_MIN, -FLT_MIN, FLT_MAX, -FLT_MAX,
+                     88.72283f, 88.7228394f, -87.33654f, -103.97f, -104.5f, -1e30f,  1,        -1};
     memcpy(x, edges, sizeof edges);
     float *d = malloc((size_t)n * sizeof *d);
     for (int64_t i = 0; i < n; i++) {
@@ -210,7 +210,8 @@ static void check_pow(DType type, const char *cpu)
     static const double special[] = {0, -0.0, 1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, 1e10, 1e30, -1e30, -7};
     enum { S = sizeof special / sizeof *special };
     bool f32 = type == DT_F32;
-    Compiled c = compile("pow(x[i], z[i])", "input x[N] : real per_example\ninput z[N] : real per_example\n", type, cpu);
+    Compiled c =
+        compile("pow(x[i], z[i])", "input x[N] : real per_example\ninput z[N] : real per_example\n", type, cpu);
     int64_t rows = 100, n = rows * ROW;
     void *x = calloc((size_t)n, 8), *z = calloc((size_t)n, 8);
     for (int64_t i = 0; i < n; i++) {
