@@ -191,7 +191,8 @@ static double loss_at(Session *s, const Batch *b, const Array *param, int64_t ce
     return session_run(s, b, 1, e) ? session_scalar(s, "loss") : NAN;
 }
 
-int model_differences(const Model *m, Session *s, const Batch *b, int cells)
+int model_differences(const Model *m, Session *s, const Batch *b, int cells,
+                      bool (*is_kink)(void *ctx, const char *param, int64_t cell), void *ctx)
 {
     const double h = 1e-5;
     int bad = 0, checked = 0;
@@ -215,6 +216,9 @@ int model_differences(const Model *m, Session *s, const Batch *b, int cells)
         }
         for (int c = 0; c < cells && c < p.dims[0]; c++) {
             int64_t k = c == 0 ? largest : (int64_t)(((double)c + 0.5) / cells * (double)p.dims[0]);
+            if (is_kink && is_kink(ctx, t->name, k)) {
+                continue;
+            }
             double at = array_get(&p, k);
             double up = loss_at(s, b, &p, k, at + h, &e), down = loss_at(s, b, &p, k, at - h, &e);
             double want = (up - down) / (2 * h), have = array_get(&g, k);

@@ -57,8 +57,10 @@ void batch_drop(Batch *b);
 Comparison model_oracle(const Model *m, Session *s, const Batch *b, uint64_t step);
 
 /* Central differences of the loss by some cells of every param (at most `cells` each), run through the compiled plan
- * (f64); returns how many gradients are off by more than 1e-6 of max(1, |difference|), printing them. */
-int model_differences(const Model *m, Session *s, const Batch *b, int cells);
+ * (f64); returns how many gradients are off by more than 1e-6 of max(1, |difference|), printing them. Cells for which
+ * is_kink (may be NULL) says so are left out. */
+int model_differences(const Model *m, Session *s, const Batch *b, int cells,
+                      bool (*is_kink)(void *ctx, const char *param, int64_t cell), void *ctx);
 
 /* Element of an array as a double, and the other way round. */
 double array_get(const Array *a, int64_t i);
