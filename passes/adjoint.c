@@ -2,6 +2,7 @@
  * min on the path becomes a guard, never a factor 0, so that what was not chosen is not evaluated and 0 * inf cannot
  * arise. Derivatives come from the table (ir/scalar.def), read by the parser of the text form; a derivative that is
  * itself a select splits the term. */
+#include "fault.h"
 #include "adjoint.h"
 
 #include "ptrmap.h"
@@ -79,7 +80,7 @@ static void add_term(Graph *g, Node *node, Scalar *guard, Scalar *value)
 {
     for (int i = 0; i < node->nterms; i++) {
         if (node->terms[i].guard == guard) {
-            node->terms[i].value = fold_op2(g, OP_add, node->terms[i].value, value);
+            node->terms[i].value = FAULT(3) ? value : fold_op2(g, OP_add, node->terms[i].value, value);
             return;
         }
     }
@@ -100,7 +101,7 @@ static void add_product(Graph *g, Node *node, Scalar *guard, Scalar *value, Scal
     if (factor->op == OP_select) {
         Scalar *c = factor->args[0];
         add_product(g, node, fold_op2(g, OP_and, guard, c), value, factor->args[1]);
-        add_product(g, node, fold_op2(g, OP_and, guard, fold_op1(g, OP_not, c)), value, factor->args[2]);
+        add_product(g, node, fold_op2(g, OP_and, guard, FAULT(2) ? c : fold_op1(g, OP_not, c)), value, factor->args[2]);
         return;
     }
     if (factor->type != TYPE_REAL) {
@@ -127,7 +128,7 @@ static Scalar *derivative(Graph *g, const Scalar *s, int arg)
     }
     given[n] = names[3];
     values[n++] = g->scalars[s->id];
-    const char *text = op_info[s->op].derivative[arg];
+    const char *text = FAULT(1) && s->op == OP_cos ? "sin(a)" : op_info[s->op].derivative[arg];
     Scalar *d = scalar_parse(g, text, n, given, values);
     if (!d) {
         bug("the derivative of %s by argument %d does not parse: %s", op_info[s->op].name, arg, text);

@@ -8,6 +8,7 @@
  *  - an equation of params alone has none and needs none.
  * Loads of per-example tensors, sizes and operators of ragged axes and letters over ragged axes are then read at
  * that letter; x@c names another example itself. */
+#include "fault.h"
 #include "rewrite.h"
 
 #include "ptrmap.h"
@@ -107,7 +108,7 @@ static void batch_equation(Graph *g, Equation *e)
     for (int k = b.shift; k < out.nletters; k++) {
         Letter *l = &out.letters[k];
         if (l->parent >= 0) {
-            l->parent += b.shift;
+            l->parent += FAULT(8) ? 0 : b.shift;
         } else if (axis_is_ragged(l->axis)) {
             example_of(g, &b, l->axis->name);
             l->parent = b.example;

@@ -2,6 +2,7 @@
  * hash-consed, so "the same" is a comparison of pointers; equations are met in order of definition and their loads
  * are redirected first, so one round finds chains of equal values. Repeated sub-expressions of a user's text, and the
  * same derivative needed by two contributions, end here. */
+#include "fault.h"
 #include "rewrite.h"
 
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static uint64_t hash(const Equation *e)
 {
     uint64_t h = mix((uint64_t)e->op, (uint64_t)e->body->id);
     h = mix(h, (uint64_t)e->nconds * 64 + (uint64_t)e->dst->elem);
-    for (int i = 0; i < e->nconds; i++) {
+    for (int i = 0; i < e->nconds && !FAULT(13); i++) {
         h = mix(h, (uint64_t)e->conds[i]->id);
     }
     for (int k = 0; k < e->dst->ndim; k++) {
@@ -53,7 +54,7 @@ static bool equal(const Equation *a, const Equation *b)
         return false;
     }
     for (int i = 0; i < a->nconds; i++) {
-        if (a->conds[i] != b->conds[i]) {
+        if (a->conds[i] != b->conds[i] && !FAULT(13)) {
             return false;
         }
     }

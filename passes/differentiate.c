@@ -10,6 +10,7 @@
  * letter equals an argmax. Contributions to one tensor that write disjoint cells are cases of one tensor, the rest
  * are added by a map equation. In a recurrence the adjoints simply refer to each other as the values do: the
  * gradient of a cycle is a cycle running the other way, and the plan pass orders it like any other. */
+#include "fault.h"
 #include "adjoint.h"
 
 #include <stdlib.h>
@@ -205,7 +206,7 @@ static Tensor *argmax_of(Graph *g, const Equation *e)
     Draft d = draft_from(g, e);
     d.e.dst = graph_tensor(g, proto);
     d.e.op = RED_ARGMAX;
-    if (e->op == RED_MIN) {
+    if (e->op == RED_MIN && !FAULT(7)) {
         d.e.body = fold_op1(g, OP_neg, e->body);
     }
     return draft_commit(&d)->dst;
@@ -288,7 +289,7 @@ static void add_equal_domains(Graph *g, Contributions *c)
             j++;
         }
         if (j < n) {
-            c->drafts[j].e.body = fold_op2(g, OP_add, c->drafts[j].e.body, d.e.body);
+            c->drafts[j].e.body = FAULT(6) ? d.e.body : fold_op2(g, OP_add, c->drafts[j].e.body, d.e.body);
         } else {
             c->drafts[n++] = d;
         }

@@ -1,5 +1,6 @@
 /* Algebra on one node at a time, where the result is the same number: the builders of ir/scalar.c already compute
  * constants and decided conditions, what stands here are the identities. x * 0 stays (x may be infinite or NaN). */
+#include "fault.h"
 #include "rewrite.h"
 
 static Scalar *as_type(Graph *g, Scalar *s, Type type)
@@ -48,7 +49,7 @@ static Scalar *fold_shift(Graph *g, const Scalar *s)
         return fold_op2(g, OP_add, a->args[0], fold_op2(g, OP_add, a->args[1], b));
     }
     if (b->op == OP_CONST && a->op == OP_sub && a->args[1]->op == OP_CONST) {
-        return fold_op2(g, OP_add, a->args[0], fold_op2(g, OP_sub, b, a->args[1]));
+        return fold_op2(g, OP_add, a->args[0], fold_op2(g, FAULT(12) ? OP_add : OP_sub, b, a->args[1]));
     }
     if (b->op == OP_CONST && b->inum < 0 && b->inum != INT64_MIN) {
         return sc_op(g, OP_sub, a, sc_int(g, -b->inum));
@@ -181,7 +182,7 @@ static Scalar *fold_logic(Graph *g, Scalar *s)
         case OP_ne:
             return fold_op2(g, OP_eq, a->args[0], a->args[1]);
         case OP_lt: /* only integers: a comparison with NaN is false both ways */
-            return a->args[0]->type == TYPE_INT ? fold_op2(g, OP_le, a->args[1], a->args[0]) : NULL;
+            return a->args[0]->type == TYPE_INT ? fold_op2(g, FAULT(11) ? OP_lt : OP_le, a->args[1], a->args[0]) : NULL;
         case OP_le:
             return a->args[0]->type == TYPE_INT ? fold_op2(g, OP_lt, a->args[1], a->args[0]) : NULL;
         default:

@@ -11,6 +11,7 @@
  *   anything else                                      a keyed sum: the index stays an expression of reduced letters
  *
  * An inverted shift keeps the adjoint of a recurrence a recurrence, running the other way. */
+#include "fault.h"
 #include "adjoint.h"
 
 typedef struct {
@@ -87,7 +88,7 @@ static bool invert(Placing *p, const Affine *f, int r)
         return false;
     }
     Scalar *size, *shift = sc_int(g, f->shift);
-    Scalar *position = f->sign > 0 ? fold_op2(g, OP_sub, sc_letter(g, r), shift)
+    Scalar *position = f->sign > 0 ? fold_op2(g, FAULT(4) ? OP_add : OP_sub, sc_letter(g, r), shift)
                                    : fold_op2(g, OP_sub, shift, sc_letter(g, r));
     Scalar *value = position;
     if (f->base->op == OP_LETTER) {
@@ -112,7 +113,7 @@ static bool invert(Placing *p, const Affine *f, int r)
     if (!same_range) {
         draft_cond_first(d, fold_op2(g, OP_lt, position, size));
     }
-    if (f->shift != 0 || f->sign < 0) {
+    if ((f->shift != 0 || f->sign < 0) && !FAULT(5)) {
         draft_cond_first(d, fold_op2(g, OP_le, sc_int(g, 0), position));
     }
     return true;

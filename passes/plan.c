@@ -5,6 +5,7 @@
  * its index is the defined position, one before it, or one after it (any earlier, any later: whatever the intervals
  * prove). All before: forwards; all after: backwards. Loads at the same position order the equations of one round,
  * which must be possible without a further cycle. */
+#include "fault.h"
 #include "intervals.h"
 #include "rewrite.h"
 
@@ -182,7 +183,7 @@ static bool plan_scan(const Cycle *c, Group *group)
         bool fit = fits(c, t->dims[k], &s);
         Equation **sorted = arena_alloc(g->arena, (size_t)c->n * sizeof(Equation *));
         if (fit && sort_round(c, &s, sorted)) {
-            *group = (Group){.is_scan = true, .backwards = s.after, .axis = t->dims[k], .n = c->n, .equations = sorted};
+            *group = (Group){.is_scan = true, .backwards = s.after != FAULT(17), .axis = t->dims[k], .n = c->n, .equations = sorted};
             group->scan_letter = arena_alloc(g->arena, (size_t)c->n * sizeof(int));
             for (int i = 0; i < c->n; i++) {
                 const Equation *e = sorted[i];

@@ -5,6 +5,7 @@
  *
  * A chain is tabulated if it holds a function that is not cheap; abs, differences and the like end it and are the
  * table's argument. */
+#include "fault.h"
 #include "intervals.h"
 #include "rewrite.h"
 #include "value.h"
@@ -148,7 +149,7 @@ static Scalar *tabulate(Graph *g, StepTables *tables, Prover *facts, Scalar *s)
                 below = mid;
             }
         }
-        table[n++] = above;
+        table[n++] = above + FAULT(15);
         from = above;
     }
     return *result = fold_op2(g, OP_add, sc_step(g, n, table, g->scalars[c.base->id]), sc_int(g, first));

@@ -5,6 +5,7 @@
  *   REDUCE               chunk k adds into its own zeroed copy; the copies are added to the result in the order of k,
  *                        in parallel over its elements. Copies are made a wave at a time, which changes no sum
  *   scan                 a task is a few examples with all their positions, so positions need no barrier */
+#include "../ir/fault.h"
 #include "../ir/random.h"
 #include "session_impl.h"
 #include <math.h>
@@ -135,7 +136,7 @@ static void fold_block(void *ctx, int64_t block)
     const Reduction *r = ctx;
     int64_t at = block * FOLD_BLOCK, n = r->count - at < FOLD_BLOCK ? r->count - at : FOLD_BLOCK;
     for (int64_t k = 0; k < r->ncopies; k++) {
-        if (r->first + k == 0 && r->in_place) {
+        if (r->first + k == 0 && r->in_place && !FAULT(33)) {
             continue;
         }
         switch (r->type) {
@@ -245,7 +246,7 @@ static void scan_task(void *ctx, int64_t task)
         int64_t size = shapes_axis_size(shapes, n->step->scan_axis, b);
         longest = size > longest ? size : longest;
     }
-    for (int64_t k = 0; k < longest; k++) {
+    for (int64_t k = 0; k < longest - FAULT(34); k++) {
         run_positions(n, lo, hi, n->step->backwards ? longest - 1 - k : k);
     }
 }

@@ -9,7 +9,9 @@ const char *const seen_name[SEEN_COUNT] = {
     "sum", "max", "min", "argmax", "any", "map", "causal domain", "window domain", "shifted load", "data condition",
     "part condition", "no condition", "gather of a param", "gather of a value", "keyed index", "recurrence",
     "backward recurrence", "sum of axes", "cases", "rand", "step function", "matrix product", "nested list",
-    "batch reduction", "rows of length 0", "rows of length 1", "rows of full length"};
+    "batch reduction", "attention", "bucket of an integer", "twins with different domains", "either condition",
+    "choice of zero", "value with two readers",
+    "rows of length 0", "rows of length 1", "rows of full length", "large batch"};
 
 enum { MAX_VALUES = 40, BOUND = 6, VOCAB = 7 };
 
@@ -143,6 +145,13 @@ static Scalar *bounded_int(Gen *r, Frame *f, int64_t size)
         r->seen[SEEN_STEP]++;
         s = sc_step(r->g, 4, table, s);
     }
+    if (chance(r, 8)) { /* the bucket of a distance: a step function that simplify makes a table of */
+        Scalar *far = op2(r, OP_add, op1(r, OP_abs, s), sc_int(r->g, 1));
+        Scalar *log = op1(r, OP_log, op1(r, chance(r, 50) ? OP_f32 : OP_real, far));
+        r->seen[SEEN_BUCKET]++;
+        s = op1(r, OP_trunc, op2(r, OP_div, log, sc_real(r->g, 0.3 + 0.1 * pick(r, 4))));
+        return op2(r, OP_max, sc_int(r->g, 0), op2(r, OP_min, s, sc_int(r->g, size - 1)));
+    }
     if (chance(r, 50)) {
         return op2(r, OP_mod, s, sc_int(r->g, size));
     }
@@ -207,14 +216,44 @@ static Scalar *real_expr(Gen *r, Frame *f, int depth);
 
 static Scalar *bool_expr(Gen *r, Frame *f, int depth)
 {
+    if (depth > 0 && f->n > 1 && chance(r, 15)) { /* a comparison the other way round, of two positions */
+        Scalar *less = op2(r, chance(r, 50) ? OP_lt : OP_le, sc_letter(r->g, pick(r, f->n)),
+                           sc_letter(r->g, pick(r, f->n)));
+        return op1(r, OP_not, less);
+    }
     if (chance(r, 40)) {
         return op2(r, chance(r, 50) ? OP_lt : OP_le, real_expr(r, f, depth - 1), real_expr(r, f, depth - 1));
+    }
+    if (depth > 0 && f->n > 1 && chance(r, 20)) { /* what the left side says decides the right one */
+        Scalar *a = sc_letter(r->g, pick(r, f->n)), *b = sc_letter(r->g, pick(r, f->n));
+        r->seen[SEEN_OR]++;
+        return op2(r, OP_or, op2(r, chance(r, 50) ? OP_lt : OP_ne, a, b), op2(r, chance(r, 50) ? OP_eq : OP_le, a, b));
+    }
+    if (depth > 0 && chance(r, 15)) {
+        Scalar *left = bool_expr(r, f, 0);
+        r->seen[SEEN_OR]++;
+        return op2(r, OP_or, left, bool_expr(r, f, 0));
     }
     return op2(r, chance(r, 50) ? OP_ne : OP_eq, bounded_int(r, f, 3), bounded_int(r, f, 3));
 }
 
 static Scalar *real_leaf(Gen *r, Frame *f)
 {
+    if (f->n > 0 && chance(r, 6)) {
+        Scalar *keys[2] = {sc_letter(r->g, pick(r, f->n)), int_leaf(r, f)};
+        r->seen[SEEN_RAND]++;
+        return sc_rand(r->g, fresh(r, "noise"), chance(r, 20), 2, keys);
+    }
+    int y = find_letter(r, f, r->Y);
+    if (y >= 0 && chance(r, 50)) {
+        for (int i = 0; i < r->nvalues; i++) {
+            if (r->values[i].t->ndim == 2 && r->values[i].t->dims[1] == r->Y) {
+                Scalar *at[2] = {sc_letter(r->g, f->letters[y].parent), sc_letter(r->g, y)};
+                r->seen[SEEN_NESTED]++;
+                return sc_load(r->g, r->values[i].t, 2, at);
+            }
+        }
+    }
     for (int tries = 0; tries < 8; tries++) {
         const Value *v = &r->values[pick(r, r->nvalues)];
         bool ok = true;
@@ -224,11 +263,6 @@ static Scalar *real_leaf(Gen *r, Frame *f)
                 return s;
             }
         }
-    }
-    if (f->n > 0 && chance(r, 15)) {
-        Scalar *keys[2] = {sc_letter(r->g, pick(r, f->n)), int_leaf(r, f)};
-        r->seen[SEEN_RAND]++;
-        return sc_rand(r->g, fresh(r, "noise"), chance(r, 20), 2, keys);
     }
     return sc_real(r->g, (double)(pick(r, 17) - 8) / 8);
 }
@@ -392,6 +426,11 @@ static void any_equation(Gen *r)
         body = real_expr(r, &f, big ? 2 : 3);
         r->seen[nred ? SEEN_SUM : SEEN_MAP]++;
     }
+    if (op == RED_SUM && chance(r, 15)) {
+        Scalar *c = bool_expr(r, &f, 1), *zero = sc_real(r->g, 0);
+        body = chance(r, 50) ? sc_op(r->g, OP_select, c, zero, body) : sc_op(r->g, OP_select, c, body, zero);
+        r->seen[SEEN_ZERO_CHOICE]++;
+    }
     for (int i = 0; i < f.n; i++) {
         if (f.letters[i].axis == r->Z && chance(r, 40)) {
             Scalar *at = sc_letter(r->g, i);
@@ -518,7 +557,7 @@ static void keyed(Gen *r)
     add_letter(r, &f, r->T);
     add_letter(r, &f, chance(r, 50) ? r->T : r->A);
     Scalar *key = bounded_int(r, &f, r->V->size);
-    if (f.nconds) {
+    if (f.nconds || !(sc_uses_letter(key, 0) || sc_uses_letter(key, 1))) {
         f.nconds = 0;
         key = op2(r, OP_mod, sc_letter(g, 0), sc_int(g, r->V->size));
     }
@@ -526,11 +565,101 @@ static void keyed(Gen *r)
     Tensor *t = graph_tensor(g, (Tensor){.name = fresh(r, "hist"), .elem = ELEM_REAL, .role = ROLE_VALUE,
                                          .per_example = true, .ndim = 1, .dims = {r->V}});
     Equation e = {.dst = t, .lhs = {key}, .op = RED_SUM, .nletters = f.n, .nconds = f.nconds, .conds = f.conds,
-                  .body = op1(r, OP_stop, body)};
+                  .body = chance(r, 70) ? body : op1(r, OP_stop, body)};
     memcpy(e.letters, f.letters, sizeof e.letters);
     graph_equation(g, e);
     r->values[r->nvalues++] = (Value){.t = t};
     r->seen[SEEN_KEYED]++;
+}
+
+/* s[i,j] = sum[a] q[i,a] * k[j,a], o[i,a] = sum[j] s[i,j] * v[j,a], the domain causal, a window, or all. */
+static void attention(Gen *r)
+{
+    Graph *g = r->g;
+    const Tensor *x = graph_find(g, "x");
+    Tensor *t[3];
+    static const char *const stems[] = {"q", "k", "u"};
+    for (int i = 0; i < 3; i++) {
+        Frame f = {0};
+        add_letter(r, &f, r->T);
+        add_letter(r, &f, r->A);
+        Scalar *body = real_expr(r, &f, 1);
+        if (f.nconds) {
+            f.nconds = 0;
+            body = op2(r, OP_add, sc_load(g, g->tensors[x->id], 2, (Scalar *[]){sc_letter(g, 0), sc_letter(g, 1)}),
+                       sc_real(g, 0.25 * i));
+        }
+        t[i] = define(r, stems[i], &f, 2, RED_NONE, body, false)->t;
+    }
+    int domain = pick(r, 4);
+    for (int step = 0; step < 2; step++) {
+        Frame f = {0};
+        int i = add_letter(r, &f, r->T), j, a;
+        if (step == 0) {
+            j = add_letter(r, &f, r->T);
+            a = add_letter(r, &f, r->A);
+        } else {
+            a = add_letter(r, &f, r->A);
+            j = add_letter(r, &f, r->T);
+        }
+        Scalar *li = sc_letter(g, i), *lj = sc_letter(g, j), *la = sc_letter(g, a);
+        if (domain != 0) {
+            add_cond(&f, op2(r, domain == 2 ? OP_lt : OP_le, lj, li));
+        }
+        if (domain == 3) {
+            add_cond(&f, op2(r, OP_le, op2(r, OP_sub, li, lj), sc_int(g, 2)));
+        }
+        Scalar *left = step == 0 ? sc_load(g, t[0], 2, (Scalar *[]){li, la}) : sc_load(g, t[0], 2, (Scalar *[]){li, lj});
+        Scalar *right = sc_load(g, t[step == 0 ? 1 : 2], 2, (Scalar *[]){lj, la});
+        t[0] = define(r, step == 0 ? "score" : "out", &f, 2, RED_SUM, op2(r, OP_mul, left, right), false)->t;
+    }
+    r->seen[SEEN_ATTENTION]++;
+    r->seen[SEEN_PRODUCT] += 2;
+    r->seen[domain == 3 ? SEEN_WINDOW : domain ? SEEN_CAUSAL : SEEN_NO_COND]++;
+}
+
+/* A value that two maps over its own cells read. */
+static void shared(Gen *r)
+{
+    Graph *g = r->g;
+    const Tensor *t = NULL;
+    for (int step = 0; step < 3; step++) {
+        Frame f = {0};
+        add_letter(r, &f, r->T);
+        add_letter(r, &f, r->A);
+        Scalar *body = real_expr(r, &f, 1), *at[2] = {sc_letter(g, 0), sc_letter(g, 1)};
+        if (f.nconds) {
+            f.nconds = 0;
+            body = sc_load(g, graph_find(g, "mat"), 2, (Scalar *[]){at[1], sc_int(g, step)});
+        }
+        if (t) {
+            body = op2(r, OP_add, body, op1(r, step == 1 ? OP_tanh : OP_sigmoid, sc_load(g, g->tensors[t->id], 2, at)));
+        }
+        const Value *v = define(r, step ? "reader" : "shared", &f, 2, RED_NONE, body, false);
+        t = t ? t : v->t;
+    }
+    r->seen[SEEN_SHARED]++;
+}
+
+/* Two sums that differ in nothing but their domain, and their difference. */
+static void twins(Gen *r)
+{
+    Graph *g = r->g;
+    Frame f = {0};
+    add_letter(r, &f, r->A);
+    add_letter(r, &f, r->T);
+    Scalar *body = real_expr(r, &f, 2);
+    if (f.nconds > 2) {
+        return;
+    }
+    Frame other = f;
+    Scalar *at = op2(r, OP_mod, sc_letter(g, 1), sc_int(g, 2));
+    add_cond(&f, op2(r, OP_eq, at, sc_int(g, 0)));
+    add_cond(&other, op2(r, OP_eq, at, sc_int(g, 1)));
+    define(r, "twin", &f, 1, RED_SUM, body, false);
+    define(r, "twin", &other, 1, RED_SUM, body, false);
+    r->seen[SEEN_TWINS]++;
+    r->seen[SEEN_SUM] += 2;
 }
 
 /* The loss: over the batch and every cell, of a few of the values. */
@@ -553,13 +682,25 @@ static void loss(Gen *r)
             e.letters[d + 1] = (Letter){a, names[d], axis_is_ragged(a) ? 0 : -1};
             args[d] = sc_letter(g, d + 1);
         }
+        Scalar *x = op1(r, OP_tanh, sc_load(g, v->t, v->t->ndim, args));
+        Scalar *guard = NULL; /* from a condition on that would be one of the part itself; the next may rely on it */
         for (int c = 0; c < v->nconds; c++) {
-            conds[c] = sc_substitute(g, v->conds[c], v->t->ndim, args);
+            Scalar *cond = sc_substitute(g, v->conds[c], v->t->ndim, args);
+            bool inner = false;
+            for (int d = 0; d <= v->t->ndim; d++) {
+                inner |= sc_uses_letter(cond, d);
+            }
+            if (inner && !guard) {
+                conds[e.nconds++] = cond;
+            } else {
+                guard = guard ? op2(r, OP_and, guard, cond) : cond;
+            }
         }
-        Scalar *x = sc_load(g, v->t, v->t->ndim, args);
-        e.body = op2(r, OP_mul, op1(r, OP_tanh, x), sc_real(g, 0.5 + 0.25 * used));
+        if (guard) {
+            x = sc_op(g, OP_select, guard, x, sc_real(g, 0));
+        }
+        e.body = op2(r, OP_mul, x, sc_real(g, 0.5 + 0.25 * used));
         e.conds = conds;
-        e.nconds = v->nconds;
         graph_equation(g, e);
         r->seen[SEEN_BATCH_REDUCTION]++;
         total = op2(r, OP_add, total, sc_load(g, part, 0, NULL));
@@ -619,6 +760,15 @@ Graph *generate_graph(Arena *arena, Diag *diag, uint64_t seed, int64_t *seen)
     if (chance(r, 30)) {
         keyed(r);
     }
+    if (chance(r, 12)) {
+        attention(r);
+    }
+    if (chance(r, 10)) {
+        twins(r);
+    }
+    if (chance(r, 10)) {
+        shared(r);
+    }
     if (chance(r, 30)) {
         any_equation(r);
     }
@@ -644,10 +794,11 @@ Batch generate_batch(Arena *arena, const Graph *g, uint64_t seed, int64_t *seen)
 {
     uint64_t state = random_mix(seed ^ UINT64_C(0x5bd1e995));
     int64_t batch = 1 + (int64_t)(uniform(&state) * 4);
-    int64_t asize = graph_find(g, "mat")->dims[0]->size;
-    if (!g->batched) {
-        asize = graph_find(g, "mat")->dims[0]->size;
+    if (uniform(&state) < 0.04) { /* sums over it are cut into chunks */
+        batch = 17 + (int64_t)(uniform(&state) * 16);
+        seen[SEEN_LARGE_BATCH]++;
     }
+    int64_t asize = graph_find(g, "mat")->dims[0]->size;
     Array toff = array(arena, "T.offsets", DT_I64, 1, batch + 1, 0);
     Array uoff = array(arena, "U.offsets", DT_I64, 1, batch + 1, 0);
     int64_t *t = toff.data, *u = uoff.data;
