@@ -19,7 +19,8 @@ const char *pipeline_for(const Target *t, bool is_product)
         return "function(sroa,early-cse)";
     }
     return "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(loop-rotate,licm),"
-           "loop-vectorize,instcombine<no-verify-fixpoint>,simplifycfg,early-cse<memssa>,loop-mssa(licm))";
+           "loop-vectorize,loop(loop-unroll-full),instcombine<no-verify-fixpoint>,simplifycfg,early-cse<memssa>,"
+           "loop-mssa(licm))";
 }
 
 typedef struct {
@@ -210,6 +211,7 @@ bool kernels_compile(int n, KernelInfo **infos, const CodegenOptions *o, const T
     if (!ok) {
         text_append(why, jobs.why.s, jobs.why.n);
     }
+    ok = ok && product_link_parts(jobs.n, jobs.objects, o, t, jit, why);
     ok = ok && link_all(&jobs, n, infos, jit, fn, why);
     stats->kernels = n;
     stats->unique = jobs.n;

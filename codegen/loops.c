@@ -8,8 +8,10 @@
 /* ---- choices ---- */
 
 enum {
-    COPY_LIMIT = 1 << 18, /* elements of a result up to which every chunk of examples sums into a copy of its own */
-    CHUNK = 16            /* examples per chunk, at least */
+    CHUNK = 16,              /* examples per chunk, at least */
+    SMALL_COPY = 1 << 14,    /* elements of a result up to which chunks are that small */
+    COPY_LIMIT = 1 << 20,    /* and up to which every chunk sums into a copy of its own */
+    RANGE_ELEMENTS = 1 << 19 /* beyond: elements of a range of keys, if that makes 4 to 16 ranges */
 };
 
 static bool is_batch(const Equation *e, int letter)
@@ -38,7 +40,7 @@ static bool split_fixed(KernelInfo *k, const Layout *l, int64_t least)
 }
 
 /* A keyed sum into a result too large to copy: each call scans all tuples and takes the keys of its range. */
-static bool split_keys(KernelInfo *k)
+static bool split_keys(KernelInfo *k, const Layout *l)
 {
     const Equation *e = k->e;
     for (int d = 0; d < e->dst->ndim; d++) {
@@ -46,7 +48,9 @@ static bool split_keys(KernelInfo *k)
             e->dst->dims[d]->size >= 64) {
             k->split = SPLIT_FIXED;
             k->key_dim = d;
-            k->grain = (e->dst->dims[d]->size + 7) / 8;
+            int64_t n = l->fixed / RANGE_ELEMENTS;
+            n = n < 4 ? 4 : n > 16 ? 16 : n;
+            k->grain = (e->dst->dims[d]->size + n - 1) / n;
             return true;
         }
     }
@@ -80,8 +84,8 @@ void loops_choose(KernelInfo *k)
     } else if (e->op == RED_SUM && !e->dst->per_example && l.batch_dims == 0 && l.fixed <= COPY_LIMIT) {
         k->split = SPLIT_REDUCE;
         k->item = batch;
-        k->grain = l.fixed <= COPY_LIMIT / 16 ? CHUNK : 4 * CHUNK;
-    } else if (!split_keys(k) && !split_fixed(k, &l, 2)) {
+        k->grain = l.fixed <= SMALL_COPY ? CHUNK : 2 * CHUNK;
+    } else if (!split_keys(k, &l) && !split_fixed(k, &l, 2)) {
         k->split = SPLIT_NONE;
     }
     Nest n;
