@@ -16,7 +16,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 1 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 2 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory; a function of its dims alone. plan.h says what it means ---- */
 
@@ -223,6 +223,10 @@ Jit *jit_new(Text *why);
 bool jit_add(Jit *j, LLVMMemoryBufferRef object, Text *why); /* takes the buffer */
 void *jit_find(Jit *j, const char *name, Text *why);
 void jit_free(Jit *j);
+
+/* product_parts.c: compiles, or finds in the cache, the functions that the products among these objects share. */
+bool product_link_parts(int n, const LLVMMemoryBufferRef *objects, const CodegenOptions *o, const Target *t, Jit *jit,
+                        Text *why);
 
 /* Makes all distinct kernels among infos[0..n) executable: fn[i] is set for each. */
 bool kernels_compile(int n, KernelInfo **infos, const CodegenOptions *o, const Target *t, Jit *jit, void **fn,

@@ -8,6 +8,7 @@
  *     the example is a loop              BATCH     the products of its examples
  *
  * A row of C comes out the same to the bit wherever it stands: product_gemm.h. */
+#include "fault.h"
 #include "product_gemm.h"
 #include "product_match.h"
 
@@ -98,7 +99,7 @@ bool product_choose(KernelInfo *k)
         return false; /* most lanes or rows of every tile would be empty */
     }
     choose_split(k, &p);
-    k->accumulate = k->split == SPLIT_REDUCE || p.adds;
+    k->accumulate = k->split == SPLIT_REDUCE || (p.adds && !FAULT(29));
     k->zero = k->accumulate || p.is_partial || !k->sole;
     double flop = flop_per_item(k, &p);
     if (k->split == SPLIT_REDUCE) {
@@ -140,7 +141,7 @@ static void solve(Frame *f, const ProductBound *b, LLVMValueRef out[2])
     scope_leave(x, mark);
     x->letter[b->letter] = saved;
     if (b->sign > 0) {
-        LLVMValueRef hi = LLVMBuildSub(x->b, emit_i64(x, b->is_strict ? 0 : 1), d, "");
+        LLVMValueRef hi = LLVMBuildSub(x->b, emit_i64(x, b->is_strict || FAULT(30) ? 0 : 1), d, "");
         out[1] = emit_min(x, out[1], hi);
     } else {
         out[0] = emit_max(x, out[0], LLVMBuildAdd(x->b, d, emit_i64(x, b->is_strict ? 1 : 0), ""));
@@ -307,14 +308,10 @@ static void attributes(void *ctx, LLVMValueRef fn)
 static void emit_product(Frame *f)
 {
     Emit *x = f->x;
-    GemmTarget t = {.llvm = x->ctx,
-                    .module = x->module,
-                    .is_double = x->k->real == DT_F64,
-                    .lanes = x->target->vector_bits / (x->k->real == DT_F64 ? 64 : 32),
-                    .registers = x->target->vector_bits == 512 ? 32 : 16,
-                    .has_fma = x->target->fma,
-                    .attributes = attributes,
-                    .ctx = x};
+    GemmTarget t;
+    product_target(&t, x->target, x->module, x->k->real == DT_F64);
+    t.attributes = attributes;
+    t.ctx = x;
     Gemm op = {.m = count(f, INDEX_M),
                .n = count(f, INDEX_N),
                .k = count(f, INDEX_K),

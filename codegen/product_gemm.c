@@ -2,24 +2,14 @@
  *
  * A strip is all rows of a block against one panel of columns: as many tiles of mr rows as fit, then smaller ones.
  * It is a function of its own, because a product calls it from several places (whole panels, the last panel). */
+#include "fault.h"
 #include "product_micro.h"
 #include <stdio.h>
+#include <string.h>
 
 /* A block of B (KC rows, a panel) and its tile's rows of A stay in the first cache; all panels of NC columns and MC
  * rows of A in the second. A product whose k is not much longer than KC is done in one block. */
 enum { KC = 256, KC_WHOLE = 384, MC = 192, NC = 256 };
-
-/* Rows of a tile by its vectors: mr * nv + nv + 1 <= registers, found by measurement. */
-static int tile_rows(const GemmTarget *t, int nv)
-{
-    static const int wide[GEMM_MAX_VECTORS + 1] = {0, 12, 12, 8, 6, 5}, narrow[GEMM_MAX_VECTORS + 1] = {0, 8, 6, 4, 2, 2};
-    return (t->registers == 32 ? wide : narrow)[nv];
-}
-
-static int rest_rows(int rows)
-{
-    return rows >= 10 ? 4 : rows == 8 ? 3 : rows > 2 ? 2 : 1;
-}
 
 /* Vectors of a panel. A known width is cut so that the panels are full and alike; narrow tiles are slower. */
 static int panel_vectors(const GemmTarget *t, LLVMValueRef n)
@@ -172,34 +162,37 @@ static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
     }
     call_tile(s, mr, r, mid_lo, LLVMBuildSub(b, mid_hi, mid_lo, ""), load);
     if (mr > 1) {
-        LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
+        LLVMBasicBlockRef after = gemm_if(g, b, FAULT(32) ? LLVMConstNull(g->i1) : LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
         call_tile_at(s, mr, r, mid_hi, LLVMBuildSub(b, last, mid_hi, ""), LLVMConstInt(g->i1, 1, false), c, s->p[S_CM],
                      s->p[S_CN], true);
         gemm_end(b, after);
     }
 }
 
-static LLVMValueRef strip_function(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type)
+LLVMValueRef gemm_strip(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type)
 {
     LLVMTypeRef types[S_COUNT];
     for (int i = 0; i < S_COUNT; i++) {
         types[i] = i <= S_C || i >= S_RANGES ? g->ptr : i == S_LOAD ? g->i1 : g->i64;
     }
     *type = LLVMFunctionType(g->none, types, S_COUNT, false);
+    const Gemm *op = g->op;
+    if (g->target->shares && !op->a_list && gemm_is(op->c_n, 1)) {
+        return gemm_declare_shared(g, nv, op->k_range ? 'k' : op->n_range ? 'n' : 's', *type);
+    }
     char name[64];
     snprintf(name, sizeof name, "strip_%d%s", nv, masked ? "m" : "");
     Strip s = {.g = g, .nv = nv, .masked = masked};
     s.f = gemm_function(g, name, *type, 3);
     LLVMBuilderRef b = s.b = LLVMCreateBuilderInContext(g->target->llvm);
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(g->target->llvm, s.f, "entry"));
-    const Gemm *op = g->op;
     LLVMValueRef constant[S_COUNT] = {
         [S_AM] = op->a_m, [S_AK] = op->a_k, [S_BK] = g->b_k, [S_CM] = op->c_m, [S_CN] = op->c_n};
     for (unsigned i = 0; i < S_COUNT; i++) {
         s.p[i] = constant[i] && LLVMIsAConstantInt(constant[i]) ? constant[i] : LLVMGetParam(s.f, i);
     }
     LLVMValueRef done = gemm_int(g, 0), m = s.p[S_M];
-    int rows = tile_rows(g->target, nv);
+    int rows = gemm_tile_rows(g->target, nv);
     if (op->n_range || op->k_range) {
         s.bounds = gemm_alloca(b, g->i64, 2 * GEMM_MAX_ROWS, 8);
     }
@@ -221,7 +214,7 @@ static LLVMValueRef strip_function(GemmBuild *g, int nv, bool masked, LLVMTypeRe
         if (rows == 1) {
             break;
         }
-        rows = rest_rows(rows);
+        rows = gemm_rest_rows(rows);
     }
     LLVMBuildRetVoid(b);
     LLVMDisposeBuilder(b);
@@ -244,7 +237,7 @@ static void call_strip(Block *x, int nv, bool masked, LLVMValueRef column, LLVMV
     LLVMBuilderRef b = x->b;
     LLVMValueRef *f = &x->strip[nv][masked];
     if (!*f) {
-        *f = strip_function(g, nv, masked, &x->strip_type);
+        *f = gemm_strip(g, nv, masked, &x->strip_type);
     }
     const Gemm *op = g->op;
     LLVMValueRef per_column = g->packed ? x->k : gemm_int(g, 1);
@@ -276,7 +269,7 @@ static void all_panels(Block *x, int nv)
     if (known && n % width == 0) {
         return;
     }
-    LLVMValueRef rest = LLVMBuildSub(b, x->n, done, "");
+    LLVMValueRef rest = LLVMBuildSub(b, x->n, FAULT(31) ? gemm_int(g, 1) : done, "");
     LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSGT, rest, gemm_int(g, 0), ""));
     if (known || nv == 2) {
         int vectors = known ? (int)((n % width + g->target->lanes - 1) / g->target->lanes) : nv;
@@ -322,8 +315,8 @@ static bool must_pack(const GemmTarget *t, const Gemm *op)
     if (!gemm_is(op->b_n, 1)) {
         return true;
     }
-    if (t->registers == 16 && !t->has_fma) {
-        return true; /* no masked loads: padded panels need none */
+    if (!gemm_has_masks(t)) {
+        return true; /* padded panels need none */
     }
     if (!LLVMIsAConstantInt(op->b_k)) {
         return false;
@@ -346,18 +339,9 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
         op.m = given->n, op.n = given->m, op.a = given->b, op.b = given->a, op.c_m = given->c_n, op.c_n = given->c_m;
         op.a_m = given->b_n, op.a_k = given->b_k, op.b_k = given->a_k, op.b_n = given->a_m;
     }
-    LLVMContextRef llvm = t->llvm;
-    GemmBuild g = {.target = t,
-                   .i1 = LLVMInt1TypeInContext(llvm),
-                   .i32 = LLVMInt32TypeInContext(llvm),
-                   .i64 = LLVMInt64TypeInContext(llvm),
-                   .ptr = LLVMPointerTypeInContext(llvm, 0),
-                   .real = t->is_double ? LLVMDoubleTypeInContext(llvm) : LLVMFloatTypeInContext(llvm),
-                   .none = LLVMVoidTypeInContext(llvm),
-                   .op = &op,
-                   .packed = must_pack(t, &op)};
-    g.vector = LLVMVectorType(g.real, (unsigned)t->lanes);
-    int nv = panel_vectors(t, op.n), width = nv * t->lanes, rows = tile_rows(t, nv);
+    GemmBuild g = gemm_build(t, &op);
+    g.packed = must_pack(t, &op);
+    int nv = panel_vectors(t, op.n), width = nv * t->lanes, rows = gemm_tile_rows(t, nv);
     g.b_k = g.packed ? gemm_int(&g, width) : op.b_k;
     bool whole_k = LLVMIsAConstantInt(op.k) && LLVMConstIntGetSExtValue(op.k) <= KC_WHOLE;
     bool whole_n = !g.packed || (LLVMIsAConstantInt(op.n) && LLVMConstIntGetSExtValue(op.n) <= NC);
@@ -415,4 +399,45 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
     if (!whole_n) {
         gemm_loop_end(b, &columns);
     }
+}
+
+/* ---- parts in objects of their own ---------------------------------------------------------------------------- */
+
+void gemm_shared_name(bool is_double, int nv, char kind, char name[64])
+{
+    snprintf(name, 64, GEMM_SHARED_PREFIX "%s_%d%c", is_double ? "f64" : "f32", nv, kind);
+}
+
+LLVMValueRef gemm_declare_shared(GemmBuild *g, int nv, char kind, LLVMTypeRef type)
+{
+    char name[64];
+    gemm_shared_name(g->target->is_double, nv, kind, name);
+    LLVMValueRef f = LLVMGetNamedFunction(g->target->module, name);
+    return f ? f : LLVMAddFunction(g->target->module, name, type);
+}
+
+static void some_range(void *ctx, LLVMBuilderRef b, LLVMValueRef row, LLVMValueRef out[2])
+{
+    (void)ctx, (void)b;
+    out[0] = out[1] = row;
+}
+
+void gemm_define_shared(const GemmTarget *shared, int nv, char kind)
+{
+    GemmTarget t = *shared;
+    t.shares = false;
+    Gemm op = {.k_range = kind == 'k' ? some_range : NULL, .n_range = kind == 'n' ? some_range : NULL};
+    GemmBuild g = gemm_build(&t, &op);
+    LLVMValueRef one = gemm_int(&g, 1), unknown = LLVMGetUndef(g.i64);
+    op.a_m = op.a_k = op.c_m = g.b_k = unknown;
+    op.c_n = one;
+    op.b_k = kind == 't' ? one : unknown;
+    op.b_n = kind == 'c' ? one : unknown;
+    g.packed = !gemm_has_masks(&t);
+    LLVMTypeRef type;
+    LLVMValueRef f = kind == 'c' || kind == 't' ? gemm_pack(&g, nv * t.lanes) : gemm_strip(&g, nv, true, &type);
+    char name[64];
+    gemm_shared_name(t.is_double, nv, kind, name);
+    LLVMSetValueName2(f, name, strlen(name));
+    LLVMSetLinkage(f, LLVMExternalLinkage);
 }

@@ -22,13 +22,14 @@
 #include <llvm-c/Core.h>
 #include <stdbool.h>
 
-typedef struct {
+typedef struct GemmTarget {
     LLVMContextRef llvm;
     LLVMModuleRef module;
     bool is_double;
     int lanes;     /* elements of a vector register */
     int registers; /* vector registers: 32 (AVX-512) or 16 */
     bool has_fma;  /* else a * b + c is rounded twice, the same way everywhere on that machine */
+    bool shares; /* strips and packing are external functions, which product_parts.c defines */
     void (*attributes)(void *ctx, LLVMValueRef fn); /* sets target-cpu and the like on a new function */
     void *ctx;
 } GemmTarget;

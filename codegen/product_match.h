@@ -47,4 +47,7 @@ typedef struct {
 bool product_match(const Equation *e, int scan, Product *p, const char **why);
 int product_deepest_row(const Product *p, int index); /* letter that counts the rows of the batch, or -1 */
 
+struct GemmTarget;
+void product_target(struct GemmTarget *g, const Target *t, LLVMModuleRef module, bool is_double);
+
 #endif

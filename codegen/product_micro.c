@@ -249,20 +249,8 @@ static LLVMValueRef takes_part(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRe
     return LLVMBuildICmp(b, LLVMIntULT, LLVMBuildSub(b, at, bound[0], ""), bound[1], "");
 }
 
-LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged)
+static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked, bool ragged)
 {
-    LLVMValueRef *made = &g->tiles[mr][nv][masked][ragged];
-    if (*made) {
-        return *made;
-    }
-    LLVMTypeRef types[P_COUNT];
-    for (int i = 0; i < P_COUNT; i++) {
-        types[i] = i <= P_C || (i >= P_ALIST && i <= P_BOUNDS) ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
-    }
-    g->tile_type = LLVMFunctionType(g->none, types, P_COUNT, false);
-    char name[64];
-    snprintf(name, sizeof name, "tile_%dx%d%s%s", mr, nv, masked ? "m" : "", ragged ? "r" : "");
-    LLVMValueRef f = *made = gemm_function(g, name, g->tile_type, 3);
     LLVMContextRef llvm = g->target->llvm;
     LLVMBuilderRef b = LLVMCreateBuilderInContext(llvm);
     LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(llvm, f, "entry");
@@ -347,5 +335,54 @@ LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged)
     }
     LLVMBuildRetVoid(b);
     LLVMDisposeBuilder(b);
-    return f;
+}
+
+LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged)
+{
+    LLVMValueRef *made = &g->tiles[mr][nv][masked][ragged];
+    if (*made) {
+        return *made;
+    }
+    LLVMTypeRef types[P_COUNT];
+    for (int i = 0; i < P_COUNT; i++) {
+        types[i] = i <= P_C || (i >= P_ALIST && i <= P_BOUNDS) ? g->ptr : i == P_LOAD ? g->i1 : g->i64;
+    }
+    g->tile_type = LLVMFunctionType(g->none, types, P_COUNT, false);
+    char name[64];
+    snprintf(name, sizeof name, "tile_%dx%d%s%s", mr, nv, masked ? "m" : "", ragged ? "r" : "");
+    *made = gemm_function(g, name, g->tile_type, 3);
+    tile_body(g, *made, mr, nv, masked, ragged);
+    return *made;
+}
+
+bool gemm_has_masks(const GemmTarget *t)
+{
+    return t->registers == 32 || t->has_fma;
+}
+
+GemmBuild gemm_build(const GemmTarget *t, const Gemm *op)
+{
+    LLVMContextRef llvm = t->llvm;
+    GemmBuild g = {.target = t,
+                   .i1 = LLVMInt1TypeInContext(llvm),
+                   .i32 = LLVMInt32TypeInContext(llvm),
+                   .i64 = LLVMInt64TypeInContext(llvm),
+                   .ptr = LLVMPointerTypeInContext(llvm, 0),
+                   .real = t->is_double ? LLVMDoubleTypeInContext(llvm) : LLVMFloatTypeInContext(llvm),
+                   .none = LLVMVoidTypeInContext(llvm),
+                   .op = op};
+    g.vector = LLVMVectorType(g.real, (unsigned)t->lanes);
+    return g;
+}
+
+/* Found by measurement: mr * nv accumulators, nv vectors of B and one of A must fit the registers. */
+int gemm_tile_rows(const GemmTarget *t, int nv)
+{
+    static const int wide[GEMM_MAX_VECTORS + 1] = {0, 12, 12, 8, 6, 5}, narrow[GEMM_MAX_VECTORS + 1] = {0, 8, 6, 4, 2, 2};
+    return (t->registers == 32 ? wide : narrow)[nv];
+}
+
+int gemm_rest_rows(int rows)
+{
+    return rows >= 10 ? 4 : rows == 8 ? 3 : rows > 2 ? 2 : 1;
 }

@@ -29,6 +29,20 @@ LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged);
  *   void copy(ptr from, i64 from_m, i64 from_n, ptr to, i64 to_m, i64 to_n, i64 rows, ptr bounds) */
 LLVMValueRef gemm_copy(GemmBuild *g);
 
+/* Parts that many kernels have in common are functions of objects of their own (product_parts.c), compiled once: they
+ * know no stride but c_n = 1 (pack: the one that is 1) and mask every column. `kind`: s a strip, k and n strips with
+ * ranges of k or columns, c and t packing of columns and transposed. Defines one in the target's module. */
+#define GEMM_SHARED_PREFIX "hd_gemm_"
+void gemm_shared_name(bool is_double, int nv, char kind, char name[64]);
+void gemm_define_shared(const GemmTarget *t, int nv, char kind);
+LLVMValueRef gemm_strip(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type);
+/* A function that another object defines. */
+LLVMValueRef gemm_declare_shared(GemmBuild *g, int nv, char kind, LLVMTypeRef type);
+int gemm_tile_rows(const GemmTarget *t, int nv); /* rows of a tile of nv vectors */
+int gemm_rest_rows(int rows);                    /* rows of the next smaller tile, for what is left; 1 is the last */
+bool gemm_has_masks(const GemmTarget *t);        /* loads under a mask are instructions; else B is always packed */
+GemmBuild gemm_build(const GemmTarget *t, const Gemm *op);
+
 /* Packs k rows of n columns of B into panels of `width` columns, panel p at dst + p * width * k, zeros behind n:
  *   void pack(ptr src, ptr dst, i64 k, i64 n, i64 b_k, i64 b_n) */
 LLVMValueRef gemm_pack(GemmBuild *g, int width);

@@ -122,6 +122,10 @@ LLVMValueRef gemm_pack(GemmBuild *g, int width)
     }
     LLVMTypeRef types[6] = {g->ptr, g->ptr, g->i64, g->i64, g->i64, g->i64};
     g->pack_type = LLVMFunctionType(g->none, types, 6, false);
+    int nv = width / g->target->lanes;
+    if (g->target->shares && (gemm_is(g->op->b_n, 1) || gemm_is(g->op->b_k, 1))) {
+        return g->pack = gemm_declare_shared(g, nv, gemm_is(g->op->b_n, 1) ? 'c' : 't', g->pack_type);
+    }
     LLVMValueRef f = g->pack = gemm_function(g, "pack", g->pack_type, 2);
     LLVMBuilderRef b = LLVMCreateBuilderInContext(g->target->llvm);
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(g->target->llvm, f, "entry"));

@@ -5,10 +5,7 @@
 #include "../../codegen/product_match.h"
 #include "../../ir/interp.h"
 #include <llvm-c/Analysis.h>
-#include <llvm-c/Error.h>
-#include <llvm-c/LLJIT.h>
 #include <llvm-c/Target.h>
-#include <llvm-c/Transforms/PassBuilder.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,14 +109,6 @@ static const Case cases[] = {
      "c[b, e] sum= x[b, i, d] * y[d, e]  over b: batch, e: E, i: T(b), d: D", -1, "", NULL},
 };
 
-static void check(LLVMErrorRef e)
-{
-    if (e) {
-        fprintf(stderr, "%s\n", LLVMGetErrorMessage(e));
-        exit(1);
-    }
-}
-
 static int64_t axis_length(const Axis *a, int b)
 {
     if (a->kind == AXIS_FIXED) {
@@ -145,7 +134,7 @@ static void signature(const OffsetInfo *o, int64_t *out)
     }
 }
 
-static Kernel compile(KernelInfo *k, const Target *t, LLVMOrcLLJITRef jit)
+static Kernel compile(KernelInfo *k, const Target *t, Jit *jit)
 {
     LLVMContextRef ctx = LLVMContextCreate();
     LLVMModuleRef module = LLVMModuleCreateWithNameInContext("kernel", ctx);
@@ -174,16 +163,20 @@ static Kernel compile(KernelInfo *k, const Target *t, LLVMOrcLLJITRef jit)
         fprintf(stderr, "%s\n", message);
         exit(1);
     }
-    check(LLVMOrcLLJITAddObjectFile(jit, LLVMOrcLLJITGetMainJITDylib(jit), object));
-    LLVMOrcExecutorAddress address;
-    check(LLVMOrcLLJITLookup(jit, &address, k->name));
+    CodegenOptions options = {.real = DT_F64, .threads = 1};
+    void *address = NULL;
+    if (!product_link_parts(1, &object, &options, t, jit, &why) || !jit_add(jit, object, &why) ||
+        !(address = jit_find(jit, k->name, &why))) {
+        fprintf(stderr, "%s\n", why.s);
+        exit(1);
+    }
     LLVMDisposeTargetData(layout);
     LLVMDisposeTargetMachine(tm);
     LLVMDisposeMessage(triple);
     LLVMDisposeModule(module);
     LLVMContextDispose(ctx);
     Kernel fn;
-    memcpy(&fn, &(void *){(void *)(uintptr_t)address}, sizeof fn);
+    memcpy(&fn, &address, sizeof fn);
     return fn;
 }
 
@@ -237,7 +230,7 @@ static double *values(Interp *in, const Tensor *t, int64_t *n, uint64_t seed)
     return v;
 }
 
-static bool run_case(const Case *c, const Target *target, LLVMOrcLLJITRef jit)
+static bool run_case(const Case *c, const Target *target, Jit *jit)
 {
     Arena *arena = arena_new();
     Diag *diag = diag_new();
@@ -355,10 +348,13 @@ int main(void)
     }
     int wrong = 0, n = sizeof cases / sizeof *cases;
     for (int i = 0; i < n; i++) {
-        LLVMOrcLLJITRef jit;
-        check(LLVMOrcCreateLLJIT(&jit, NULL));
+        Jit *jit = jit_new(&why);
+        if (!jit) {
+            fprintf(stderr, "%s\n", why.s);
+            return 1;
+        }
         wrong += !run_case(&cases[i], &target, jit);
-        check(LLVMOrcDisposeLLJIT(jit));
+        jit_free(jit);
     }
     target_free(&target);
     printf("%d equations, %d wrong\n", n, wrong);
