@@ -157,6 +157,9 @@ static int put_tensor(Describe *d, const Tensor *t)
         text_append(&k->text, " ", 1);
         put_axis(d, t->dims[i]);
     }
+    if (elem_type(t->elem) == TYPE_INT && t->lo <= t->hi) {
+        text_printf(&k->text, " in %lld %lld", (long long)t->lo, (long long)t->hi);
+    }
     text_append(&k->text, "\n", 1);
     const Layout *l = &k->layouts[n];
     if (t->per_example && l->nsig > 0) {

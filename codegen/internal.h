@@ -16,7 +16,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 2 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 3 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory; a function of its dims alone. plan.h says what it means ---- */
 
@@ -178,7 +178,7 @@ void emit_store(Emit *x, int tensor, LLVMValueRef value, LLVMValueRef address);
 LLVMValueRef emit_scalar(Emit *x, const Scalar *s);
 LLVMValueRef emit_convert(Emit *x, LLVMValueRef v, Type from, Type to);
 unsigned scalar_letters(const Scalar *s); /* the set of letters it depends on */
-/* Fills x->letters and x->safe: a load is safe if every index is a letter over that very axis (or a constant in it),
+/* Fills x->letters and x->safe: a load is safe if every index is a letter over that very axis or known to lie in it,
  * because then the element exists whatever the conds say. */
 void emit_analyse(Emit *x);
 

@@ -104,6 +104,17 @@ static void add_cost(const Scalar *s, void *ctx)
     }
 }
 
+/* A condition fixes v by the other letters: innermost, its loop is a single step. */
+static bool is_fixed_by(const Scalar *cond, int v)
+{
+    int64_t a, b;
+    if (cond->op == OP_and) {
+        return is_fixed_by(cond->args[0], v) || is_fixed_by(cond->args[1], v);
+    }
+    return cond->op == OP_eq && cond->args[0]->type == TYPE_INT && cond->args[1]->type == TYPE_INT &&
+           affine(cond->args[0], v, &a) && affine(cond->args[1], v, &b) && (a - b == 1 || a - b == -1);
+}
+
 /* Cost of one tuple with letter v innermost. */
 static double inner_cost(const KernelInfo *k, const Nest *n, int v, bool keyed)
 {
@@ -126,6 +137,11 @@ static double inner_cost(const KernelInfo *k, const Nest *n, int v, bool keyed)
     if (size > 0 && size < 64) {
         int64_t lanes = (size + 15) / 16 * 16;
         c.cost *= (double)lanes / (double)size;
+    }
+    for (int i = 0; i < e->nconds; i++) {
+        if (is_fixed_by(e->conds[i], v)) {
+            c.cost /= size > 0 ? (double)size : 64;
+        }
     }
     return c.cost;
 }
@@ -275,7 +291,7 @@ void nest_choose(const KernelInfo *k, Nest *n)
     double best = 0;
     for (int v = 0; v < e->nletters; v++) {
         bool output = n->outputs >> v & 1;
-        if (v == k->item || v == k->scan || is_ancestor(e, v) || (output && e->op != RED_NONE && e->op != RED_SUM)) {
+        if (v == k->item || v == k->scan || is_ancestor(e, v) || (output && e->op != RED_NONE && e->op != RED_SUM && e->op != RED_ANY)) {
             continue;
         }
         double c = inner_cost(k, n, v, keyed);

@@ -35,6 +35,44 @@ static bool are_ancestors(const Equation *e, int n, Scalar *const *args)
     return true;
 }
 
+/* Values that an integer expression can take, as far as ranges of tensors and axes tell; false: not known. Absent cells
+ * hold 0, so a tensor's range is widened to it. */
+static bool range_of(const Equation *e, const Scalar *s, int64_t *lo, int64_t *hi)
+{
+    int64_t a, b, c, d;
+    switch (s->op) {
+    case OP_CONST:
+        *lo = *hi = s->inum;
+        return s->type == TYPE_INT;
+    case OP_LETTER:
+        *lo = 0;
+        *hi = axis_static_size(e->letters[s->inum].axis) - 1;
+        return *hi >= 0;
+    case OP_LOAD:
+        *lo = s->tensor->lo < 0 ? s->tensor->lo : 0;
+        *hi = s->tensor->hi > 0 ? s->tensor->hi : 0;
+        return s->type == TYPE_INT && s->tensor->lo <= s->tensor->hi;
+    case OP_STEP:
+        *lo = 0;
+        *hi = s->ntable;
+        return true;
+    case OP_min:
+    case OP_max:
+        if (s->type != TYPE_INT || !range_of(e, s->args[0], &a, &b) || !range_of(e, s->args[1], &c, &d)) {
+            return false;
+        }
+        *lo = (s->op == OP_min) == (a < c) ? a : c;
+        *hi = (s->op == OP_min) == (b < d) ? b : d;
+        return true;
+    case OP_mod:
+        *lo = 0;
+        *hi = s->args[1]->inum - 1;
+        return s->args[1]->op == OP_CONST && s->args[1]->inum > 0;
+    default:
+        return false;
+    }
+}
+
 static bool load_is_safe(const KernelInfo *k, const Scalar *s)
 {
     const Equation *e = k->e;
@@ -43,11 +81,9 @@ static bool load_is_safe(const KernelInfo *k, const Scalar *s)
     for (int d = 0; d < t->ndim; d++) {
         const Scalar *a = s->args[d];
         const Axis *axis = t->dims[d];
-        if (a->op == OP_CONST && axis->kind == AXIS_FIXED) {
-            if (a->inum < 0 || a->inum >= axis->size) {
-                return false;
-            }
-            continue;
+        int64_t lo, hi;
+        if (axis->kind == AXIS_FIXED && range_of(e, a, &lo, &hi) && lo >= 0 && hi < axis->size) {
+            continue; /* whatever its value, and its own operands are looked at for themselves */
         }
         if (a->op != OP_LETTER || !axis_same(e->letters[a->inum].axis, axis)) {
             return false;
