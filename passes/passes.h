@@ -1,7 +1,7 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
- *   lower (front end) ─► infer ─► simplify ─► batch ─► differentiate ─► optimize ─► recompute ─► contract
- *        ─► fuse-map ─► plan ─► code generation
+ *   lower (front end) ─► infer ─► simplify ─► batch ─► differentiate ─► optimize ─► clean ─► split
+ *        ─► recompute ─► contract ─► fuse-map ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -28,6 +28,9 @@ void pass_differentiate(Graph *g);
 /* optimize: g->optimizer's rule as equations: param->next and moments (STATE tensors "opt.m.PATH" ...) from
  * param->grad and the inputs opt.lr, opt.step. Needs differentiate. */
 void pass_optimize(Graph *g);
+
+/* split: equations that ask in which part of a sum of axes an index falls become one equation per part. */
+void pass_split(Graph *g);
 
 /* recompute: forward values that the adjoints read and that are cheaper to compute again than to keep are inlined there. */
 void pass_recompute(Graph *g);

@@ -74,10 +74,9 @@ Equation ***equations_by_tensor(const Graph *g);
 /* Drops equations for which keep[e->id] is false, renumbers the rest. */
 void graph_drop_equations(Graph *g, const bool *keep);
 
-/* ---- parts of simplify, also run alone by tests ---- */
-bool merge_equal_equations(Graph *g);  /* cse.c */
-bool drop_dead_equations(Graph *g);    /* dce.c */
-void hoist_factors(Graph *g, Equation *e); /* hoist.c, the end of fuse-map */
+/* ---- parts of passes that others use ---- */
+
+/* Tables made so far, so that a chain that stands in many layers is tabulated once. */
 typedef struct {
     const Scalar *chain, *base;
     int64_t lo, hi; /* of the base */
@@ -88,5 +87,9 @@ typedef struct {
     int n;
 } StepTables;
 Scalar *tabulate_steps(Graph *g, StepTables *tables, const Equation *e, Scalar *s); /* steps.c */
+bool simplify_draft(Draft *d, StepTables *tables); /* simplify.c; false: its conditions never hold */
+bool merge_equal_equations(Graph *g);              /* cse.c */
+bool drop_dead_equations(Graph *g);                /* dce.c */
+void hoist_factors(Graph *g, Equation *e); /* hoist.c, the end of fuse-map */
 
 #endif

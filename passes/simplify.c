@@ -5,6 +5,7 @@
  *
  * (also for `any`: its body becomes a condition). Then equal equations are merged (cse.c) and dead ones dropped
  * (dce.c). Once the loss is differentiated, stop has done its work and goes. */
+#include "fault.h"
 #include "intervals.h"
 #include "rewrite.h"
 
@@ -28,7 +29,7 @@ static Scalar *simplify_condition(Graph *g, Prover *facts, Scalar *s)
     }
     Scalar *left = simplify_condition(g, facts, s->args[0]);
     ProverMark mark = prover_mark(facts);
-    prover_assume(facts, left, s->op == OP_and);
+    prover_assume(facts, left, s->op == OP_and || FAULT(10));
     Scalar *right = simplify_condition(g, facts, s->args[1]);
     prover_release(facts, mark);
     return fold_op2(g, s->op, left, right);
@@ -91,7 +92,7 @@ static void lift_choices(Draft *d)
             draft_cond(d, c);
             d->e.body = x;
         } else if (is_zero(x)) {
-            draft_cond(d, fold_op1(g, OP_not, c));
+            draft_cond(d, FAULT(9) ? c : fold_op1(g, OP_not, c));
             d->e.body = y;
         } else {
             return;
@@ -103,30 +104,68 @@ static void lift_choices(Draft *d)
     }
 }
 
-static void simplify_equation(Graph *g, StepTables *tables, Equation *e)
+/* A reduction over no letter is an assignment. An `any` whose conditions do not mention a letter that has positions
+ * need not run over it. */
+static void drop_reduction(Draft *d)
 {
-    Simplifying ctx = {.drop_stops = g->loss && g->loss->grad};
-    Draft d = draft_from(g, e);
-    d.conds = NULL;
-    d.nconds = 0;
+    bool output[MAX_LETTERS] = {0}, needed = equation_has_keyed_lhs(&d->e) || d->e.op == RED_ARGMAX;
+    for (int k = 0; k < d->e.dst->ndim; k++) {
+        int l = lhs_letter(d->e.lhs[k]);
+        if (l >= 0) {
+            output[l] = true;
+        }
+    }
+    for (int l = d->e.nletters - 1; l >= 0; l--) {
+        if (output[l] || d->gone[l]) {
+            continue;
+        }
+        bool used = d->e.op != RED_ANY || axis_needs_parent(d->e.letters[l].axis) ||
+                    axis_bound(d->e.letters[l].axis) < 1 || draft_is_parent(d, l);
+        for (int i = 0; i < d->nconds && !used; i++) {
+            used = sc_uses_letter(d->conds[i], l);
+        }
+        d->gone[l] = !used;
+        needed |= used;
+    }
+    if (!needed) {
+        d->e.op = RED_NONE;
+    }
+}
+
+bool simplify_draft(Draft *d, StepTables *tables)
+{
+    Graph *g = d->graph;
+    Simplifying ctx = {.drop_stops = g->loss && g->loss->grad, .facts = prover_new(g, &d->e, 0)};
+    Scalar **conds = d->conds;
+    int nconds = d->nconds;
     bool empty = false;
-    ctx.facts = prover_new(g, e, 0);
-    for (int i = 0; i < e->nconds; i++) {
-        Scalar *c = sc_rewrite(g, tabulate_steps(g, tables, e, e->conds[i]), simplify_node, &ctx);
+    d->conds = NULL;
+    d->nconds = 0;
+    for (int i = 0; i < nconds; i++) {
+        Scalar *c = sc_rewrite(g, tabulate_steps(g, tables, &d->e, conds[i]), simplify_node, &ctx);
         if (prover_holds(ctx.facts, c)) {
             continue;
         }
         empty |= prover_fails(ctx.facts, c);
-        draft_cond(&d, c);
+        draft_cond(d, c);
         prover_assume(ctx.facts, c, true);
     }
-    for (int k = 0; k < e->dst->ndim; k++) {
-        d.e.lhs[k] = sc_rewrite(g, tabulate_steps(g, tables, e, e->lhs[k]), simplify_node, &ctx);
+    for (int k = 0; k < d->e.dst->ndim; k++) {
+        d->e.lhs[k] = sc_rewrite(g, tabulate_steps(g, tables, &d->e, d->e.lhs[k]), simplify_node, &ctx);
     }
-    d.e.body = sc_rewrite(g, tabulate_steps(g, tables, e, e->body), simplify_node, &ctx);
+    d->e.body = sc_rewrite(g, tabulate_steps(g, tables, &d->e, d->e.body), simplify_node, &ctx);
     prover_free(ctx.facts);
-    lift_choices(&d);
-    if (empty && !equation_has_keyed_lhs(e)) {
+    lift_choices(d);
+    if (d->e.op != RED_NONE && (d->e.op != RED_ANY || d->e.body->inum)) {
+        drop_reduction(d);
+    }
+    return !empty;
+}
+
+static void simplify_equation(Graph *g, StepTables *tables, Equation *e)
+{
+    Draft d = draft_from(g, e);
+    if (!simplify_draft(&d, tables) && !equation_has_keyed_lhs(e)) {
         make_empty(&d);
     }
     draft_store(&d, e);

@@ -1,0 +1,208 @@
+/* split: letters over a sum of axes become letters over its parts where an equation asks in which part they fall. A
+ * relation between tokens of several kinds so becomes blocks, each with conditions of its own (j <= i, a table, none)
+ * or none at all, and loops without a test. Needs: clean. Keeps: the values.
+ *
+ *     s[b, z] = x where part(z) != 0 or z' <= 3     gives     s[b, inject(0, i)] = x where i <= 3
+ *                                                             s[b, inject(1, f)] = x
+ *
+ * An output letter gives cases of the same tensor. A reduced letter gives one equation per part, and their results
+ * are put together: sums are added, any by or, maxima of the parts that reach something are compared. */
+#include "rewrite.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct {
+    int letter;
+    bool found;
+} Question;
+
+static void ask(const Scalar *s, void *ctx)
+{
+    Question *q = ctx;
+    q->found |= (s->op == OP_PART || s->op == OP_LOCAL) && s->args[0]->op == OP_LETTER && s->args[0]->inum == q->letter;
+}
+
+/* Whether the equation asks for the part or the local position of this letter. */
+static bool asks_for_part(const Equation *e, int letter)
+{
+    Question q = {.letter = letter};
+    for (int k = 0; k < e->dst->ndim; k++) {
+        sc_walk(e->lhs[k], ask, &q);
+    }
+    for (int i = 0; i < e->nconds; i++) {
+        sc_walk(e->conds[i], ask, &q);
+    }
+    sc_walk(e->body, ask, &q);
+    return q.found;
+}
+
+static bool is_output(const Equation *e, int letter)
+{
+    for (int k = 0; k < e->dst->ndim; k++) {
+        if (lhs_letter(e->lhs[k]) == letter) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The equation where its letter lies in part p. False if that never happens. */
+static bool part_of(Graph *g, const Equation *e, int letter, int p, StepTables *tables, Draft *out)
+{
+    Axis *sum = e->letters[letter].axis, *part = sum->parts[p];
+    Draft d = draft_from(g, e);
+    int parent = e->letters[letter].parent;
+    bool single = part->kind == AXIS_FIXED && part->size == 1;
+    Scalar *args[2] = {single ? sc_int(g, 0) : sc_letter(g, letter), parent >= 0 ? sc_letter(g, parent) : NULL};
+    draft_replace(&d, letter, sc_axis_op(g, OP_INJECT, sum, p, axis_is_ragged(sum) ? 2 : 1, args));
+    if (!single) { /* the letter keeps its place and ranges over the part */
+        d.gone[letter] = false;
+        d.e.letters[letter].axis = part;
+        d.e.letters[letter].parent = axis_needs_parent(part) ? parent : -1;
+    }
+    *out = draft_settle(&d);
+    if (!simplify_draft(out, tables)) {
+        return false;
+    }
+    *out = draft_settle(out);
+    return true;
+}
+
+static Tensor *partial(Graph *g, const Tensor *dst, int p, const char *what, Elem elem)
+{
+    Tensor proto = *dst;
+    proto.elem = elem;
+    proto.is_output = proto.is_draw = false;
+    proto.next = proto.grad = NULL;
+    proto.name = arena_printf(g->arena, "%s.%s%d", dst->name, what, p + 1);
+    for (int k = 2; graph_find(g, proto.name); k++) {
+        proto.name = arena_printf(g->arena, "%s.%s%d.%d", dst->name, what, p + 1, k);
+    }
+    return graph_tensor(g, proto);
+}
+
+/* What a part contributes to the whole, at the whole's left-hand side. */
+static Scalar *load_partial(Graph *g, const Equation *e, Draft *d, int p)
+{
+    Tensor *t = partial(g, e->dst, p, "of", e->dst->elem);
+    int n = e->dst->ndim;
+    Scalar *value = sc_load(g, t, n, e->lhs);
+    if (e->op == RED_MAX || e->op == RED_MIN) {
+        Draft any = *d;
+        any.conds = NULL;
+        any.nconds = 0;
+        for (int i = 0; i < d->nconds; i++) {
+            draft_cond(&any, d->conds[i]);
+        }
+        any.e.dst = partial(g, e->dst, p, "any", ELEM_BOOL);
+        any.e.op = RED_ANY;
+        any.e.body = sc_bool(g, true);
+        draft_commit(&any);
+        Scalar *none = sc_real(g, e->op == RED_MAX ? -INFINITY : INFINITY);
+        value = sc_op(g, OP_select, sc_load(g, any.e.dst, n, e->lhs), value, none);
+    }
+    d->e.dst = t;
+    draft_commit(d);
+    return value;
+}
+
+static bool can_join(const Equation *e)
+{
+    bool real = e->dst->elem == ELEM_REAL;
+    return e->op == RED_SUM || e->op == RED_ANY || ((e->op == RED_MAX || e->op == RED_MIN) && real);
+}
+
+/* The conditions on output letters alone stay with the whole: where they fail it is absent. */
+static void keep_output_conds(Draft *d, const Equation *e)
+{
+    for (int i = 0; i < e->nconds; i++) {
+        bool inner = false;
+        for (int l = 0; l < e->nletters; l++) {
+            inner |= !is_output(e, l) && sc_uses_letter(e->conds[i], l);
+        }
+        if (inner) {
+            return; /* the following ones may rely on it */
+        }
+        draft_cond(d, e->conds[i]);
+    }
+}
+
+static bool split_reduced(Graph *g, Equation *e, int letter, StepTables *tables)
+{
+    if (e->op == RED_ARGMAX) {
+        return false; /* its value is an index into the whole axis */
+    }
+    Draft parts[MAX_PARTS];
+    int n = 0, number[MAX_PARTS];
+    for (int p = 0; p < e->letters[letter].axis->nparts; p++) {
+        number[n] = p;
+        n += part_of(g, e, letter, p, tables, &parts[n]);
+    }
+    if (n == 1) {
+        draft_store(&parts[0], e);
+        return true;
+    }
+    if (n == 0 || !can_join(e) || equation_has_keyed_lhs(e)) {
+        return false; /* nothing reached is what simplify says, too */
+    }
+    Draft whole = draft_from(g, e);
+    whole.conds = NULL;
+    whole.nconds = 0;
+    keep_output_conds(&whole, e);
+    static const Op join[] = {[RED_SUM] = OP_add, [RED_MAX] = OP_max, [RED_MIN] = OP_min, [RED_ANY] = OP_or};
+    Scalar *body = NULL;
+    for (int i = 0; i < n; i++) {
+        Scalar *part = load_partial(g, e, &parts[i], number[i]);
+        body = body ? sc_op(g, join[e->op], body, part) : part;
+    }
+    whole.e.body = body;
+    whole.e.op = RED_NONE;
+    for (int l = 0; l < e->nletters; l++) {
+        whole.gone[l] = !is_output(e, l);
+    }
+    draft_store(&whole, e);
+    return true;
+}
+
+static bool split_output(Graph *g, Equation *e, int letter, StepTables *tables)
+{
+    Draft parts[MAX_PARTS];
+    int n = 0;
+    for (int p = 0; p < e->letters[letter].axis->nparts; p++) {
+        n += part_of(g, e, letter, p, tables, &parts[n]);
+    }
+    if (n == 0) {
+        return false;
+    }
+    for (int i = 1; i < n; i++) {
+        draft_commit(&parts[i]);
+    }
+    draft_store(&parts[0], e);
+    return true;
+}
+
+void pass_split(Graph *g)
+{
+    Order order = order_equations(g);
+    bool *in_cycle = order.in_cycle;
+    StepTables tables = {0};
+    int first = g->nequations;
+    for (int i = 0; i < g->nequations; i++) { /* equations made on the way are looked at in turn */
+        Equation *e = g->equations[i];
+        bool again = i >= first || !in_cycle[i];
+        while (again) {
+            again = false;
+            for (int l = 0; l < e->nletters && !again; l++) {
+                if (e->letters[l].axis->kind == AXIS_SUM && asks_for_part(e, l)) {
+                    again = is_output(e, l) ? split_output(g, e, l, &tables) : split_reduced(g, e, l, &tables);
+                }
+            }
+        }
+    }
+    if (g->nequations != first) {
+        graph_reorder(g);
+        merge_equal_equations(g);
+        drop_dead_equations(g);
+    }
+}
