@@ -1,12 +1,16 @@
 /* Every spec under models/: compiled against interpreted, gradients against differences, and the two promises that
  * results depend neither on the company of a batch nor on the number of threads.
  *
- *   test_models MODELS_DIR SPEC     SPEC relative to MODELS_DIR; a spec that specs.c does not know fails
+ *   test_models MODELS_DIR SPEC EXPECTED_DIR     SPEC relative to MODELS_DIR; a spec that specs.c does not know fails
+ *
+ * Outputs, loss and gradients are also compared with NAME.expect, which an independent PyTorch program wrote
+ * (reference.py).
  *
  * Batches hold lists of the least length, of 1, of the bound and between (tests/support/batch.c); params are random
  * everywhere (model_fill). Bounds: f64 1e-10 of max(1, |value|); f32 1e-4, because cosine scores are divided by a
  * temperature of 0.05 and then exponentiated, which turns one rounding of 6e-8 into some 1e-5 of a gradient that sums
  * over all tokens. */
+#include "../support/expected.h"
 #include "specs.h"
 #include <math.h>
 #include <stdio.h>
@@ -211,6 +215,23 @@ static void check_threads(Test *t, DType real)
     model_free(m);
 }
 
+/* ---- against PyTorch ---- */
+
+static void check_expected(Test *t, const char *dir)
+{
+    char path[1024], name[128];
+    const char *file = strrchr(t->c->spec, '/') + 1;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(file, "."), file);
+    snprintf(path, sizeof path, "%s/%s.expect", dir, name);
+    Expected x = {.name = name, .options = t->options, .pool = t->two};
+    if (expected_read(&x, path)) {
+        expected_run(&x, DT_F64, 0, 3);
+        expected_run(&x, DT_F32, 1e-4, 3);
+    }
+    t->failures += x.failures;
+    expected_free(&x);
+}
+
 static void use_defines(Test *t, const Define *defines)
 {
     t->options.defines = defines;
@@ -220,7 +241,7 @@ static void use_defines(Test *t, const Define *defines)
     }
 }
 
-static int run(const SpecCase *c, const char *models)
+static int run(const SpecCase *c, const char *models, const char *expected)
 {
     char path[1024], std[1024];
     Error e = {0};
@@ -236,6 +257,7 @@ static int run(const SpecCase *c, const char *models)
     check_oracle(&t, FORM_GRADS, DT_F64);
     check_oracle(&t, FORM_NOISY, DT_F64);
     if (!c->variant) {
+        check_expected(&t, expected);
         check_oracle(&t, FORM_GRADS, DT_F32);
         t.options.noutputs = nscores; /* scores belong to the rank section */
         check_oracle(&t, FORM_RANK, DT_F64);
@@ -254,15 +276,15 @@ static int run(const SpecCase *c, const char *models)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: test_models MODELS_DIR SPEC\n");
+    if (argc != 4) {
+        fprintf(stderr, "usage: test_models MODELS_DIR SPEC EXPECTED_DIR\n");
         return 2;
     }
     int known = 0, failures = 0;
     for (int i = 0; i < nspec_cases; i++) {
         if (strcmp(spec_cases[i].spec, argv[2]) == 0) {
             known++;
-            failures += run(&spec_cases[i], argv[1]);
+            failures += run(&spec_cases[i], argv[1], argv[3]);
         }
     }
     if (!known) {

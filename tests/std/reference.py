@@ -9,60 +9,26 @@ operator where torch has one and with the paper's formula where it has none, and
 """
 
 import os
+import sys
 
 import torch
 import torch.nn.functional as F
 
-torch.set_default_dtype(torch.float64)
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-class Numbers:
-    """Random numbers of three decimals, so that the files are short and their text is exact."""
-
-    def __init__(self, seed):
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def real(self, *shape, scale=1.0):
-        x = torch.randn(*shape, generator=self.generator) * scale
-        return (x * 1000).round() / 1000
-
-    def ids(self, n, size):
-        return torch.randint(0, size, (n,), generator=self.generator)
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import expect
+from expect import Numbers
 
 
 def write(name, offsets, inputs, params, compute, batch, kinks=()):
-    """compute(inputs, params) returns (outputs by name, sum of the loss over examples); kinks: cells of x where the
-    derivative is one by convention and differences say something else."""
-    leaves = {k: v.clone().requires_grad_(True) for k, v in params.items()}
-    outputs, total = compute(inputs, leaves)
-    loss = total / batch
-    loss.backward()
-    lines = [f"batch - 0 {batch}"]
+    """compute returns the sum of the loss over examples; the specs average it."""
+    given = {axis + ".offsets": lists for axis, lists in offsets.items()}
 
-    def line(kind, key, value, form):
-        value = value.detach()
-        dims = " ".join(str(d) for d in value.shape)
-        numbers = " ".join(form(v) for v in value.reshape(-1).tolist())
-        lines.append(f"{kind} {key} {value.dim()} {dims} {numbers}".replace("  ", " ").strip())
+    def mean(x, p):
+        outputs, total = compute(x, p)
+        return outputs, total / batch
 
-    exact = lambda v: repr(v)
-    for key, value in offsets.items():
-        line("input", key + ".offsets", torch.tensor(value), exact)
-    for key, value in inputs.items():
-        line("input", key, value, exact)
-    for key, value in params.items():
-        line("param", key, value, exact)
-    for key, value in outputs.items():
-        line("output", key, value, exact)
-    line("output", "loss", loss, exact)
-    for key, value in leaves.items():
-        gradient = value.grad if value.grad is not None else torch.zeros_like(value)
-        line("output", "grad." + key, gradient, exact)
-    if kinks:
-        line("kinks", "x", torch.tensor(kinks), exact)
-    with open(os.path.join(HERE, name + ".expect"), "w") as f:
-        f.write("\n".join(lines) + "\n")
+    expect.write(HERE, name, {**given, **inputs}, params, mean, batch, kinks)
 
 
 LISTS = [0, 0, 1, 6]  # three examples with 0, 1 and 5 events
@@ -145,7 +111,7 @@ def causal(scores):
 
 def softmax():
     r = Numbers(3)
-    inputs = {"item": r.ids(6, 9), "w": r.real(6, 3)}
+    inputs = {"item": r.ids(6, below=9), "w": r.real(6, 3)}
     params = {"s": r.real(9, 9, scale=3), "val": r.real(9, 3)}
 
     def compute(given, p):
@@ -162,7 +128,7 @@ def softmax():
 def logsumexp():
     r = Numbers(4)
     lists = [0, 1, 3, 8]
-    inputs = {"item": r.ids(8, 9), "w": r.real(8)}
+    inputs = {"item": r.ids(8, below=9), "w": r.real(8)}
     params = {"s": r.real(9, 9, scale=3)}
 
     def compute(given, p):
@@ -207,7 +173,7 @@ def dropout():
 
 def attention():
     r = Numbers(7)
-    inputs = {"item": r.ids(6, 9), "w": r.real(6, 2, 5)}
+    inputs = {"item": r.ids(6, below=9), "w": r.real(6, 2, 5)}
     params = {"q0": r.real(9, 2, 3), "k0": r.real(9, 2, 3), "v0": r.real(9, 2, 5)}
 
     def compute(given, p):
@@ -245,7 +211,7 @@ BEFORE = (["Wz", "Wr", "Wh", "Uz", "Ur", "Uh"], ["bz", "br", "bh"])
 
 def gru():
     r = Numbers(8)
-    inputs = {"item": r.ids(6, 9), "w": r.real(6, 4)}
+    inputs = {"item": r.ids(6, below=9), "w": r.real(6, 4)}
     params = gates(r, "gru.0", *BEFORE)
 
     def compute(given, p):
@@ -263,7 +229,7 @@ def gru():
 
 def gru_cell():
     r = Numbers(9)
-    inputs = {"item": r.ids(3, 9), "w": r.real(3, 4)}
+    inputs = {"item": r.ids(3, below=9), "w": r.real(3, 4)}
     params = gates(r, "gru.0", *BEFORE)
     params["old"] = r.real(9, 4)
 
@@ -277,7 +243,7 @@ def gru_cell():
 def gru_after():
     """torch.nn.GRU; its bias of the update and reset gates is the sum of two, of which one is set to 0."""
     r = Numbers(10)
-    inputs = {"item": r.ids(6, 9), "w": r.real(6, 4)}
+    inputs = {"item": r.ids(6, below=9), "w": r.real(6, 4)}
     params = gates(r, "gru.0", ["Wz", "Wr", "Wn", "Uz", "Ur", "Un"], ["bz", "br", "bn", "cn"])
 
     def compute(given, p):
@@ -302,7 +268,7 @@ def gru_after():
 
 def dense():
     r = Numbers(11)
-    inputs = {"item": r.ids(6, 9), "w": r.real(6, 2, 4)}
+    inputs = {"item": r.ids(6, below=9), "w": r.real(6, 2, 4)}
     params = {"emb": r.real(9, 2, 3), "map.0.W": r.real(3, 4), "map.0.b": r.real(4)}
 
     def compute(given, p):
@@ -314,7 +280,7 @@ def dense():
 
 def swiglu():
     r = Numbers(12)
-    inputs = {"item": r.ids(6, 9), "w": r.real(6, 3)}
+    inputs = {"item": r.ids(6, below=9), "w": r.real(6, 3)}
     params = {"emb": r.real(9, 3), "ff.0.W1": r.real(3, 5), "ff.0.W3": r.real(3, 5), "ff.0.W2": r.real(5, 3)}
 
     def compute(given, p):

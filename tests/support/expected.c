@@ -16,8 +16,8 @@ void expected_fail(Expected *t, const char *what, const char *why)
 
 static bool read_line(FILE *f, ExpectedLine *l)
 {
-    *l = (Line){.count = 1};
-    if (fscanf(f, "%15s %63s %d", l->kind, l->name, &l->ndim) != 3 || l->ndim < 0 || l->ndim > 4) {
+    *l = (ExpectedLine){.count = 1};
+    if (fscanf(f, "%15s %63s %d", l->kind, l->name, &l->ndim) != 3 || l->ndim < 0 || l->ndim > 5) {
         return false;
     }
     for (int d = 0; d < l->ndim; d++) {
