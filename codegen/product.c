@@ -105,10 +105,9 @@ bool product_choose(KernelInfo *k)
     if (k->split == SPLIT_REDUCE) {
         k->grain = p.index[INDEX_K].nrows > 0 ? REDUCE_ROWS : clamp(20 * ITEM_FLOP / flop, 1, 16);
     } else {
-        k->grain = clamp(ITEM_FLOP / flop, 1, 1536);
-        if (k->split == SPLIT_ROWS && k->grain > 48) {
-            k->grain = k->grain / 48 * 48; /* whole tiles */
-        }
+        /* Whole tiles; and enough rows to be worth reading, perhaps packing, all of B for them. */
+        k->grain = clamp(ITEM_FLOP / flop, m->nrows > 1 || k->split == SPLIT_FIXED ? 192 : m->nrows > 0 ? 48 : 1, 1536);
+        k->grain = k->grain > 48 ? k->grain / 48 * 48 : k->grain;
     }
     k->is_product = true;
     return true;

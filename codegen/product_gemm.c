@@ -326,6 +326,15 @@ static bool must_pack(const GemmTarget *t, const Gemm *op)
     return (bytes >= 1024 && bytes % 512 == 0) || (narrow && bytes % LINE != 0);
 }
 
+/* A is copied where its rows lie side by side and its values of k far apart, each in a page of its own: the gradient
+ * of a table is a product over rows as long as the table. */
+static bool must_copy_rows(const GemmTarget *t, const Gemm *op)
+{
+    enum { FAR = 2048 };
+    return gemm_is(op->a_m, 1) && !op->a_list && LLVMIsAConstantInt(op->a_k) &&
+           LLVMConstIntGetSExtValue(op->a_k) * (t->is_double ? 8 : 4) >= FAR;
+}
+
 static long long least(LLVMValueRef v, long long most)
 {
     return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) < most ? LLVMConstIntGetSExtValue(v) : most;
@@ -346,8 +355,12 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
     bool whole_k = LLVMIsAConstantInt(op.k) && LLVMConstIntGetSExtValue(op.k) <= KC_WHOLE;
     bool whole_n = !g.packed || (LLVMIsAConstantInt(op.n) && LLVMConstIntGetSExtValue(op.n) <= NC);
     long long kc = whole_k ? LLVMConstIntGetSExtValue(op.k) : KC, nc = NC / width * width, mc = MC / rows * rows;
-    LLVMValueRef zero = gemm_int(&g, 0);
+    LLVMValueRef zero = gemm_int(&g, 0), a_k = op.a_k, copied = NULL;
     Block x = {.g = &g, .b = b};
+    if (must_copy_rows(t, &op)) {
+        copied = gemm_alloca(b, g.real, kc * mc, 64);
+        op.a_k = gemm_int(&g, mc);
+    }
     if (g.packed) {
         long long columns = (least(op.n, whole_n ? NC : nc) + width - 1) / width * width;
         x.panels = gemm_alloca(b, g.real, kc * columns + (long long)t->lanes * width, 64);
@@ -382,8 +395,13 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
     GemmLoop blocks = gemm_loop(&g, b, zero, op.m, gemm_int(&g, mc));
     x.m = gemm_min(b, LLVMBuildSub(b, op.m, blocks.i, ""), gemm_int(&g, mc));
     LLVMValueRef row = op.a_list ? zero : blocks.i;
-    x.a = gemm_at(&g, b, gemm_at(&g, b, op.a, LLVMBuildMul(b, row, op.a_m, "")), LLVMBuildMul(b, x.k0, op.a_k, ""));
+    x.a = gemm_at(&g, b, gemm_at(&g, b, op.a, LLVMBuildMul(b, row, op.a_m, "")), LLVMBuildMul(b, x.k0, a_k, ""));
     x.c = gemm_at(&g, b, gemm_at(&g, b, op.c, LLVMBuildMul(b, row, op.c_m, "")), LLVMBuildMul(b, x.n0, op.c_n, ""));
+    if (copied) {
+        LLVMValueRef args[6] = {x.a, copied, x.k, x.m, a_k, op.a_k}, copy = gemm_rows(&g);
+        LLVMBuildCall2(b, g.rows_type, copy, args, 6, "");
+        x.a = copied;
+    }
     if (op.a_list) {
         x.list[0] = LLVMBuildGEP2(b, g.i64, op.a_list, &blocks.i, 1, "");
         x.list[1] = LLVMBuildGEP2(b, g.i64, op.c_list, &blocks.i, 1, "");
@@ -435,7 +453,9 @@ void gemm_define_shared(const GemmTarget *shared, int nv, char kind)
     op.b_n = kind == 'c' ? one : unknown;
     g.packed = !gemm_has_masks(&t);
     LLVMTypeRef type;
-    LLVMValueRef f = kind == 'c' || kind == 't' ? gemm_pack(&g, nv * t.lanes) : gemm_strip(&g, nv, true, &type);
+    LLVMValueRef f = kind == 'c' || kind == 't' ? gemm_pack(&g, nv * t.lanes)
+                     : kind == 'r'              ? gemm_rows(&g)
+                                                : gemm_strip(&g, nv, true, &type);
     char name[64];
     gemm_shared_name(t.is_double, nv, kind, name);
     LLVMSetValueName2(f, name, strlen(name));

@@ -13,8 +13,8 @@ typedef struct {
     const Gemm *op;
     bool packed;      /* B is read from packed panels: whole vectors, padded with zeros */
     LLVMValueRef b_k; /* distance of two rows of B as the tile sees it */
-    LLVMValueRef tiles[GEMM_MAX_ROWS + 1][GEMM_MAX_VECTORS + 1][2][2], pack, copy;
-    LLVMTypeRef tile_type, pack_type, copy_type;
+    LLVMValueRef tiles[GEMM_MAX_ROWS + 1][GEMM_MAX_VECTORS + 1][2][2], pack, copy, rows;
+    LLVMTypeRef tile_type, pack_type, copy_type, rows_type;
 } GemmBuild;
 
 /* A tile:
@@ -31,7 +31,8 @@ LLVMValueRef gemm_copy(GemmBuild *g);
 
 /* Parts that many kernels have in common are functions of objects of their own (product_parts.c), compiled once: they
  * know no stride but c_n = 1 (pack: the one that is 1) and mask every column. `kind`: s a strip, k and n strips with
- * ranges of k or columns, c and t packing of columns and transposed. Defines one in the target's module. */
+ * ranges of k or columns, c and t packing of columns and transposed, r copying of runs. Defines one in the target's
+ * module. */
 #define GEMM_SHARED_PREFIX "hd_gemm_"
 void gemm_shared_name(bool is_double, int nv, char kind, char name[64]);
 void gemm_define_shared(const GemmTarget *t, int nv, char kind);
@@ -46,6 +47,10 @@ GemmBuild gemm_build(const GemmTarget *t, const Gemm *op);
 /* Packs k rows of n columns of B into panels of `width` columns, panel p at dst + p * width * k, zeros behind n:
  *   void pack(ptr src, ptr dst, i64 k, i64 n, i64 b_k, i64 b_n) */
 LLVMValueRef gemm_pack(GemmBuild *g, int width);
+
+/* Copies k runs of m elements each, run i from src + i * src_k to dst + i * dst_k:
+ *   void rows(ptr src, ptr dst, i64 k, i64 m, i64 src_k, i64 dst_k) */
+LLVMValueRef gemm_rows(GemmBuild *g);
 
 /* ---- small helpers of the emitters ---- */
 

@@ -186,3 +186,33 @@ LLVMValueRef gemm_copy(GemmBuild *g)
     LLVMDisposeBuilder(b);
     return f;
 }
+
+LLVMValueRef gemm_rows(GemmBuild *g)
+{
+    if (g->rows) {
+        return g->rows;
+    }
+    LLVMTypeRef types[6] = {g->ptr, g->ptr, g->i64, g->i64, g->i64, g->i64};
+    g->rows_type = LLVMFunctionType(g->none, types, 6, false);
+    if (g->target->shares) {
+        return g->rows = gemm_declare_shared(g, 1, 'r', g->rows_type);
+    }
+    LLVMValueRef f = g->rows = gemm_function(g, "rows", g->rows_type, 2), p[6];
+    LLVMGetParams(f, p);
+    LLVMBuilderRef b = LLVMCreateBuilderInContext(g->target->llvm);
+    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(g->target->llvm, f, "entry"));
+    LLVMValueRef lanes = gemm_int(g, g->target->lanes);
+    GemmLoop run = gemm_loop(g, b, gemm_int(g, 0), p[2], gemm_int(g, 1));
+    LLVMValueRef from = gemm_at(g, b, p[0], LLVMBuildMul(b, run.i, p[4], ""));
+    LLVMValueRef to = gemm_at(g, b, p[1], LLVMBuildMul(b, run.i, p[5], ""));
+    LLVMValueRef whole = LLVMBuildAdd(b, LLVMBuildSub(b, p[3], lanes, ""), gemm_int(g, 1), "");
+    GemmLoop at = gemm_loop(g, b, gemm_int(g, 0), whole, lanes);
+    gemm_store(g, b, gemm_load(g, b, gemm_at(g, b, from, at.i), NULL), gemm_at(g, b, to, at.i), NULL);
+    gemm_loop_end(b, &at);
+    LLVMValueRef rest = gemm_lanes(g, b, 0, NULL, LLVMBuildSub(b, p[3], at.i, ""));
+    gemm_store(g, b, gemm_load(g, b, gemm_at(g, b, from, at.i), rest), gemm_at(g, b, to, at.i), rest);
+    gemm_loop_end(b, &run);
+    LLVMBuildRetVoid(b);
+    LLVMDisposeBuilder(b);
+    return f;
+}

@@ -106,6 +106,9 @@ int main(int argc, char **argv)
         {"TN by 1024 (gradient)", 'T', 'N', 64, 25600, 64, 1024, 1u << K_, 0},
         {"TN by 1024 (gradient)", 'T', 'N', 50, 25600, 200, 1024, 1u << K_, 0},
         {"TN by 1024 (gradient)", 'T', 'N', 200, 25600, 50, 1024, 1u << K_, 0},
+        {"TN table gradient", 'T', 'N', 3883, 6400, 64, 0, 0, 0},
+        {"NN table adjoint, by 192", 'N', 'N', 6400, 3883, 64, 192, 1u << M_, 0},
+        {"NT logits, by 192", 'N', 'T', 6400, 64, 3883, 192, 1u << M_, 0},
         {"TN by 1024 (gradient)", 'T', 'N', 400, 4096, 400, 1024, 1u << K_, 0},
     };
     for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++) {

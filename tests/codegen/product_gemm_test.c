@@ -198,7 +198,8 @@ int main(int argc, char **argv)
         }
         /* Blocks: k, n and m beyond one block; weights whose rows thrash a cache. */
         static const int64_t large[][4] = {{3, 50, 1000, 1},  {400, 20, 30, 0},  {30, 600, 20, 2},  {20, 600, 700, 2},
-                                           {193, 256, 64, 0}, {61, 512, 300, 3}, {50, 50, 1025, 5}, {200, 300, 600, 0}};
+                                           {193, 256, 64, 0}, {61, 512, 300, 3}, {50, 50, 1025, 5}, {200, 300, 600, 0},
+                                           {600, 20, 300, 1}, {517, 70, 3, 1}};
         for (unsigned i = 0; i < sizeof large / sizeof *large; i++) {
             for (int d = 0; d < 2; d++) {
                 lay_out(s, large[i][0], large[i][1], large[i][2], (int)large[i][3]);
