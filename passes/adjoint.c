@@ -2,8 +2,8 @@
  * min on the path becomes a guard, never a factor 0, so that what was not chosen is not evaluated and 0 * inf cannot
  * arise. Derivatives come from the table (ir/scalar.def), read by the parser of the text form; a derivative that is
  * itself a select splits the term. */
-#include "fault.h"
 #include "adjoint.h"
+#include "fault.h"
 
 #include "ptrmap.h"
 

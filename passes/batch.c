@@ -17,8 +17,8 @@
 
 typedef struct {
     const Equation *e;
-    int example;          /* its letter, -1: none */
-    int shift;            /* 1 if a letter was put in front */
+    int example; /* its letter, -1: none */
+    int shift;   /* 1 if a letter was put in front */
 } Batching;
 
 static Scalar *example_of(Graph *g, const Batching *b, const char *what)
@@ -114,7 +114,8 @@ static void batch_equation(Graph *g, Equation *e)
             l->parent = b.example;
         }
     }
-    for (int k = b.shift; k < out.nletters; k++) { /* a list per element of a fixed axis: its letter names the example */
+    for (int k = b.shift; k < out.nletters;
+         k++) { /* a list per element of a fixed axis: its letter names the example */
         const Letter *l = &out.letters[k];
         if (axis_is_ragged(l->axis) && l->parent >= b.shift && out.letters[l->parent].axis->kind == AXIS_FIXED) {
             example_of(g, &b, l->axis->name);
@@ -149,7 +150,8 @@ void pass_batch(Graph *g)
             continue;
         }
         if (t->ndim == MAX_DIMS) {
-            diag_report(g->diag, DIAG_ERROR, "E0150", t->span, NULL, "'%s' has more than %d axes", t->name, MAX_DIMS - 1);
+            diag_report(g->diag, DIAG_ERROR, "E0150", t->span, NULL, "'%s' has more than %d axes", t->name,
+                        MAX_DIMS - 1);
             return;
         }
         memmove(t->dims + 1, t->dims, (size_t)t->ndim * sizeof *t->dims);

@@ -7,8 +7,8 @@
  *    sum:                                         sum[d] n[i,d]*r[i]*W[d,h]  =>  a[i,d] = n*r,  sum[d] a*W
  *
  * A sum that has no such two sides stays as it is: a plain loop. */
-#include "fault.h"
 #include "contract.h"
+#include "fault.h"
 
 #include "intervals.h"
 #include "rewrite.h"
@@ -283,7 +283,12 @@ static Scalar *make_side(Factors *f, unsigned side, const char *suffix)
     if (n < 0) {
         return NULL;
     }
-    Tensor proto = {.elem = ELEM_REAL, .role = ROLE_VALUE, .ndim = n, .span = e->span, .lo = 0, .hi = -1,
+    Tensor proto = {.elem = ELEM_REAL,
+                    .role = ROLE_VALUE,
+                    .ndim = n,
+                    .span = e->span,
+                    .lo = 0,
+                    .hi = -1,
                     .per_example = n && e->letters[letters[0]].axis == g->batch};
     proto.name = arena_printf(g->arena, "%s.%s", e->dst->name, suffix);
     for (int k = 2; graph_find(g, proto.name); k++) {

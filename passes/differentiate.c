@@ -10,8 +10,8 @@
  * letter equals an argmax. Contributions to one tensor that write disjoint cells are cases of one tensor, the rest
  * are added by a map equation. In a recurrence the adjoints simply refer to each other as the values do: the
  * gradient of a cycle is a cycle running the other way, and the plan pass orders it like any other. */
-#include "fault.h"
 #include "adjoint.h"
+#include "fault.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +23,10 @@ typedef struct {
 
 typedef struct {
     Graph *g;
-    int ntensors;         /* before we added any */
-    bool *active;         /* by tensor id: depends differentiably on a param */
-    bool *needed;         /* and the loss depends on it */
-    Contributions *to;    /* by tensor id */
+    int ntensors;      /* before we added any */
+    bool *active;      /* by tensor id: depends differentiably on a param */
+    bool *needed;      /* and the loss depends on it */
+    Contributions *to; /* by tensor id */
     Activity activity;
     bool changed;
 } Diff;
@@ -113,8 +113,12 @@ static void split_extremum(Graph *g, Equation *e)
     int r;
     while (reduced_letters(e, &r) > 1) {
         bool batch = e->letters[r].axis == g->batch;
-        Tensor proto = {.elem = e->dst->elem, .role = ROLE_VALUE, .per_example = e->dst->per_example || batch,
-                        .span = e->dst->span, .lo = 0, .hi = -1};
+        Tensor proto = {.elem = e->dst->elem,
+                        .role = ROLE_VALUE,
+                        .per_example = e->dst->per_example || batch,
+                        .span = e->dst->span,
+                        .lo = 0,
+                        .hi = -1};
         int letters[MAX_DIMS], n = 0;
         if (batch) {
             letters[n++] = r;
@@ -324,7 +328,8 @@ static void finish_gradient(Diff *diff, Tensor *t)
     Scalar *index[MAX_DIMS];
     for (int k = 0; k < t->ndim; k++) {
         int parent = parent_dim(t, k);
-        draft_letter(&sum, (Letter){.axis = t->dims[k], .name = arena_printf(g->arena, "%c", 'p' + k), .parent = parent});
+        draft_letter(&sum,
+                     (Letter){.axis = t->dims[k], .name = arena_printf(g->arena, "%c", 'p' + k), .parent = parent});
         sum.e.lhs[k] = index[k] = sc_letter(g, k);
     }
     sum.e.body = ngroups ? NULL : sc_real(g, t == g->loss ? 1 : 0);
@@ -356,7 +361,8 @@ void pass_differentiate(Graph *g)
     for (int split = 1; split >= 0; split--) {
         d.ntensors = g->ntensors;
         d.active = arena_alloc(g->arena, (size_t)d.ntensors * sizeof *d.active);
-        d.activity = (Activity){.tensor = d.active, .scalar = arena_alloc(g->arena, (size_t)g->nscalars),
+        d.activity = (Activity){.tensor = d.active,
+                                .scalar = arena_alloc(g->arena, (size_t)g->nscalars),
                                 .reached = arena_alloc(g->arena, (size_t)g->nscalars * sizeof(bool))};
         find_active(&d);
         if (split) {
@@ -369,8 +375,14 @@ void pass_differentiate(Graph *g)
     for (int i = 0; i < d.ntensors; i++) {
         Tensor *t = g->tensors[i];
         if (d.needed[i]) {
-            Tensor proto = {.name = arena_printf(g->arena, "grad.%s", t->name), .elem = ELEM_REAL, .role = ROLE_VALUE,
-                            .per_example = t->per_example, .ndim = t->ndim, .lo = 0, .hi = -1, .span = t->span};
+            Tensor proto = {.name = arena_printf(g->arena, "grad.%s", t->name),
+                            .elem = ELEM_REAL,
+                            .role = ROLE_VALUE,
+                            .per_example = t->per_example,
+                            .ndim = t->ndim,
+                            .lo = 0,
+                            .hi = -1,
+                            .span = t->span};
             memcpy(proto.dims, t->dims, sizeof proto.dims);
             t->grad = graph_tensor(g, proto);
         }

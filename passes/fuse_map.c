@@ -1,6 +1,7 @@
 /* fuse-map: pointwise producers into their consumers. An equation whose value is not worth storing (store.c) is put in
  * place of every load of it, definitions before uses, so chains collapse into their last link. A value that some
- * reader has to load stays stored for all of them. What is invariant in the fused bodies is then put together (hoist.c). */
+ * reader has to load stays stored for all of them. What is invariant in the fused bodies is then put together
+ * (hoist.c). */
 #include "uses.h"
 
 void pass_fuse_map(Graph *g)

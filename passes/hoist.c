@@ -45,8 +45,7 @@ static void take_apart(Factors *f, Scalar *s)
         take_apart(f, s->args[0]);
         return;
     }
-    if (s->op == OP_div && s->type == TYPE_REAL && !sc_is_const(s->args[0], 1) &&
-        letters_of(s->args[1]) != f->whole) {
+    if (s->op == OP_div && s->type == TYPE_REAL && !sc_is_const(s->args[0], 1) && letters_of(s->args[1]) != f->whole) {
         take_apart(f, s->args[0]);
         multiply(f->g, &f->outer, fold_op2(f->g, OP_div, sc_real(f->g, 1), s->args[1]));
         f->nouter++;

@@ -13,8 +13,10 @@ typedef struct {
 
 static Scalar *zero_of(Graph *g, Type type)
 {
-    return type == TYPE_BOOL ? sc_bool(g, false) : type == TYPE_INT ? sc_int(g, 0)
-           : type == TYPE_F32 ? sc_f32(g, 0) : sc_real(g, 0);
+    return type == TYPE_BOOL  ? sc_bool(g, false)
+           : type == TYPE_INT ? sc_int(g, 0)
+           : type == TYPE_F32 ? sc_f32(g, 0)
+                              : sc_real(g, 0);
 }
 
 static Scalar *inline_load(Graph *g, Scalar *s, void *ctx)
@@ -55,7 +57,8 @@ bool inline_into(const Uses *u, const Equation *e, Equation *reader)
     d.e.body = sc_rewrite(g, reader->body, inline_load, &in);
     prover_free(in.facts);
     Cost before = cost_of(reader->body), after = cost_of(d.e.body);
-    if ((after.nodes > MAX_NODES && after.nodes > before.nodes) || (after.loads > MAX_LOADS && after.loads > before.loads)) {
+    if ((after.nodes > MAX_NODES && after.nodes > before.nodes) ||
+        (after.loads > MAX_LOADS && after.loads > before.loads)) {
         return false;
     }
     if (reader->op == RED_SUM && d.e.body->op == OP_select && sc_is_const(d.e.body->args[2], 0)) {

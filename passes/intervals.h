@@ -24,10 +24,10 @@ ProverMark prover_mark(const Prover *f);
 void prover_assume(Prover *f, const Scalar *cond, bool value);
 void prover_release(Prover *f, ProverMark mark);
 
-Interval prover_interval(Prover *f, const Scalar *s);                        /* of any number */
+Interval prover_interval(Prover *f, const Scalar *s);                         /* of any number */
 bool prover_at_least(Prover *f, const Scalar *a, const Scalar *b, int64_t d); /* a - b >= d; INT */
-bool prover_holds(Prover *f, const Scalar *cond);                            /* cond is true */
-bool prover_fails(Prover *f, const Scalar *cond);                            /* cond is false */
+bool prover_holds(Prover *f, const Scalar *cond);                             /* cond is true */
+bool prover_fails(Prover *f, const Scalar *cond);                             /* cond is false */
 
 /* A load (or an inject) whose indices all lie in range. `which` gets the first index that may not. */
 bool prover_in_range(Prover *f, const Scalar *load, int *which);

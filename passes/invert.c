@@ -11,8 +11,8 @@
  *   anything else                                      a keyed sum: the index stays an expression of reduced letters
  *
  * An inverted shift keeps the adjoint of a recurrence a recurrence, running the other way. */
-#include "fault.h"
 #include "adjoint.h"
+#include "fault.h"
 
 typedef struct {
     Draft *d;

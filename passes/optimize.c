@@ -22,12 +22,12 @@ typedef struct {
     Row values[MAX_ROWS], steps[MAX_ROWS]; /* a row without name or rule ends them */
 } Rule;
 
-#define VALUE(n, v) {.kind = ROW_VALUE, .name = n, .value = v},
-#define SHARED(n, r) {.kind = ROW_SHARED, .name = n, .rule = r},
-#define LET(n, r) {.kind = ROW_LET, .name = n, .rule = r},
+#define VALUE(n, v)               {.kind = ROW_VALUE, .name = n, .value = v},
+#define SHARED(n, r)              {.kind = ROW_SHARED, .name = n, .rule = r},
+#define LET(n, r)                 {.kind = ROW_LET, .name = n, .rule = r},
 #define MOMENT(n, zero, r, other) {.kind = ROW_MOMENT, .name = n, .unless_zero = zero, .rule = r, .otherwise = other},
-#define RESULT(r) {.kind = ROW_RESULT, .name = "p", .rule = r},
-#define OPTIMIZER(n, v, s) {.name = n, .values = {v}, .steps = {s}},
+#define RESULT(r)                 {.kind = ROW_RESULT, .name = "p", .rule = r},
+#define OPTIMIZER(n, v, s)        {.name = n, .values = {v}, .steps = {s}},
 static const Rule rules[] = {
 #include "optimizer.def"
 };
@@ -106,7 +106,8 @@ static Draft map_draft(Graph *g, Tensor *dst, Reduce op, const Tensor *shape, Sc
 {
     Draft d = draft_new(g, dst, op, shape->span);
     for (int k = 0; k < shape->ndim; k++) {
-        draft_letter(&d, (Letter){.axis = shape->dims[k], .name = arena_printf(g->arena, "%c", 'p' + k),
+        draft_letter(&d, (Letter){.axis = shape->dims[k],
+                                  .name = arena_printf(g->arena, "%c", 'p' + k),
                                   .parent = parent_dim(shape, k)});
         index[k] = sc_letter(g, k);
         if (dst->ndim) {
@@ -277,8 +278,8 @@ static Names values_for(Graph *g, const Rule *rule, const Tensor *p)
 static Scalar *shared_state(Graph *g, const Row *row, Names *names)
 {
     for (int k = 0;; k++) {
-        const char *name = k ? arena_printf(g->arena, "opt.%s.%d", row->name, k)
-                             : arena_printf(g->arena, "opt.%s", row->name);
+        const char *name =
+            k ? arena_printf(g->arena, "opt.%s.%d", row->name, k) : arena_printf(g->arena, "opt.%s", row->name);
         Tensor *t = graph_find(g, name);
         bool fresh = !t;
         if (fresh) {

@@ -22,7 +22,8 @@ void pass_simplify(Graph *g);
  * equation that defines one gets the letter b, loads get their example, sizes their parent, random draws their row. */
 void pass_batch(Graph *g);
 
-/* differentiate: reverse mode from g->loss to every real PARAM; sets param->grad and appends adjoint equations. Needs batch. */
+/* differentiate: reverse mode from g->loss to every real PARAM; sets param->grad and appends adjoint equations. Needs
+ * batch. */
 void pass_differentiate(Graph *g);
 
 /* optimize: g->optimizer's rule as equations: param->next and moments (STATE tensors "opt.m.PATH" ...) from
@@ -32,7 +33,8 @@ void pass_optimize(Graph *g);
 /* split: equations that ask in which part of a sum of axes an index falls become one equation per part. */
 void pass_split(Graph *g);
 
-/* recompute: forward values that the adjoints read and that are cheaper to compute again than to keep are inlined there. */
+/* recompute: forward values that the adjoints read and that are cheaper to compute again than to keep are inlined
+ * there. */
 void pass_recompute(Graph *g);
 
 /* contract: rewrites sums of products so that as many as pay are matrix products of two stored tensors, which
@@ -55,11 +57,11 @@ extern const Pass pipeline[];
 extern const int npasses;
 
 typedef struct {
-    bool training;     /* differentiate and update */
-    const char *stop;  /* run up to and including this pass (explain --after), or NULL */
-    const char *skip;  /* comma-separated names of passes to leave out, or NULL */
+    bool training;          /* differentiate and update */
+    const char *stop;       /* run up to and including this pass (explain --after), or NULL */
+    const char *skip;       /* comma-separated names of passes to leave out, or NULL */
     bool grads_are_outputs; /* every param's gradient is wanted by name */
-    bool verify;       /* verify the graph after every pass */
+    bool verify;            /* verify the graph after every pass */
     void (*dump)(void *ctx, const char *pass, const Graph *g);
     void *ctx;
 } PipelineOptions;

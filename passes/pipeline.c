@@ -16,8 +16,10 @@ const Pass pipeline[] = {
     {"optimize", pass_optimize, "the update reads what differentiate made"},
     {"clean", pass_clean, "derivatives leave equal equations, constants and ones behind"},
     {"split", pass_split, "before contract: blocks of a sum of axes are products where the whole is not"},
-    {"recompute", pass_recompute, "before contract: what is computed again is inlined into adjoints, products stay bare"},
-    {"contract", pass_contract, "before fuse-map: factors become values of their own, which are then not inlined again"},
+    {"recompute", pass_recompute,
+     "before contract: what is computed again is inlined into adjoints, products stay bare"},
+    {"contract", pass_contract,
+     "before fuse-map: factors become values of their own, which are then not inlined again"},
     {"fuse-map", pass_fuse_map, "last of all rewrites: what still stands alone becomes a kernel"},
 };
 const int npasses = (int)(sizeof pipeline / sizeof *pipeline);

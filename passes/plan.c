@@ -29,7 +29,7 @@ typedef struct {
     const Equation *reader;
     Prover *facts;
     bool before, after, failed;
-    bool *same;          /* same[reader * n + definer]: read at the same position */
+    bool *same; /* same[reader * n + definer]: read at the same position */
     int reader_number;
     const Scalar *where; /* the load that does not fit */
 } Scan;
@@ -61,7 +61,7 @@ static Shift shift_of(Scan *s, const Scalar *load)
         return SHIFT_AFTER;
     }
     return prover_at_least(s->facts, read, written, 0) && prover_at_least(s->facts, written, read, 0) ? SHIFT_SAME
-                                                                                                     : SHIFT_NONE;
+                                                                                                      : SHIFT_NONE;
 }
 
 static bool is_inside(const Cycle *c, const Scalar *load)
@@ -183,7 +183,8 @@ static bool plan_scan(const Cycle *c, Group *group)
         bool fit = fits(c, t->dims[k], &s);
         Equation **sorted = arena_alloc(g->arena, (size_t)c->n * sizeof(Equation *));
         if (fit && sort_round(c, &s, sorted)) {
-            *group = (Group){.is_scan = true, .backwards = s.after != FAULT(17), .axis = t->dims[k], .n = c->n, .equations = sorted};
+            *group = (Group){
+                .is_scan = true, .backwards = s.after != FAULT(17), .axis = t->dims[k], .n = c->n, .equations = sorted};
             group->scan_letter = arena_alloc(g->arena, (size_t)c->n * sizeof(int));
             for (int i = 0; i < c->n; i++) {
                 const Equation *e = sorted[i];

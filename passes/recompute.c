@@ -79,7 +79,12 @@ static void keep_mask(Graph *g, Mask *k)
     if (n > MAX_DIMS || n == 0) {
         return;
     }
-    Tensor proto = {.elem = ELEM_BOOL, .role = ROLE_VALUE, .ndim = n, .lo = 0, .hi = -1, .span = k->e->span,
+    Tensor proto = {.elem = ELEM_BOOL,
+                    .role = ROLE_VALUE,
+                    .ndim = n,
+                    .lo = 0,
+                    .hi = -1,
+                    .span = k->e->span,
                     .per_example = !k->rand->by_step};
     for (int i = 0; i < n; i++) {
         int l = letters[i] = index_letter(g, k->rand->args[i]);

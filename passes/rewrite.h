@@ -9,22 +9,22 @@
 
 typedef struct {
     Graph *graph;
-    Equation e;                /* e.conds is unused while drafting */
+    Equation e; /* e.conds is unused while drafting */
     Scalar **conds;
     int nconds;
-    bool gone[MAX_LETTERS];    /* letters that were substituted away */
+    bool gone[MAX_LETTERS]; /* letters that were substituted away */
 } Draft;
 
 Draft draft_new(Graph *g, Tensor *dst, Reduce op, Span span);
 Draft draft_from(Graph *g, const Equation *e);
-int draft_letter(Draft *d, Letter letter);                  /* returns its number */
-void draft_cond(Draft *d, Scalar *cond);                    /* appended; `and` is split, true and repeated ones skipped */
-void draft_cond_first(Draft *d, Scalar *cond);              /* the same, evaluated before all others */
-void draft_replace(Draft *d, int letter, Scalar *by);       /* letter := by, everywhere; the letter is gone */
-bool draft_is_parent(const Draft *d, int letter);           /* some other letter is read at this one */
-Equation *draft_commit(Draft *d);                           /* appends the equation to the graph */
-void draft_store(Draft *d, Equation *into);                 /* overwrites an existing equation */
-Draft draft_settle(Draft *d);                               /* the same with its letters in their final order */
+int draft_letter(Draft *d, Letter letter);            /* returns its number */
+void draft_cond(Draft *d, Scalar *cond);              /* appended; `and` is split, true and repeated ones skipped */
+void draft_cond_first(Draft *d, Scalar *cond);        /* the same, evaluated before all others */
+void draft_replace(Draft *d, int letter, Scalar *by); /* letter := by, everywhere; the letter is gone */
+bool draft_is_parent(const Draft *d, int letter);     /* some other letter is read at this one */
+Equation *draft_commit(Draft *d);                     /* appends the equation to the graph */
+void draft_store(Draft *d, Equation *into);           /* overwrites an existing equation */
+Draft draft_settle(Draft *d);                         /* the same with its letters in their final order */
 
 /* The letter that a left-hand index stands for: bare, or inside an inject; -1 if it is anything else. */
 int lhs_letter(const Scalar *index);
@@ -40,8 +40,8 @@ bool axis_needs_parent(const Axis *a);
 int parent_dim(const Tensor *t, int k);
 
 /* ---- folding (fold.c): the same values as the sc_ builders, simplified where that is exact ---- */
-Scalar *fold_node(Graph *g, Scalar *s);   /* simplifies the root; its args are taken as simplified */
-Scalar *fold(Graph *g, Scalar *s);        /* the whole expression */
+Scalar *fold_node(Graph *g, Scalar *s); /* simplifies the root; its args are taken as simplified */
+Scalar *fold(Graph *g, Scalar *s);      /* the whole expression */
 Scalar *fold_op1(Graph *g, Op op, Scalar *a);
 Scalar *fold_op2(Graph *g, Op op, Scalar *a, Scalar *b);
 Scalar *fold_op3(Graph *g, Op op, Scalar *a, Scalar *b, Scalar *c);
@@ -61,11 +61,11 @@ void equation_loads(const Equation *e, void (*f)(const Scalar *load, void *ctx),
 /* Strongly connected components of the equations, dependencies first. component[e->id] numbers them from 0;
  * in_cycle tells whether the equation depends on itself. Arrays live in the graph's arena. */
 typedef struct {
-    int n;              /* components */
-    int *first;         /* first[c] .. first[c + 1]: range in order */
-    Equation **order;   /* all equations, component by component */
-    int *component;     /* by equation id */
-    bool *in_cycle;     /* by equation id */
+    int n;            /* components */
+    int *first;       /* first[c] .. first[c + 1]: range in order */
+    Equation **order; /* all equations, component by component */
+    int *component;   /* by equation id */
+    bool *in_cycle;   /* by equation id */
 } Order;
 Order order_equations(const Graph *g);
 void graph_reorder(Graph *g); /* sorts g->equations that way and renumbers them */
@@ -90,6 +90,6 @@ Scalar *tabulate_steps(Graph *g, StepTables *tables, const Equation *e, Scalar *
 bool simplify_draft(Draft *d, StepTables *tables); /* simplify.c; false: its conditions never hold */
 bool merge_equal_equations(Graph *g);              /* cse.c */
 bool drop_dead_equations(Graph *g);                /* dce.c */
-void hoist_factors(Graph *g, Equation *e); /* hoist.c, the end of fuse-map */
+void hoist_factors(Graph *g, Equation *e);         /* hoist.c, the end of fuse-map */
 
 #endif

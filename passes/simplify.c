@@ -65,9 +65,10 @@ static bool is_zero(const Scalar *s)
 static void make_empty(Draft *d)
 {
     Type type = elem_type(d->e.dst->elem);
-    d->e.body = type == TYPE_BOOL ? sc_bool(d->graph, false)
+    d->e.body = type == TYPE_BOOL  ? sc_bool(d->graph, false)
                 : type == TYPE_INT ? sc_int(d->graph, 0)
-                : type == TYPE_F32 ? sc_f32(d->graph, 0) : sc_real(d->graph, 0);
+                : type == TYPE_F32 ? sc_f32(d->graph, 0)
+                                   : sc_real(d->graph, 0);
     d->e.op = RED_NONE;
     d->nconds = 0;
     bool output[MAX_LETTERS] = {0};

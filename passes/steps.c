@@ -45,8 +45,8 @@ static const Scalar *monotone_arg(const Scalar *s)
 }
 
 typedef struct {
-    const Scalar *base;               /* INT */
-    const Scalar *nodes[MAX_CHAIN];   /* outermost first */
+    const Scalar *base;             /* INT */
+    const Scalar *nodes[MAX_CHAIN]; /* outermost first */
     int n;
     bool pays;
 } Chain;
@@ -130,7 +130,7 @@ static Scalar *tabulate(Graph *g, StepTables *tables, Prover *facts, Scalar *s)
     int n = 0;
     int64_t from = lo;
     for (int64_t v = first + 1; v <= last; v++) { /* smallest x with f(x) >= v */
-        int64_t below = from, above = hi, y; /* f(below) < v <= f(above), or below itself reaches v */
+        int64_t below = from, above = hi, y;      /* f(below) < v <= f(above), or below itself reaches v */
         if (!apply(&c, below, &y)) {
             return NULL;
         }

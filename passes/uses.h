@@ -10,17 +10,17 @@ typedef struct {
     Order order;
     Equation ***readers; /* by tensor id: equations that load it, each once */
     int *nreaders;
-    bool *pinned;        /* by tensor id: has to be in memory whatever it costs */
+    bool *pinned; /* by tensor id: has to be in memory whatever it costs */
 } Uses;
 
 Uses uses_of(Graph *g);
-void uses_add(Uses *u, const Equation *reader); /* after its expressions changed: it reads what it loads now */
+void uses_add(Uses *u, const Equation *reader);    /* after its expressions changed: it reads what it loads now */
 void uses_remove(Uses *u, const Equation *reader); /* it is dead */
 
 /* What it takes to compute a scalar once. */
 typedef struct {
-    int ops;     /* cheap functions */
-    int heavy;   /* exp, log, a random number, ... */
+    int ops;            /* cheap functions */
+    int heavy;          /* exp, log, a random number, ... */
     int loads, gathers; /* of them: loads whose index is itself loaded */
     int nodes;
 } Cost;

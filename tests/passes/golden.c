@@ -123,7 +123,8 @@ static int check(const char *path, bool update)
         }
         failed = 0;
     } else if (failed) {
-        fprintf(stderr, "%s: expected\n%s\ngot\n%s\nto accept it: passes_golden --update %s\n", path, want, got.s, path);
+        fprintf(stderr, "%s: expected\n%s\ngot\n%s\nto accept it: passes_golden --update %s\n", path, want, got.s,
+                path);
     } else if (g && !diag_errors(diag) && strcmp(pass, "plan") != 0) {
         Text again = {0};
         run_pass(g, pass, &again);

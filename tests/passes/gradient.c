@@ -173,7 +173,8 @@ static void compare(Test *test, Interp *in, const Tensor *t, const char *pass)
             double a = old->values[k], b = now.values[k];
             if (old->n != now.n || !(fabs(a - b) <= 1e-10 * (1 + fabs(a)))) {
                 char text[400];
-                snprintf(text, sizeof text, "after %s: %s[%lld] is %.12g and was %.12g", pass, t->name, (long long)k, b, a);
+                snprintf(text, sizeof text, "after %s: %s[%lld] is %.12g and was %.12g", pass, t->name, (long long)k, b,
+                         a);
                 fail(test, text);
                 break;
             }
