@@ -99,7 +99,11 @@ bool product_choose(KernelInfo *k)
         return false; /* most lanes or rows of every tile would be empty */
     }
     choose_split(k, &p);
-    k->accumulate = k->split == SPLIT_REDUCE || (p.adds && !FAULT(29));
+    if (k->scan >= 0 && k->split != SPLIT_BATCH) {
+        return false; /* a scan is cut over its examples, each with all its positions */
+    }
+    bool sums_positions = k->scan >= 0 && !equation_is_output(k->e, k->scan);
+    k->accumulate = k->split == SPLIT_REDUCE || sums_positions || (p.adds && !FAULT(29));
     k->zero = k->accumulate || p.is_partial || !k->sole;
     double flop = flop_per_item(k, &p);
     if (k->split == SPLIT_REDUCE) {
