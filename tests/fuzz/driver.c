@@ -3,6 +3,7 @@
  * is written to "crash-NAME". With clang, link a target with -fsanitize=fuzzer instead of this file.
  *
  *     fuzz_safetensors [--runs N] [--seed S] [CORPUS ...]          files or directories */
+#include <ctype.h>
 #include <dirent.h>
 #include <signal.h>
 #include <stdint.h>
@@ -13,6 +14,9 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Words of the target's own grammar, NULL at the end; a target need not have any. */
+extern const char *const fuzz_words[] __attribute__((weak));
 
 enum { MAX_SEEDS = 1000, INPUT_LIMIT = 1 << 16 };
 
@@ -85,6 +89,32 @@ static void insert_bytes(size_t at, const uint8_t *bytes, size_t n)
     }
 }
 
+static size_t find_word(size_t *n)
+{
+    size_t at = random_below(input_size + 1);
+    while (at < input_size && !isalnum(input[at])) {
+        at++;
+    }
+    while (at > 0 && isalnum(input[at - 1])) {
+        at--;
+    }
+    for (*n = 0; *n < 40 && at + *n < input_size && isalnum(input[at + *n]); ++*n) {
+    }
+    return at;
+}
+
+/* One word in the place of another: what an input needs to stay nearly right. */
+static void exchange_words(void)
+{
+    uint8_t word[40];
+    size_t n, old, from = find_word(&n);
+    memcpy(word, input + from, n);
+    size_t to = find_word(&old);
+    memmove(input + to, input + to + old, input_size - to - old);
+    input_size -= old;
+    insert_bytes(to, word, n);
+}
+
 static void mutate(void)
 {
     static const char *const words[] = {"0",
@@ -107,6 +137,10 @@ static void mutate(void)
                                         "nan"};
     uint8_t block[64];
     size_t at = random_below(input_size + 1), n;
+    if (fuzz_words && random_below(2) == 0) {
+        exchange_words();
+        return;
+    }
     switch (random_below(8)) {
     case 0:
         if (at < input_size) {
@@ -133,6 +167,11 @@ static void mutate(void)
         break;
     case 5: {
         const char *w = words[random_below(sizeof words / sizeof *words)];
+        if (fuzz_words) {
+            for (n = 0; fuzz_words[n]; n++) {
+            }
+            w = fuzz_words[random_below(n)];
+        }
         insert_bytes(at, (const uint8_t *)w, strlen(w));
         break;
     }
@@ -170,6 +209,7 @@ static void run_one(void)
 {
     uint8_t *exact = malloc(input_size + 1); /* its own block, so that a sanitizer sees a read beyond the end */
     memcpy(exact, input, input_size);
+    alarm(60);
     uint8_t *data = realloc(exact, input_size ? input_size : 1);
     LLVMFuzzerTestOneInput(data, input_size);
     free(data);
@@ -191,6 +231,7 @@ int main(int argc, char **argv)
     signal(SIGBUS, crashed);
     signal(SIGABRT, crashed);
     signal(SIGFPE, crashed);
+    signal(SIGALRM, crashed);
     for (int i = 0; i < nseeds; i++) {
         memcpy(input, seeds[i].data, seeds[i].size);
         input_size = seeds[i].size;

@@ -10,7 +10,7 @@ const char *const seen_name[SEEN_COUNT] = {
     "part condition", "no condition", "gather of a param", "gather of a value", "keyed index", "recurrence",
     "backward recurrence", "sum of axes", "cases", "rand", "step function", "matrix product", "nested list",
     "batch reduction", "attention", "bucket of an integer", "twins with different domains", "either condition",
-    "choice of zero", "value with two readers",
+    "choice of zero", "position in a part", "one position", "value with two readers",
     "rows of length 0", "rows of length 1", "rows of full length", "large batch"};
 
 enum { MAX_VALUES = 40, BOUND = 6, VOCAB = 7 };
@@ -38,7 +38,20 @@ typedef struct {
     int n;
     Scalar *conds[16];
     int nconds;
+    bool splits; /* the body chooses by the part of a letter, so no condition may exclude one */
 } Frame;
+
+static void look_for_part(const Scalar *s, void *found)
+{
+    *(bool *)found |= s->op == OP_PART;
+}
+
+static bool asks_for_part(const Scalar *s)
+{
+    bool found = false;
+    sc_walk(s, look_for_part, &found);
+    return found;
+}
 
 static uint64_t next(Gen *r)
 {
@@ -203,6 +216,10 @@ static Scalar *load_value(Gen *r, Frame *f, const Value *v, bool *ok)
         Scalar *c = sc_substitute(r->g, v->conds[i], t->ndim, args);
         guard = guard ? op2(r, OP_and, guard, c) : c;
     }
+    if (guard && f->splits && asks_for_part(guard)) {
+        *ok = false;
+        return NULL;
+    }
     if (guard) {
         if (elem_type(t->elem) == TYPE_REAL && chance(r, 70)) {
             return sc_op(r->g, OP_select, guard, load, sc_real(r->g, 0.25));
@@ -253,6 +270,20 @@ static Scalar *real_leaf(Gen *r, Frame *f)
                 return sc_load(r->g, r->values[i].t, 2, at);
             }
         }
+    }
+    int z = find_letter(r, f, r->Z);
+    for (int i = 0; i < f->nconds; i++) {
+        z = asks_for_part(f->conds[i]) ? -1 : z;
+    }
+    if (z >= 0 && chance(r, 30)) { /* what the position in the list or in the fixed part says */
+        Scalar *at = sc_letter(r->g, z), *local = sc_axis_op(r->g, OP_LOCAL, r->Z, 0, 1, &at);
+        Scalar *list = op2(r, OP_eq, sc_axis_op(r->g, OP_PART, r->Z, 0, 1, &at), sc_int(r->g, 0));
+        Scalar *in_list = sc_load(r->g, graph_find(r->g, "x"), 2,
+                                  (Scalar *[]){local, bounded_int(r, f, r->A->size)});
+        Scalar *in_rest = sc_load(r->g, graph_find(r->g, "mat"), 2, (Scalar *[]){local, sc_int(r->g, pick(r, 3))});
+        r->seen[SEEN_LOCAL]++;
+        f->splits = true;
+        return sc_op(r->g, OP_select, list, in_list, in_rest);
     }
     for (int tries = 0; tries < 8; tries++) {
         const Value *v = &r->values[pick(r, r->nvalues)];
@@ -358,8 +389,9 @@ static void add_domain(Gen *r, Frame *f)
     switch (pick(r, 6)) {
     case 0:
         if (i >= 0 && j != i) {
-            add_cond(f, op2(r, OP_le, sc_letter(r->g, j), sc_letter(r->g, i)));
-            r->seen[SEEN_CAUSAL]++;
+            bool point = chance(r, 30);
+            add_cond(f, op2(r, point ? OP_eq : OP_le, sc_letter(r->g, j), sc_letter(r->g, i)));
+            r->seen[point ? SEEN_POINT : SEEN_CAUSAL]++;
         }
         break;
     case 1:
@@ -420,6 +452,9 @@ static void any_equation(Gen *r)
         r->seen[SEEN_ANY]++;
     } else if (nred && chance(r, 25)) {
         body = sc_op(r->g, OP_mul, real_leaf(r, &f), real_leaf(r, &f));
+        if (chance(r, 30)) {
+            body = op2(r, OP_mul, body, sc_real(r->g, 0.625));
+        }
         r->seen[SEEN_PRODUCT]++;
         r->seen[SEEN_SUM]++;
     } else {
@@ -432,7 +467,7 @@ static void any_equation(Gen *r)
         r->seen[SEEN_ZERO_CHOICE]++;
     }
     for (int i = 0; i < f.n; i++) {
-        if (f.letters[i].axis == r->Z && chance(r, 40)) {
+        if (f.letters[i].axis == r->Z && !f.splits && chance(r, 40)) {
             Scalar *at = sc_letter(r->g, i);
             add_cond(&f, op2(r, OP_eq, sc_axis_op(r->g, OP_PART, r->Z, 0, 1, &at), sc_int(r->g, pick(r, 2))));
             r->seen[SEEN_PART_COND]++;
@@ -611,7 +646,11 @@ static void attention(Gen *r)
         }
         Scalar *left = step == 0 ? sc_load(g, t[0], 2, (Scalar *[]){li, la}) : sc_load(g, t[0], 2, (Scalar *[]){li, lj});
         Scalar *right = sc_load(g, t[step == 0 ? 1 : 2], 2, (Scalar *[]){lj, la});
-        t[0] = define(r, step == 0 ? "score" : "out", &f, 2, RED_SUM, op2(r, OP_mul, left, right), false)->t;
+        Scalar *product = op2(r, OP_mul, left, right);
+        if (chance(r, 50)) {
+            product = op2(r, OP_mul, product, sc_real(g, 0.375));
+        }
+        t[0] = define(r, step == 0 ? "score" : "out", &f, 2, RED_SUM, product, false)->t;
     }
     r->seen[SEEN_ATTENTION]++;
     r->seen[SEEN_PRODUCT] += 2;
@@ -668,9 +707,9 @@ static void loss(Gen *r)
     Graph *g = r->g;
     Scalar *total = sc_real(g, 0);
     int used = 0;
-    for (int i = r->nvalues - 1; i >= 0 && used < 4; i--) {
+    for (int i = r->nvalues - 1; i >= 0 && used < 5; i--) {
         const Value *v = &r->values[i];
-        if (v->t->role != ROLE_VALUE || elem_type(v->t->elem) != TYPE_REAL) {
+        if ((i >= 5 && chance(r, 30)) || v->t->role != ROLE_VALUE || elem_type(v->t->elem) != TYPE_REAL) {
             continue;
         }
         Tensor *part = graph_tensor(g, (Tensor){.name = fresh(r, "part"), .elem = ELEM_REAL, .role = ROLE_VALUE});

@@ -129,7 +129,7 @@ static bool run_one(uint64_t seed, bool everything, const Options *o, Pool *pool
         want_everything(g);
     }
     PipelineOptions plain_options = {.training = true, .grads_are_outputs = true, .verify = true,
-                                     .skip = "simplify,clean,recompute,contract,fuse-map"};
+                                     .skip = "simplify,split,clean,recompute,contract,fuse-map"};
     PipelineOptions options = {.training = true, .grads_are_outputs = true, .verify = true};
     Schedule *schedule = NULL;
     Plan *plan = NULL;
