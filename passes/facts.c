@@ -297,8 +297,19 @@ static void assume_compare(Prover *f, const Scalar *c, bool value)
     }
 }
 
+/* A quick look only: it is asked at every choice of every expression. */
+static bool contradicts(Prover *f, const Scalar *cond, bool value)
+{
+    int depth = f->max_depth;
+    f->max_depth = 1;
+    bool wrong = value ? prover_fails(f, cond) : prover_holds(f, cond);
+    f->max_depth = depth;
+    return wrong;
+}
+
 void prover_assume(Prover *f, const Scalar *cond, bool value)
 {
+    f->nothing = f->nothing || contradicts(f, cond, value);
     f->known = realloc(f->known, (size_t)(f->nknown + 1) * sizeof *f->known);
     if (!f->known) {
         bug("out of memory while proving");
@@ -328,7 +339,7 @@ void prover_assume(Prover *f, const Scalar *cond, bool value)
 
 ProverMark prover_mark(const Prover *f)
 {
-    return (ProverMark){f->nknown, f->nfacts, f->natoms};
+    return (ProverMark){f->nknown, f->nfacts, f->natoms, f->nothing};
 }
 
 /* Atoms met since the mark are forgotten with their facts, which may have rested on what was assumed. */
@@ -337,6 +348,7 @@ void prover_release(Prover *f, ProverMark mark)
     f->nknown = mark.known;
     f->nfacts = mark.facts;
     f->natoms = mark.atoms;
+    f->nothing = mark.nothing;
 }
 
 Prover *prover_new(Graph *g, const Equation *e, int nconds)
@@ -346,6 +358,7 @@ Prover *prover_new(Graph *g, const Equation *e, int nconds)
         bug("out of memory while proving");
     }
     f->g = g;
+    f->max_depth = MAX_DEPTH;
     f->e = e;
     f->letters = e ? e->letters : NULL;
     f->batch_letter = -1;

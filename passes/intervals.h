@@ -19,6 +19,7 @@ void prover_free(Prover *f);
 /* From here on cond has this value. Assumptions are a stack: release goes back to a mark. */
 typedef struct {
     int known, facts, atoms;
+    bool nothing;
 } ProverMark;
 ProverMark prover_mark(const Prover *f);
 void prover_assume(Prover *f, const Scalar *cond, bool value);

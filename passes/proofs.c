@@ -58,19 +58,21 @@ static bool prove(Prover *f, const Lin *l, int depth)
 
 bool prover_at_least(Prover *f, const Scalar *a, const Scalar *b, int64_t d)
 {
+    if (f->nothing) {
+        return true;
+    }
     Lin l = {.c = -d};
     prover_linearize(f, &l, 1, a);
     prover_linearize(f, &l, -1, b);
-    f->tries = 0;
-    for (int depth = 0; depth <= MAX_DEPTH; depth++) { /* short proofs first */
-        if (prove(f, &l, depth)) {
-            return true;
-        }
-        if (f->tries > MAX_TRIES) {
-            return false;
-        }
+    if (f->nested++ == 0) {
+        f->tries = 0;
     }
-    return false;
+    bool proven = false;
+    for (int depth = 0; depth <= f->max_depth && !proven && f->tries <= MAX_TRIES; depth++) { /* short proofs first */
+        proven = prove(f, &l, depth);
+    }
+    f->nested--;
+    return proven;
 }
 
 Interval prover_interval(Prover *f, const Scalar *s)
@@ -92,6 +94,9 @@ Interval prover_interval(Prover *f, const Scalar *s)
 
 static bool decided(Prover *f, const Scalar *c, bool value)
 {
+    if (f->nothing) {
+        return true;
+    }
     for (int i = 0; i < f->nknown; i++) {
         if (f->known[i].cond == c && f->known[i].value == value) {
             return true;

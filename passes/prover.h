@@ -41,8 +41,9 @@ struct Prover {
     int natoms;
     Known *known;
     int nknown;
-    int tries;
-    int depth; /* of nested interval questions */
+    bool nothing; /* what is assumed contradicts itself: the place is never reached, everything holds there */
+    int max_depth, tries, nested; /* a question asked while another is answered shares its tries */
+    int depth;                    /* of nested interval questions */
 };
 
 /* l += k * s */
