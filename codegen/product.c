@@ -254,7 +254,8 @@ static LLVMValueRef count(Frame *f, int index)
     return n;
 }
 
-/* Address of the first element of a tensor that the product touches; of listed rows, where their distances count from. */
+/* Address of the first element of a tensor that the product touches; of listed rows, where their distances count from.
+ */
 static LLVMValueRef base(Frame *f, int t)
 {
     Emit *x = f->x;
@@ -354,8 +355,8 @@ static void require_guards(Frame *f, unsigned bound, unsigned before, LLVMBasicB
             continue;
         }
         LLVMBasicBlockRef holds = emit_block(x, "holds");
-        LLVMValueRef in = g >= 0 ? emit_scalar(x, p->guard[g])
-                                 : LLVMBuildICmp(x->b, LLVMIntSLT, x->t, emit_letter_size(x, scan), "");
+        LLVMValueRef in =
+            g >= 0 ? emit_scalar(x, p->guard[g]) : LLVMBuildICmp(x->b, LLVMIntSLT, x->t, emit_letter_size(x, scan), "");
         LLVMBuildCondBr(x->b, in, holds, skip);
         LLVMPositionBuilderAtEnd(x->b, holds);
     }

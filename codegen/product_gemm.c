@@ -37,7 +37,25 @@ static int panel_vectors(const GemmTarget *t, LLVMValueRef n)
 
 /* ---- strips ------------------------------------------------------------------------------------------------- */
 
-enum { S_A, S_B, S_C, S_M, S_K, S_AM, S_AK, S_BK, S_CM, S_CN, S_LOAD, S_NCOLS, S_FIRST, S_RANGES, S_ALIST, S_CLIST, S_COUNT };
+enum {
+    S_A,
+    S_B,
+    S_C,
+    S_M,
+    S_K,
+    S_AM,
+    S_AK,
+    S_BK,
+    S_CM,
+    S_CN,
+    S_LOAD,
+    S_NCOLS,
+    S_FIRST,
+    S_RANGES,
+    S_ALIST,
+    S_CLIST,
+    S_COUNT
+};
 
 typedef struct {
     GemmBuild *g;
@@ -64,8 +82,7 @@ static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVM
     LLVMValueRef tile = gemm_tile(g, mr, s->nv, s->masked, ragged);
     LLVMValueRef a = gemm_at(g, b, row_of(s, S_A, r), LLVMBuildMul(b, k0, s->p[S_AK], ""));
     LLVMValueRef row = gemm_at(g, b, s->p[S_B], LLVMBuildMul(b, k0, s->p[S_BK], ""));
-    LLVMValueRef args[15] = {a,    row,         c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n,
-                             load, s->p[S_NCOLS]};
+    LLVMValueRef args[15] = {a, row, c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n, load, s->p[S_NCOLS]};
     args[13] = s->bounds ? s->bounds : LLVMConstNull(g->ptr);
     args[14] = k0;
     for (int i = 0; i < 2; i++) {
@@ -123,8 +140,8 @@ static void tile_of_columns(Strip *s, int mr, LLVMValueRef r)
     LLVMBasicBlockRef loaded = gemm_if(g, b, LLVMBuildAnd(b, edge, s->p[S_LOAD], ""));
     LLVMBuildCall2(b, g->copy_type, copy, in, 8, "");
     gemm_end(b, loaded);
-    call_tile_at(s, mr, r, zero, s->p[S_K], s->p[S_LOAD], LLVMBuildSelect(b, inside, c, s->buffer, ""), c_m,
-                 c_n, false);
+    call_tile_at(s, mr, r, zero, s->p[S_K], s->p[S_LOAD], LLVMBuildSelect(b, inside, c, s->buffer, ""), c_m, c_n,
+                 false);
     LLVMBasicBlockRef stored = gemm_if(g, b, edge);
     LLVMBuildCall2(b, g->copy_type, copy, out, 8, "");
     gemm_end(b, stored);
@@ -162,7 +179,8 @@ static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
     }
     call_tile(s, mr, r, mid_lo, LLVMBuildSub(b, mid_hi, mid_lo, ""), load);
     if (mr > 1) {
-        LLVMBasicBlockRef after = gemm_if(g, b, FAULT(32) ? LLVMConstNull(g->i1) : LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
+        LLVMBasicBlockRef after =
+            gemm_if(g, b, FAULT(32) ? LLVMConstNull(g->i1) : LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
         call_tile_at(s, mr, r, mid_hi, LLVMBuildSub(b, last, mid_hi, ""), LLVMConstInt(g->i1, 1, false), c, s->p[S_CM],
                      s->p[S_CN], true);
         gemm_end(b, after);

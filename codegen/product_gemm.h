@@ -29,7 +29,7 @@ typedef struct GemmTarget {
     int lanes;     /* elements of a vector register */
     int registers; /* vector registers: 32 (AVX-512) or 16 */
     bool has_fma;  /* else a * b + c is rounded twice, the same way everywhere on that machine */
-    bool shares; /* strips and packing are external functions, which product_parts.c defines */
+    bool shares;   /* strips and packing are external functions, which product_parts.c defines */
     void (*attributes)(void *ctx, LLVMValueRef fn); /* sets target-cpu and the like on a new function */
     void *ctx;
 } GemmTarget;
@@ -38,11 +38,12 @@ typedef struct GemmTarget {
 typedef void (*GemmRange)(void *ctx, LLVMBuilderRef b, LLVMValueRef row, LLVMValueRef out[2]);
 
 typedef struct {
-    LLVMValueRef m, n, k;                         /* i64; constants are used as such */
+    LLVMValueRef m, n, k;                               /* i64; constants are used as such */
     LLVMValueRef a, a_m, a_k, b, b_k, b_n, c, c_m, c_n; /* pointers and i64 strides in elements */
-    LLVMValueRef a_list, c_list; /* or NULL: i64 arrays of m entries, the rows' distances from a and c instead of a_m, c_m */
-    bool accumulate;             /* C += instead of C = */
-    GemmRange k_range, n_range;  /* or NULL; not both, and not with lists */
+    LLVMValueRef a_list,
+        c_list;      /* or NULL: i64 arrays of m entries, the rows' distances from a and c instead of a_m, c_m */
+    bool accumulate; /* C += instead of C = */
+    GemmRange k_range, n_range; /* or NULL; not both, and not with lists */
     void *range_ctx;
 } Gemm;
 

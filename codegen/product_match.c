@@ -241,7 +241,8 @@ static void find_index(const Equation *e, Product *p, int role)
 }
 
 /* Rows that do not lie evenly: the examples at one position of a scan over lists of different lengths, rows found
- * through a gather, rows that a condition on data picks. One letter counts them, the example if it can; n and k must be the same for all. */
+ * through a gather, rows that a condition on data picks. One letter counts them, the example if it can; n and k must be
+ * the same for all. */
 static void find_list(const Equation *e, Product *p)
 {
     int best = -1;
@@ -478,8 +479,8 @@ bool product_match(const Equation *e, int scan, Product *p, const char **why)
                match(e, scan, b, a, true, p, &other);
     }
     /* Rows of the batch are rows; else columns are what lies side by side in C. */
-    bool swap = p->index[INDEX_N].nrows > 0 ||
-                (!p->index[INDEX_M].nrows && last_stride(p, PRODUCT_C, INDEX_N) != 1 && last_stride(p, PRODUCT_C, INDEX_M) == 1);
+    bool swap = p->index[INDEX_N].nrows > 0 || (!p->index[INDEX_M].nrows && last_stride(p, PRODUCT_C, INDEX_N) != 1 &&
+                                                last_stride(p, PRODUCT_C, INDEX_M) == 1);
     if (swap) {
         Product q;
         if (match(e, scan, b, a, false, &q, &other)) {

@@ -4,8 +4,8 @@
 
 #include "internal.h"
 
-enum { PRODUCT_A, PRODUCT_B, PRODUCT_C };          /* C[m, n] = sum over k of A[m, k] * B[k, n] */
-enum { INDEX_M, INDEX_N, INDEX_K, INDEX_OUTER };   /* what a letter is */
+enum { PRODUCT_A, PRODUCT_B, PRODUCT_C };        /* C[m, n] = sum over k of A[m, k] * B[k, n] */
+enum { INDEX_M, INDEX_N, INDEX_K, INDEX_OUTER }; /* what a letter is */
 
 /* Letters that lie behind one another in both tensors that have them, so that they count as one index: for the
  * packed rows of the batch first the example and its list, then letters of fixed sizes. Outermost first. */
@@ -28,19 +28,19 @@ typedef struct {
 typedef struct {
     const Tensor *tensor[3];
     Layout layout[3];
-    Scalar *const *at[3];        /* index expressions by dim */
-    int dim[3][MAX_LETTERS];     /* dim whose index moves with the letter, or -1 */
+    Scalar *const *at[3];           /* index expressions by dim */
+    int dim[3][MAX_LETTERS];        /* dim whose index moves with the letter, or -1 */
     int64_t stride[3][MAX_LETTERS]; /* elements between neighbours along it; 0: known at run time only */
-    int role[MAX_LETTERS];       /* INDEX_* */
-    bool is_loop[MAX_LETTERS];   /* moves an index otherwise than by one step of one dim: always a loop */
-    ProductIndex index[3];       /* m, n, k */
+    int role[MAX_LETTERS];          /* INDEX_* */
+    bool is_loop[MAX_LETTERS];      /* moves an index otherwise than by one step of one dim: always a loop */
+    ProductIndex index[3];          /* m, n, k */
     int nouter, outer[MAX_LETTERS]; /* loops around the product, outermost first; the scan letter is none of them */
     int nbounds;
     ProductBound bound[MAX_LETTERS];
     int nguards;
     const Scalar *guard[MAX_LETTERS]; /* conditions on outer letters and a listed row alone */
-    bool adds;                   /* several products add into the same cells */
-    bool is_partial;             /* some cells of dst are not written */
+    bool adds;                        /* several products add into the same cells */
+    bool is_partial;                  /* some cells of dst are not written */
 } Product;
 
 /* False, with a reason, if the equation is not such a product. */

@@ -222,7 +222,24 @@ static void store_c(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, LLVMVa
     intrinsic(g, b, "llvm.masked.scatter", overload, 2, args, 4);
 }
 
-enum { P_A, P_B, P_C, P_K, P_AM, P_AK, P_BK, P_CM, P_CN, P_LOAD, P_NCOLS, P_ALIST, P_CLIST, P_BOUNDS, P_FIRST, P_COUNT };
+enum {
+    P_A,
+    P_B,
+    P_C,
+    P_K,
+    P_AM,
+    P_AK,
+    P_BK,
+    P_CM,
+    P_CN,
+    P_LOAD,
+    P_NCOLS,
+    P_ALIST,
+    P_CLIST,
+    P_BOUNDS,
+    P_FIRST,
+    P_COUNT
+};
 
 /* A stride that is known is used as a constant, whatever the caller passes. */
 static LLVMValueRef known(LLVMValueRef f, unsigned param, LLVMValueRef v)
@@ -266,10 +283,12 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
         c_m = LLVMGetParam(f, P_CM);
         c_n = gemm_is(c_n, 1) ? c_n : LLVMGetParam(f, P_CN);
     }
-    LLVMValueRef a_row[GEMM_MAX_ROWS], c_row[GEMM_MAX_ROWS], mask[GEMM_MAX_VECTORS], acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+    LLVMValueRef a_row[GEMM_MAX_ROWS], c_row[GEMM_MAX_ROWS], mask[GEMM_MAX_VECTORS],
+        acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
     for (int v = 0; v < nv; v++) {
         bool all = !masked && gemm_is(c_n, 1);
-        mask[v] = all ? NULL : gemm_lanes(g, b, v * lanes, NULL, masked ? LLVMGetParam(f, P_NCOLS) : gemm_int(g, nv * lanes));
+        mask[v] =
+            all ? NULL : gemm_lanes(g, b, v * lanes, NULL, masked ? LLVMGetParam(f, P_NCOLS) : gemm_int(g, nv * lanes));
     }
     /* What is added to: C, or nothing, which is a load of no lanes. */
     LLVMTypeRef mask_type = LLVMVectorType(g->i1, (unsigned)lanes);
@@ -285,7 +304,8 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
     LLVMBuildBr(b, head);
 
     LLVMPositionBuilderAtEnd(b, head);
-    LLVMValueRef k = LLVMBuildPhi(b, g->i64, "k"), pa = LLVMBuildPhi(b, g->ptr, "pa"), pb = LLVMBuildPhi(b, g->ptr, "pb");
+    LLVMValueRef k = LLVMBuildPhi(b, g->i64, "k"), pa = LLVMBuildPhi(b, g->ptr, "pa"),
+                 pb = LLVMBuildPhi(b, g->ptr, "pb");
     LLVMValueRef sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
     for (int r = 0; r < mr; r++) {
         for (int v = 0; v < nv; v++) {
@@ -378,7 +398,8 @@ GemmBuild gemm_build(const GemmTarget *t, const Gemm *op)
 /* Found by measurement: mr * nv accumulators, nv vectors of B and one of A must fit the registers. */
 int gemm_tile_rows(const GemmTarget *t, int nv)
 {
-    static const int wide[GEMM_MAX_VECTORS + 1] = {0, 12, 12, 8, 6, 5}, narrow[GEMM_MAX_VECTORS + 1] = {0, 8, 6, 4, 2, 2};
+    static const int wide[GEMM_MAX_VECTORS + 1] = {0, 12, 12, 8, 6, 5},
+                                             narrow[GEMM_MAX_VECTORS + 1] = {0, 8, 6, 4, 2, 2};
     return (t->registers == 32 ? wide : narrow)[nv];
 }
 

@@ -94,8 +94,8 @@ static void part_name(const Part *part, const Target *t, char name[48])
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
     Text text = {0};
-    text_printf(&text, "product %d %u.%u.%u %s %s %d %d %s %d %d %c\n", CODEGEN_ABI, major, minor, patch, t->cpu, t->features,
-                t->vector_bits, t->quick, pipeline_for(t, true), part->is_double, part->nv, part->kind);
+    text_printf(&text, "product %d %u.%u.%u %s %s %d %d %s %d %d %c\n", CODEGEN_ABI, major, minor, patch, t->cpu,
+                t->features, t->vector_bits, t->quick, pipeline_for(t, true), part->is_double, part->nv, part->kind);
     llvm_blake3_hasher h;
     llvm_blake3_hasher_init(&h);
     llvm_blake3_hasher_update(&h, text.s, text.n);

@@ -2,7 +2,8 @@
  *
  *   product_bench [cpu]      shapes are m x k x n; NN, NT (B transposed), TN (A transposed: a weight gradient)
  *
- * Prints which kernels OpenBLAS uses: an environment that sets OPENBLAS_CORETYPE=Haswell makes the comparison unfair. */
+ * Prints which kernels OpenBLAS uses: an environment that sets OPENBLAS_CORETYPE=Haswell makes the comparison unfair.
+ */
 #include "product_jit.h"
 #include <cblas.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@ typedef struct {
 __attribute__((target("avx512f"), optimize("O2", "unroll-loops"))) static double peak(void)
 {
     typedef float V __attribute__((vector_size(64)));
-    V a = {0}, b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a, k = a, l = a, y = a + 0.999f, z = a + 0.001f;
+    V a = {0}, b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a, k = a, l = a, y = a + 0.999f,
+      z = a + 0.001f;
     double t = now();
     for (int r = 0; r < 400000; r++) {
         __asm__ volatile("vfmadd213ps %12, %13, %0\n\tvfmadd213ps %12, %13, %1\n\tvfmadd213ps %12, %13, %2\n\t"
@@ -113,8 +115,15 @@ int main(int argc, char **argv)
     };
     for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const Shape *s = &shapes[i];
-        int64_t size[NSIZES] = {s->m, s->n, s->k, s->ta == 'T' ? 1 : s->k, s->ta == 'T' ? s->m : 1,
-                                s->tb == 'T' ? 1 : s->n, s->tb == 'T' ? s->k : 1, s->n, 1};
+        int64_t size[NSIZES] = {s->m,
+                                s->n,
+                                s->k,
+                                s->ta == 'T' ? 1 : s->k,
+                                s->ta == 'T' ? s->m : 1,
+                                s->tb == 'T' ? 1 : s->n,
+                                s->tb == 'T' ? s->k : 1,
+                                s->n,
+                                1};
         size_t na = (size_t)(s->m * s->k), nb = (size_t)(s->k * s->n), nc = (size_t)(s->m * s->n);
         float *a = aligned_alloc(64, (na * 4 + 63) / 64 * 64), *b = aligned_alloc(64, (nb * 4 + 63) / 64 * 64);
         float *c = aligned_alloc(64, (nc * 4 + 63) / 64 * 64);

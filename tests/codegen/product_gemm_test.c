@@ -116,8 +116,9 @@ static void run(const char *cpu, bool is_double, const int64_t *s, unsigned know
                 bad = true;
                 failures++;
                 printf("%s %s m %ld n %ld k %ld strides %ld %ld | %ld %ld | %ld %ld known %x add %d range %d: "
-                       "C[%ld,%ld] is %.9g, not %.9g\n", cpu, is_double ? "f64" : "f32", s[M_], s[N_], s[K_], s[AM_],
-                       s[AK_], s[BK_], s[BN_], s[CM_], s[CN_], known, accumulate, r.kind, i, j, got, want);
+                       "C[%ld,%ld] is %.9g, not %.9g\n",
+                       cpu, is_double ? "f64" : "f32", s[M_], s[N_], s[K_], s[AM_], s[AK_], s[BK_], s[BN_], s[CM_],
+                       s[CN_], known, accumulate, r.kind, i, j, got, want);
             }
         }
     }
@@ -189,8 +190,9 @@ int main(int argc, char **argv)
             }
             JitRange r = none;
             if (round % 3 == 1) {
-                static const JitRange ranges[] = {{RANGE_K, 0, 0, 1, 1},   {RANGE_K, 1, -7, 1, 3}, {RANGE_K, 1, 0, 0, 9999},
-                                                  {RANGE_N, 0, 0, 1, 1},   {RANGE_N, 1, -20, 1, 1}, {RANGE_N, 1, 1, 0, 9999},
+                static const JitRange ranges[] = {{RANGE_K, 0, 0, 1, 1},    {RANGE_K, 1, -7, 1, 3},
+                                                  {RANGE_K, 1, 0, 0, 9999}, {RANGE_N, 0, 0, 1, 1},
+                                                  {RANGE_N, 1, -20, 1, 1},  {RANGE_N, 1, 1, 0, 9999},
                                                   {RANGE_K, -1, 50, 0, 60}, {RANGE_N, 2, -30, 1, 9}};
                 r = ranges[pick(8)];
             }

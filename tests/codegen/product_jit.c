@@ -75,8 +75,8 @@ Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, u
         fprintf(stderr, "%s\n", message);
         exit(1);
     }
-    LLVMTargetMachineRef tm = LLVMCreateTargetMachine(target, triple, name, features, LLVMCodeGenLevelLess,
-                                                      LLVMRelocPIC, LLVMCodeModelSmall);
+    LLVMTargetMachineRef tm =
+        LLVMCreateTargetMachine(target, triple, name, features, LLVMCodeGenLevelLess, LLVMRelocPIC, LLVMCodeModelSmall);
     LLVMSetTarget(module, triple);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(tm);
     LLVMSetModuleDataLayout(module, layout);
@@ -89,9 +89,8 @@ Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, u
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(llvm, f, "entry"));
     for (unsigned i = 0; i < NSIZES; i++) {
         LLVMValueRef at = LLVMConstInt(i64, i, false);
-        v[i] = known >> i & 1
-                   ? LLVMConstInt(i64, (uint64_t)sizes[i], true)
-                   : LLVMBuildLoad2(b, i64, LLVMBuildGEP2(b, i64, LLVMGetParam(f, 3), &at, 1, ""), "");
+        v[i] = known >> i & 1 ? LLVMConstInt(i64, (uint64_t)sizes[i], true)
+                              : LLVMBuildLoad2(b, i64, LLVMBuildGEP2(b, i64, LLVMGetParam(f, 3), &at, 1, ""), "");
     }
     GemmTarget t = {.llvm = llvm, .module = module, .attributes = attributes, .ctx = &setting};
     gemm_target_features(&t, features, is_double);

@@ -22,9 +22,9 @@ static const char axes[] = "graph test batched\n"
 typedef struct {
     const char *name, *a, *b, *c; /* tensors: dims and flags as in the text form */
     const char *equation;
-    int split;                    /* Split, or -1: no product */
+    int split; /* Split, or -1: no product */
     const char *item;
-    const char *scan;             /* letter that stands still in one call, or NULL */
+    const char *scan; /* letter that stands still in one call, or NULL */
 } Case;
 
 #define EACH " : real per_example"
@@ -48,13 +48,15 @@ static const Case cases[] = {
     {"rows of a sum of axes", "[batch, Z, D]" EACH, "[D, E]", "[batch, Z, E]" EACH,
      "c[b, z, e] sum= x[b, z, d] * y[d, e]  over b: batch, z: Z(b), e: E, d: D", SPLIT_ROWS, "z", NULL},
     {"one part of a sum of axes", "[batch, U, D]" EACH, "[D, E]", "[batch, Z, E]" EACH,
-     "c[b, inject(Z, 2; u, b), e] sum= x[b, u, d] * y[d, e]  over b: batch, u: U(b), e: E, d: D", SPLIT_BATCH, "b", NULL},
+     "c[b, inject(Z, 2; u, b), e] sum= x[b, u, d] * y[d, e]  over b: batch, u: U(b), e: E, d: D", SPLIT_BATCH, "b",
+     NULL},
     {"dense rows", "[batch, D]" EACH, "[D, V]", "[batch, V]" EACH,
      "c[b, v] sum= x[b, d] * y[d, v]  over b: batch, v: V, d: D", SPLIT_BATCH, "b", NULL},
     {"dense rows, table of rows", "[batch, D]" EACH, "[V, D]", "[batch, V]" EACH,
      "c[b, v] sum= x[b, d] * y[v, d]  over b: batch, v: V, d: D", SPLIT_BATCH, "b", NULL},
     {"scores", "[batch, T, H, E]" EACH, "[batch, T, H, E]" EACH, "[batch, H, T, T]" EACH,
-     "c[b, h, i, j] sum= x[b, i, h, e] * y[b, j, h, e]  over b: batch, h: H, i: T(b), j: T(b), e: E", SPLIT_BATCH, "b", NULL},
+     "c[b, h, i, j] sum= x[b, i, h, e] * y[b, j, h, e]  over b: batch, h: H, i: T(b), j: T(b), e: E", SPLIT_BATCH, "b",
+     NULL},
     {"causal scores", "[batch, T, H, E]" EACH, "[batch, T, H, E]" EACH, "[batch, H, T, T]" EACH,
      "c[b, h, i, j] sum= x[b, i, h, e] * y[b, j, h, e]  over b: batch, h: H, i: T(b), j: T(b), e: E  where j <= i",
      SPLIT_BATCH, "b", NULL},
@@ -73,13 +75,16 @@ static const Case cases[] = {
     {"two axes", "[batch, T, E]" EACH, "[batch, U, E]" EACH, "[batch, T, U]" EACH,
      "c[b, i, u] sum= x[b, i, e] * y[b, u, e]  over b: batch, i: T(b), u: U(b), e: E", SPLIT_BATCH, "b", NULL},
     {"one channel of several", "[batch, T, E]" EACH, "[batch, T, E]" EACH, "[batch, H, T, T]" EACH,
-     "c[b, 1, i, j] sum= x[b, i, e] * y[b, j, e]  over b: batch, i: T(b), j: T(b), e: E  where j <= i", SPLIT_BATCH, "b", NULL},
+     "c[b, 1, i, j] sum= x[b, i, e] * y[b, j, e]  over b: batch, i: T(b), j: T(b), e: E  where j <= i", SPLIT_BATCH,
+     "b", NULL},
     {"the last positions", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
      "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 2 <= i", SPLIT_BATCH, "b", NULL},
     {"shifted rows", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[b, i - 1, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 1 <= i", SPLIT_BATCH, "b", NULL},
+     "c[b, i, e] sum= x[b, i - 1, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 1 <= i", SPLIT_BATCH, "b",
+     NULL},
     {"only long lists", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 3 < size(T; b)", SPLIT_BATCH, "b", NULL},
+     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 3 < size(T; b)", SPLIT_BATCH, "b",
+     NULL},
     {"weight gradient", "[batch, T, D]" EACH, "[batch, T, E]" EACH, "[D, E]",
      "c[d, e] sum= x[b, i, d] * y[b, i, e]  over d: D, e: E, b: batch, i: T(b)", SPLIT_REDUCE, "i", NULL},
     {"weight gradient, heads", "[batch, T, D]" EACH, "[batch, T, H, E]" EACH, "[D, H, E]",
@@ -94,13 +99,16 @@ static const Case cases[] = {
      "c[w, v] sum= x[b, i, w] * y[b, i, v]  over w: W, v: V, b: batch, i: T(b)", SPLIT_FIXED, "w", NULL},
     {"gradient over conditions", "[batch, T, D]" EACH, "[batch, T, E]" EACH, "[D, E]",
      "c[d, e] sum= x[b, i, d] * y[b, i, e]  over d: D, e: E, b: batch, i: T(b)  where i < 7", SPLIT_REDUCE, "b", NULL},
-    {"params alone", "[V, D]", "[D, E]", "[V, E]", "c[v, e] sum= x[v, d] * y[d, e]  over v: V, e: E, d: D", SPLIT_NONE, "", NULL},
+    {"params alone", "[V, D]", "[D, E]", "[V, E]", "c[v, e] sum= x[v, d] * y[d, e]  over v: V, e: E, d: D", SPLIT_NONE,
+     "", NULL},
     {"a condition on the data of a row", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 0.1 < x[b, i, 0]", SPLIT_BATCH, "b", NULL},
+     "c[b, i, e] sum= x[b, i, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 0.1 < x[b, i, 0]", SPLIT_BATCH,
+     "b", NULL},
     {"gathered rows", "[V, D]", "[D, E]", "[batch, T, E]" EACH,
      "c[b, i, e] sum= x[mod(i * 7, 70), d] * y[d, e]  over b: batch, i: T(b), e: E, d: D", SPLIT_BATCH, "b", NULL},
     {"a step of a recurrence", "[batch, T, D]" EACH, "[D, E]", "[batch, T, E]" EACH,
-     "c[b, i, e] sum= x[b, i - 1, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 1 <= i", SPLIT_BATCH, "b", "i"},
+     "c[b, i, e] sum= x[b, i - 1, d] * y[d, e]  over b: batch, i: T(b), e: E, d: D  where 1 <= i", SPLIT_BATCH, "b",
+     "i"},
     {"a step of a recurrence, weights first", "[E, D]", "[batch, T, D]" EACH, "[batch, T, E]" EACH,
      "c[b, i, e] sum= x[e, d] * y[b, i, d]  over b: batch, i: T(b), e: E, d: D  where i < 9", SPLIT_BATCH, "b", "i"},
     {"a step with several rows", "[batch, T, H, D]" EACH, "[D, E]", "[batch, T, H, E]" EACH,
@@ -208,8 +216,13 @@ static void run(const KernelInfo *k, Kernel fn, void **tensors, int64_t step)
     int64_t n = items_of(k), positions = k->scan >= 0 ? 40 : 1;
     for (int64_t t = 0; t < positions; t++) {
         for (int64_t lo = 0; lo < n; lo += step) {
-            KernelArgs args = {.tensors = tensors, .offsets = pointers, .batch = EXAMPLES, .lo = lo,
-                               .hi = lo + step < n ? lo + step : n, .t = t, .last = k->scan >= 0 ? positions : 0};
+            KernelArgs args = {.tensors = tensors,
+                               .offsets = pointers,
+                               .batch = EXAMPLES,
+                               .lo = lo,
+                               .hi = lo + step < n ? lo + step : n,
+                               .t = t,
+                               .last = k->scan >= 0 ? positions : 0};
             fn(&args);
         }
     }
@@ -239,8 +252,14 @@ static bool run_case(const Case *c, const Target *target, Jit *jit)
     const char *const roles[3] = {"x", "y", "c"}, *const dims[3] = {c->a, c->b, c->c};
     for (int i = 0; i < 3; i++) {
         bool each = strstr(dims[i], "per_example") != NULL;
-        text_printf(&text, "%s %s%s%s%s\n", i == 2 ? "value" : each ? "input" : "param", roles[i], dims[i],
-                    each ? "" : " : real", i == 2 ? " output" : each ? "" : " ~ const(0)");
+        text_printf(&text, "%s %s%s%s%s\n",
+                    i == 2 ? "value"
+                    : each ? "input"
+                           : "param",
+                    roles[i], dims[i], each ? "" : " : real",
+                    i == 2 ? " output"
+                    : each ? ""
+                           : " ~ const(0)");
     }
     text_printf(&text, "%s\n", c->equation);
     Graph *g = graph_parse(arena, diag, c->name, text.s);
@@ -311,7 +330,8 @@ static bool run_case(const Case *c, const Target *target, Jit *jit)
         run(&k, fn, arguments, steps[s]);
         for (int64_t i = 0; i < n[2] && ok; i++) {
             if (!(fabs(got[i] - v[2][i]) <= 1e-12 * (1 + fabs(v[2][i])))) {
-                printf("%s: cell %ld is %.17g, not %.17g (calls of %ld)\n", c->name, (long)i, got[i], v[2][i], (long)steps[s]);
+                printf("%s: cell %ld is %.17g, not %.17g (calls of %ld)\n", c->name, (long)i, got[i], v[2][i],
+                       (long)steps[s]);
                 ok = false;
             }
             if (s > 0 && k.split != SPLIT_REDUCE && memcmp(&got[i], &first[i], sizeof *got)) {
