@@ -11,9 +11,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 extern const char *const fuzz_words[];
-const char *const fuzz_words[] = {" where ", " over ", " sum[i] ", " else ", "model", "param ", " repeat 2", "[b]", "@",
-                                  " in ", " = ", "\n    ", "\n", "|", "->", "block ", "axis ", "use ", "state ", "1",
-                                  "\"", ":", " and ", "draw[v] ", "max[j]", "..", "<=", "(", ")", "#", NULL};
+const char *const fuzz_words[] = {" where ", " over ", " sum[i] ", " else ", "model", "param ", " repeat 2", "[b]",
+                                  "@",       " in ",   " = ",      "\n    ", "\n",    "|",      "->",        "block ",
+                                  "axis ",   "use ",   "state ",   "1",      "\"",    ":",      " and ",     "draw[v] ",
+                                  "max[j]",  "..",     "<=",       "(",      ")",     "#",      NULL};
 
 static int64_t vocab_size(void *ctx, const char *vocab)
 {

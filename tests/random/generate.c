@@ -5,13 +5,43 @@
 #include <math.h>
 #include <string.h>
 
-const char *const seen_name[SEEN_COUNT] = {
-    "sum", "max", "min", "argmax", "any", "map", "causal domain", "window domain", "shifted load", "data condition",
-    "part condition", "no condition", "gather of a param", "gather of a value", "keyed index", "recurrence",
-    "backward recurrence", "sum of axes", "cases", "rand", "step function", "matrix product", "nested list",
-    "batch reduction", "attention", "bucket of an integer", "twins with different domains", "either condition",
-    "choice of zero", "position in a part", "one position", "value with two readers",
-    "rows of length 0", "rows of length 1", "rows of full length", "large batch"};
+const char *const seen_name[SEEN_COUNT] = {"sum",
+                                           "max",
+                                           "min",
+                                           "argmax",
+                                           "any",
+                                           "map",
+                                           "causal domain",
+                                           "window domain",
+                                           "shifted load",
+                                           "data condition",
+                                           "part condition",
+                                           "no condition",
+                                           "gather of a param",
+                                           "gather of a value",
+                                           "keyed index",
+                                           "recurrence",
+                                           "backward recurrence",
+                                           "sum of axes",
+                                           "cases",
+                                           "rand",
+                                           "step function",
+                                           "matrix product",
+                                           "nested list",
+                                           "batch reduction",
+                                           "attention",
+                                           "bucket of an integer",
+                                           "twins with different domains",
+                                           "either condition",
+                                           "choice of zero",
+                                           "position in a part",
+                                           "one position",
+                                           "product over two indices",
+                                           "value with two readers",
+                                           "rows of length 0",
+                                           "rows of length 1",
+                                           "rows of full length",
+                                           "large batch"};
 
 enum { MAX_VALUES = 40, BOUND = 6, VOCAB = 7 };
 
@@ -182,8 +212,7 @@ static Scalar *load_value(Gen *r, Frame *f, const Value *v, bool *ok)
         Axis *a = t->dims[d];
         int k = find_letter(r, f, a);
         if (a == r->Y) { /* beside the very letter that stands at the parent's dim */
-            bool beside = k >= 0 && d > 0 && args[d - 1]->op == OP_LETTER &&
-                          args[d - 1]->inum == f->letters[k].parent;
+            bool beside = k >= 0 && d > 0 && args[d - 1]->op == OP_LETTER && args[d - 1]->inum == f->letters[k].parent;
             if (!beside) {
                 *ok = false;
                 return NULL;
@@ -234,8 +263,8 @@ static Scalar *real_expr(Gen *r, Frame *f, int depth);
 static Scalar *bool_expr(Gen *r, Frame *f, int depth)
 {
     if (depth > 0 && f->n > 1 && chance(r, 15)) { /* a comparison the other way round, of two positions */
-        Scalar *less = op2(r, chance(r, 50) ? OP_lt : OP_le, sc_letter(r->g, pick(r, f->n)),
-                           sc_letter(r->g, pick(r, f->n)));
+        Scalar *less =
+            op2(r, chance(r, 50) ? OP_lt : OP_le, sc_letter(r->g, pick(r, f->n)), sc_letter(r->g, pick(r, f->n)));
         return op1(r, OP_not, less);
     }
     if (chance(r, 40)) {
@@ -278,8 +307,7 @@ static Scalar *real_leaf(Gen *r, Frame *f)
     if (z >= 0 && chance(r, 30)) { /* what the position in the list or in the fixed part says */
         Scalar *at = sc_letter(r->g, z), *local = sc_axis_op(r->g, OP_LOCAL, r->Z, 0, 1, &at);
         Scalar *list = op2(r, OP_eq, sc_axis_op(r->g, OP_PART, r->Z, 0, 1, &at), sc_int(r->g, 0));
-        Scalar *in_list = sc_load(r->g, graph_find(r->g, "x"), 2,
-                                  (Scalar *[]){local, bounded_int(r, f, r->A->size)});
+        Scalar *in_list = sc_load(r->g, graph_find(r->g, "x"), 2, (Scalar *[]){local, bounded_int(r, f, r->A->size)});
         Scalar *in_rest = sc_load(r->g, graph_find(r->g, "mat"), 2, (Scalar *[]){local, sc_int(r->g, pick(r, 3))});
         r->seen[SEEN_LOCAL]++;
         f->splits = true;
@@ -345,7 +373,7 @@ static Scalar *real_expr(Gen *r, Frame *f, int depth)
 static Value *define(Gen *r, const char *stem, Frame *f, int nout, Reduce op, Scalar *body, bool extra_domain)
 {
     Tensor proto = {.name = fresh(r, stem), .role = ROLE_VALUE, .per_example = true, .ndim = nout};
-    proto.elem = op == RED_ARGMAX ? ELEM_I64
+    proto.elem = op == RED_ARGMAX                           ? ELEM_I64
                  : op == RED_ANY || body->type == TYPE_BOOL ? ELEM_BOOL
                  : body->type == TYPE_INT                   ? ELEM_I64
                                                             : ELEM_REAL;
@@ -521,14 +549,22 @@ static void recurrence(Gen *r)
 {
     Graph *g = r->g;
     bool back = chance(r, 40);
-    Tensor *w = graph_tensor(g, (Tensor){.name = fresh(r, "w"), .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = 2,
-                                         .dims = {r->A, r->A}});
+    Tensor *w = graph_tensor(
+        g, (Tensor){.name = fresh(r, "w"), .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = 2, .dims = {r->A, r->A}});
     w->init = arena_alloc(g->arena, sizeof *w->init);
     *w->init = (Init){.text = "normal(0, 0.5)", .kind = INIT_NORMAL, .a = sc_real(g, 0), .b = sc_real(g, 0.5)};
-    Tensor *h = graph_tensor(g, (Tensor){.name = fresh(r, "h"), .elem = ELEM_REAL, .role = ROLE_VALUE,
-                                         .per_example = true, .ndim = 2, .dims = {r->T, r->A}});
-    Tensor *m = graph_tensor(g, (Tensor){.name = fresh(r, "hm"), .elem = ELEM_REAL, .role = ROLE_VALUE,
-                                         .per_example = true, .ndim = 2, .dims = {r->T, r->A}});
+    Tensor *h = graph_tensor(g, (Tensor){.name = fresh(r, "h"),
+                                         .elem = ELEM_REAL,
+                                         .role = ROLE_VALUE,
+                                         .per_example = true,
+                                         .ndim = 2,
+                                         .dims = {r->T, r->A}});
+    Tensor *m = graph_tensor(g, (Tensor){.name = fresh(r, "hm"),
+                                         .elem = ELEM_REAL,
+                                         .role = ROLE_VALUE,
+                                         .per_example = true,
+                                         .ndim = 2,
+                                         .dims = {r->T, r->A}});
     Frame f = {0};
     add_letter(r, &f, r->T);
     add_letter(r, &f, r->A);
@@ -541,10 +577,16 @@ static void recurrence(Gen *r)
     Scalar *at = op2(r, OP_add, i, sc_int(g, back ? 1 : -1));
     Scalar *in = back ? op2(r, OP_lt, at, size_of(r, r->T)) : op2(r, OP_le, sc_int(g, 0), at);
     Scalar *prev = sc_op(g, OP_select, in, sc_load(g, h, 2, (Scalar *[]){at, b}), sc_real(g, 0.125));
-    Equation product = {.dst = m, .lhs = {i, a}, .op = RED_SUM, .nletters = 3,
+    Equation product = {.dst = m,
+                        .lhs = {i, a},
+                        .op = RED_SUM,
+                        .nletters = 3,
                         .letters = {{r->T, "i", -1}, {r->A, "a", -1}, {r->A, "b", -1}},
                         .body = op2(r, OP_mul, prev, sc_load(g, w, 2, (Scalar *[]){b, a}))};
-    Equation step = {.dst = h, .lhs = {i, a}, .nletters = 2, .letters = {{r->T, "i", -1}, {r->A, "a", -1}},
+    Equation step = {.dst = h,
+                     .lhs = {i, a},
+                     .nletters = 2,
+                     .letters = {{r->T, "i", -1}, {r->A, "a", -1}},
                      .body = op1(r, OP_tanh, op2(r, OP_add, x, sc_load(g, m, 2, (Scalar *[]){i, a})))};
     graph_equation(g, product);
     graph_equation(g, step);
@@ -558,8 +600,12 @@ static void cases(Gen *r)
     Graph *g = r->g;
     bool sum = chance(r, 50);
     Axis *axis = sum ? r->Z : r->B;
-    Tensor *t = graph_tensor(g, (Tensor){.name = fresh(r, sum ? "z" : "c"), .elem = ELEM_REAL, .role = ROLE_VALUE,
-                                         .per_example = true, .ndim = 2, .dims = {axis, r->A}});
+    Tensor *t = graph_tensor(g, (Tensor){.name = fresh(r, sum ? "z" : "c"),
+                                         .elem = ELEM_REAL,
+                                         .role = ROLE_VALUE,
+                                         .per_example = true,
+                                         .ndim = 2,
+                                         .dims = {axis, r->A}});
     for (int c = 0; c < (sum ? 2 : (int)r->B->size); c++) {
         Frame f = {0};
         Equation e = {.dst = t, .op = RED_NONE};
@@ -597,9 +643,18 @@ static void keyed(Gen *r)
         key = op2(r, OP_mod, sc_letter(g, 0), sc_int(g, r->V->size));
     }
     Scalar *body = real_expr(r, &f, 2);
-    Tensor *t = graph_tensor(g, (Tensor){.name = fresh(r, "hist"), .elem = ELEM_REAL, .role = ROLE_VALUE,
-                                         .per_example = true, .ndim = 1, .dims = {r->V}});
-    Equation e = {.dst = t, .lhs = {key}, .op = RED_SUM, .nletters = f.n, .nconds = f.nconds, .conds = f.conds,
+    Tensor *t = graph_tensor(g, (Tensor){.name = fresh(r, "hist"),
+                                         .elem = ELEM_REAL,
+                                         .role = ROLE_VALUE,
+                                         .per_example = true,
+                                         .ndim = 1,
+                                         .dims = {r->V}});
+    Equation e = {.dst = t,
+                  .lhs = {key},
+                  .op = RED_SUM,
+                  .nletters = f.n,
+                  .nconds = f.nconds,
+                  .conds = f.conds,
                   .body = chance(r, 70) ? body : op1(r, OP_stop, body)};
     memcpy(e.letters, f.letters, sizeof e.letters);
     graph_equation(g, e);
@@ -644,7 +699,8 @@ static void attention(Gen *r)
         if (domain == 3) {
             add_cond(&f, op2(r, OP_le, op2(r, OP_sub, li, lj), sc_int(g, 2)));
         }
-        Scalar *left = step == 0 ? sc_load(g, t[0], 2, (Scalar *[]){li, la}) : sc_load(g, t[0], 2, (Scalar *[]){li, lj});
+        Scalar *left =
+            step == 0 ? sc_load(g, t[0], 2, (Scalar *[]){li, la}) : sc_load(g, t[0], 2, (Scalar *[]){li, lj});
         Scalar *right = sc_load(g, t[step == 0 ? 1 : 2], 2, (Scalar *[]){lj, la});
         Scalar *product = op2(r, OP_mul, left, right);
         if (chance(r, 50)) {
@@ -655,6 +711,37 @@ static void attention(Gen *r)
     r->seen[SEEN_ATTENTION]++;
     r->seen[SEEN_PRODUCT] += 2;
     r->seen[domain == 3 ? SEEN_WINDOW : domain ? SEEN_CAUSAL : SEEN_NO_COND]++;
+}
+
+/* A value without a domain of its own over the given axes. */
+static Scalar *plain_value(Gen *r, const char *stem, int n, Axis *const *axes, Scalar *const *at)
+{
+    Frame f = {0};
+    for (int k = 0; k < n; k++) {
+        add_letter(r, &f, axes[k]);
+    }
+    Scalar *body = real_expr(r, &f, 1);
+    if (f.nconds) {
+        f.nconds = 0;
+        body = sc_real(r->g, 0.5);
+    }
+    for (int k = 0; k < n; k++) { /* every letter counts */
+        body = op2(r, OP_add, body, op1(r, OP_sin, op2(r, OP_mul, sc_letter(r->g, k), sc_real(r->g, 0.3 + 0.4 * k))));
+    }
+    return sc_load(r->g, define(r, stem, &f, n, RED_NONE, body, false)->t, n, at);
+}
+
+/* o[i,a] = sum[j,c] w[i,c,j] * u[j,c,a]: two summed indices that do not count as one. */
+static void double_product(Gen *r)
+{
+    Frame f = {0};
+    Scalar *i = sc_letter(r->g, add_letter(r, &f, r->T)), *a = sc_letter(r->g, add_letter(r, &f, r->A));
+    Scalar *j = sc_letter(r->g, add_letter(r, &f, r->T)), *c = sc_letter(r->g, add_letter(r, &f, r->A));
+    Scalar *left = plain_value(r, "w", 3, (Axis *[]){r->T, r->A, r->T}, (Scalar *[]){i, c, j});
+    Scalar *right = plain_value(r, "u", 3, (Axis *[]){r->T, r->A, r->A}, (Scalar *[]){j, c, a});
+    define(r, "o", &f, 2, RED_SUM, op2(r, OP_mul, left, right), false);
+    r->seen[SEEN_DOUBLE_PRODUCT]++;
+    r->seen[SEEN_PRODUCT]++;
 }
 
 /* A value that two maps over its own cells read. */
@@ -752,13 +839,18 @@ static void loss(Gen *r)
 
 static void leaf(Gen *r, const char *name, Role role, Elem elem, int ndim, Axis *a, Axis *b)
 {
-    Tensor *t = graph_tensor(r->g, (Tensor){.name = name, .role = role, .elem = elem, .ndim = ndim, .dims = {a, b},
-                                            .per_example = role == ROLE_INPUT, .lo = 0,
+    Tensor *t = graph_tensor(r->g, (Tensor){.name = name,
+                                            .role = role,
+                                            .elem = elem,
+                                            .ndim = ndim,
+                                            .dims = {a, b},
+                                            .per_example = role == ROLE_INPUT,
+                                            .lo = 0,
                                             .hi = elem == ELEM_I32 ? VOCAB - 1 : -1});
     if (role == ROLE_PARAM) {
         t->init = arena_alloc(r->g->arena, sizeof *t->init);
-        *t->init = (Init){.text = "normal(0, 0.7)", .kind = INIT_NORMAL, .a = sc_real(r->g, 0),
-                          .b = sc_real(r->g, 0.7)};
+        *t->init =
+            (Init){.text = "normal(0, 0.7)", .kind = INIT_NORMAL, .a = sc_real(r->g, 0), .b = sc_real(r->g, 0.7)};
     }
     r->values[r->nvalues++] = (Value){.t = t};
 }
@@ -807,6 +899,9 @@ Graph *generate_graph(Arena *arena, Diag *diag, uint64_t seed, int64_t *seen)
     }
     if (chance(r, 10)) {
         shared(r);
+    }
+    if (chance(r, 8)) {
+        double_product(r);
     }
     if (chance(r, 30)) {
         any_equation(r);

@@ -7,9 +7,9 @@
  * of the plain graph. That one has the same gradient equations, so in f64 some cells of every gradient are also
  * compared with central differences of the loss. A histogram of what was seen is printed; with --cells each kind must
  * have been seen MIN times. */
-#include "generate.h"
 #include "../support/oracle.h"
 #include "codegen.h"
+#include "generate.h"
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -128,7 +128,9 @@ static bool run_one(uint64_t seed, bool everything, const Options *o, Pool *pool
     if (everything) {
         want_everything(g);
     }
-    PipelineOptions plain_options = {.training = true, .grads_are_outputs = true, .verify = true,
+    PipelineOptions plain_options = {.training = true,
+                                     .grads_are_outputs = true,
+                                     .verify = true,
                                      .skip = "simplify,split,clean,recompute,contract,fuse-map"};
     PipelineOptions options = {.training = true, .grads_are_outputs = true, .verify = true};
     Schedule *schedule = NULL;
