@@ -75,6 +75,9 @@ static int count_equations(const Schedule *s)
 static bool describe(Build *b, Call *c, int writers, bool in_scan, int scan_letter, Text *why)
 {
     KernelInfo *k = &c->info;
+    if (equation_is_extern(c->e)) {
+        return true; /* the user's code */
+    }
     k->e = c->e;
     k->g = b->schedule->graph;
     k->real = b->o->real;

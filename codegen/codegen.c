@@ -34,10 +34,19 @@ static bool run(Build *b, Owner *owner, CodegenStats *stats, Text *why)
     }
     KernelInfo **infos = arena_alloc(b->arena, (size_t)(b->ncalls + 1) * sizeof *infos);
     void **fn = arena_alloc(b->arena, (size_t)(b->ncalls + 1) * sizeof *fn);
+    int n = 0;
     for (int i = 0; i < b->ncalls; i++) {
-        infos[i] = &b->calls[i].info;
+        if (!equation_is_extern(b->calls[i].e)) {
+            infos[n++] = &b->calls[i].info;
+        }
     }
-    return kernels_compile(b->ncalls, infos, b->o, b->target, owner->jit, fn, stats, why) && build_plan(b, fn, why);
+    if (!kernels_compile(n, infos, b->o, b->target, owner->jit, fn, stats, why)) {
+        return false;
+    }
+    for (int i = b->ncalls; i-- > 0;) { /* a function per call: externs have none */
+        fn[i] = equation_is_extern(b->calls[i].e) ? NULL : fn[--n];
+    }
+    return build_plan(b, fn, why);
 }
 
 Plan *codegen_compile(const Schedule *s, const CodegenOptions *o, CodegenStats *stats, Text *why)

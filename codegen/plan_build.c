@@ -106,6 +106,9 @@ static void mark_used(const Scalar *s, void *ctx)
     if (s->op == OP_LOAD) {
         ((bool *)ctx)[s->tensor->id] = true;
     }
+    for (int k = 0; s->op == OP_EXTERN && k < s->ext->nout; k++) {
+        ((bool *)ctx)[s->ext->out[k]->id] = true;
+    }
 }
 
 static bool build_tensor(Build *b, const Tensor *t, Text *why)
@@ -242,15 +245,43 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
     return x;
 }
 
+/* One step for all results of a call, where the first of their equations stands. */
+static void build_extern(Build *b, const Scalar *body, bool *done)
+{
+    const Extern *x = body->ext;
+    if (done[x->id]) {
+        return;
+    }
+    done[x->id] = true;
+    PlanExtern *e = arena_alloc(b->arena, sizeof *e);
+    const char *suffix = b->o->real == DT_F64 ? "_f64" : ""; /* what takes float must never be given double */
+    *e = (PlanExtern){.library = text_of(b, x->library),
+                      .symbol = arena_printf(b->arena, "%s%s", x->symbol, suffix),
+                      .ntensors = body->nargs + x->nout,
+                      .nout = x->nout};
+    e->tensors = arena_alloc(b->arena, (size_t)e->ntensors * sizeof *e->tensors);
+    for (int k = 0; k < e->ntensors; k++) {
+        const Tensor *t = k < body->nargs ? body->args[k]->tensor : x->out[k - body->nargs];
+        e->tensors[k] = b->tensor[t->id];
+    }
+    PlanStep step = {.kind = STEP_EXTERN, .ext = e};
+    ARENA_PUSH(b->arena, b->plan->steps, b->plan->nsteps, step);
+}
+
 static void build_steps(Build *b, void **fn)
 {
     const Schedule *s = b->schedule;
     Plan *p = b->plan;
+    bool *done = arena_alloc(b->arena, (size_t)s->graph->nexterns + 1);
     int at = 0;
     for (int i = 0; i < s->ngroups; i++) {
         const Group *group = &s->groups[i];
         if (!group->is_scan) {
             for (int j = 0; j < group->n; j++, at++) {
+                if (equation_is_extern(b->calls[at].e)) {
+                    build_extern(b, b->calls[at].e->body, done);
+                    continue;
+                }
                 PlanStep step = {.kind = STEP_CALL, .call = build_call(b, &b->calls[at], fn[at])};
                 ARENA_PUSH(b->arena, p->steps, p->nsteps, step);
             }

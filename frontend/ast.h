@@ -173,7 +173,7 @@ typedef enum {
     ST_FN,     /* fn name[letters](params) = value; `init name(params) = value` is the same with is_init */
     ST_REL,    /* rel name(a, b) and its pairs */
     ST_BLOCK,  /* block name<axes>(sig) -> sig, body */
-    ST_EXTERN, /* extern name(params) from "library" [gradient symbol]: a C function of doubles */
+    ST_EXTERN, /* extern name(params) -> result from "library" [gradient symbol]: a C function */
     ST_USE,    /* use "file"; gone after spec_load */
 
     /* In blocks and sections; params and states at file level belong to the model. */
@@ -282,9 +282,9 @@ struct Stmt {
     bool is_init;
     int nletters; /* fn: the bracketed letters; rel: its two letters */
     const char **letters;
-    int nparams; /* fn: params with optional defaults (dims unused); block: its arguments */
+    int nparams; /* fn: params with optional defaults (dims unused); block, extern: its arguments */
     Decl *params;
-    int nresults; /* block */
+    int nresults; /* block; extern: 1 */
     Decl *results;
     int naxis_params; /* block */
     AxisParam *axis_params;

@@ -176,7 +176,8 @@ static Sym *arg_sym(Elab *E, Call *call, const Arg *a)
 {
     const Expr *e = a->value;
     if (e->kind != EX_NAME || e->has_bracket || e->at != NULL) {
-        mistake(E, "E0157", e->span, "name it first: e[i,d] = ...", "an argument of a block is the name of a tensor");
+        mistake(E, "E0157", e->span, "name it first: e[i,d] = ...", "an argument of %s is the name of a tensor",
+                call->ext != NULL ? "an extern" : "a block");
         return NULL;
     }
     const char *name = e->prime ? fmt(E, "%s'", e->name) : e->name;
@@ -194,6 +195,11 @@ static Sym *arg_sym(Elab *E, Call *call, const Arg *a)
         return NULL;
     }
     Sym *sym = entity_sym(E, ent);
+    if (sym != NULL && sym->busy && call->ext != NULL) {
+        mistake(E, "E0194", e->span, "write the step of the recurrence as equations",
+                "'%s' depends on this call: an extern takes whole tensors and cannot be part of a recurrence", name);
+        return NULL;
+    }
     if (sym != NULL && sym->busy) { /* a recurrence through a block */
         mistake(E, "E0231", e->span, NULL, "'%s' is defined by itself", name);
         return NULL;
@@ -201,10 +207,9 @@ static Sym *arg_sym(Elab *E, Call *call, const Arg *a)
     return sym != NULL && !sym->bad ? sym : NULL;
 }
 
-static bool bind_args(Elab *E, Call *call, Scope *inner, const Stmt *block)
+static bool bind_args(Elab *E, Call *call, Scope *inner, const Stmt *block, Sym **given)
 {
     const BlockCall *bc = call->stmt->call;
-    Sym **given = arena_alloc(E->arena, (size_t)(block->nparams + 1) * sizeof *given);
     bool *has = arena_alloc(E->arena, (size_t)(block->nparams + 1) * sizeof *has);
     int next = 0;
     bool ok = true;
@@ -287,7 +292,8 @@ static bool bind_params(Elab *E, Call *call, Scope *inner, const Stmt *block)
         }
         bind_axes(E, b, n, axes);
     }
-    if (!bind_args(E, call, inner, block)) {
+    Sym **given = arena_alloc(E->arena, (size_t)(block->nparams + 1) * sizeof *given);
+    if (!bind_args(E, call, inner, block, given)) {
         return false;
     }
     for (AxisBinding *b = inner->axes; b != NULL; b = b->next) {
@@ -326,10 +332,32 @@ static int result_dims(Elab *E, Scope *inner, const Decl *d, Axis **dims)
     return n;
 }
 
+static void call_extern(Elab *E, Call *call)
+{
+    const Stmt *s = call->ext;
+    for (int k = 0; k < s->nparams; k++) {
+        if (s->params[k].value != NULL) {
+            mistake(E, "E0193", s->params[k].span, NULL, "an extern takes tensors alone: '%s' has a default",
+                    s->params[k].name);
+            return;
+        }
+    }
+    Scope *inner = scope_new(E, NULL, call->path);
+    Sym **given = arena_alloc(E->arena, (size_t)(s->nparams + 1) * sizeof *given);
+    if (bind_args(E, call, inner, s, given)) {
+        expand_extern(E, call, s->nparams, given);
+    }
+}
+
 void expand_call(Elab *E, Call *call)
 {
     const Stmt *stmt = call->stmt;
     call->status = CALL_BUSY;
+    if (call->ext != NULL) {
+        call_extern(E, call);
+        call->status = CALL_DONE;
+        return;
+    }
     Stmt *block = spec_find(E->spec, ST_BLOCK, stmt->call->name);
     if (block == NULL) {
         const char **names = NULL;
@@ -407,6 +435,11 @@ Sym *call_result(Elab *E, Call *call, int k)
     if (call->status == CALL_TODO) {
         expand_call(E, call);
         call->status = CALL_DONE;
+    } else if (call->status == CALL_BUSY && call->ext != NULL) {
+        mistake(E, "E0194", call->stmt->call->span, "write the step of the recurrence as equations",
+                "the call of %s depends on its own result: an extern cannot be part of a recurrence",
+                call->stmt->call->name);
+        return NULL;
     } else if (call->status == CALL_BUSY) {
         mistake(E, "E0231", call->stmt->call->span, NULL, "the call of %s depends on its own result",
                 call->stmt->call->name);

@@ -614,7 +614,8 @@ Val elab_call(Env *env, const Expr *e)
         return bad_val();
     }
     if (spec_find(E->spec, ST_EXTERN, call->name) != NULL) {
-        mistake(E, "E0190", e->op_span, NULL, "'%s' is extern: an equation cannot call it", call->name);
+        mistake(E, "E0190", e->op_span, fmt(E, "name its arguments and write y := %s(...)", call->name),
+                "'%s' is extern: it takes whole tensors and is called only after :=, alone", call->name);
         return bad_val();
     }
     const char **names = NULL;

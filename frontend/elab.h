@@ -12,7 +12,7 @@
  *   domain.c      lists of conditions; which follow from others
  *   interval.c    bounds of scalars, linear forms
  *   equation.c    statements -> tensors and equations;  lhs.c their left-hand sides
- *   blocks.c      block calls, axis parameters, repeat
+ *   blocks.c      block calls, axis parameters, repeat;  extern.c calls of a user's C functions
  *   params.c      inputs, params, initialisers, states
  *   outputs.c     what a caller gets, pruning
  *   labels.c, prove.c, describe.c
@@ -173,7 +173,8 @@ struct Entity {
 /* A block call, expanded on demand. */
 struct Call {
     Stmt *stmt;
-    Scope *scope; /* where the arguments are read */
+    const Stmt *ext; /* what is called is extern, or NULL */
+    Scope *scope;    /* where the arguments are read */
     int pos;
     SectionKind section;
     const char *path;
@@ -476,6 +477,7 @@ void read_by(Ctx *c, Sym *sym); /* notes the dependency, for labels */
 
 Sym *call_result(Elab *E, Call *call, int k);
 void expand_call(Elab *E, Call *call);
+void expand_extern(Elab *E, Call *call, int nargs, Sym **given); /* arguments that fit the signature */
 
 /* ---- params.c ----------------------------------------------------------------------------------------------- */
 

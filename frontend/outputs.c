@@ -209,4 +209,5 @@ void prune(Elab *E)
         }
     }
     g->nequations = n;
+    graph_drop_externs(g);
 }

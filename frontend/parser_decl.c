@@ -9,7 +9,7 @@
  *   rel    = "rel" ID "(" ID "," ID ")" (":" pair {";" pair} | NEWLINE INDENT {pair NEWLINE} DEDENT)
  *   pair   = side "->" side ["if" cond]     side = ID {"|" ID} [ID]
  *   block  = "block" ID ["<" par {"," par} ">"] "(" sig ")" "->" sig body
- *   extern = "extern" ID "(" ID {"," ID} ")" "from" STR ["gradient" ID]
+ *   extern = "extern" ID "(" signature ")" "->" decl "from" STR ["gradient" ID]
  *   param  = "param" decl {"," decl} ["~" expr] {"@" ID} {"," ...}
  *   state  = "state" decl "=" expr {"," ...} ["by" ID]
  *   decl   = ID ["[" [dims ";"] dims ["->" dims] ["where" cond] "]"]  */
@@ -392,6 +392,9 @@ static void parse_extern(Parser *p, Stmts *out)
     Stmt *s = new_stmt(p, out, ST_EXTERN, name, at);
     expect(p, T_LPAREN, "'(' and its arguments")->spacing = SPACING_CALL;
     parse_signature(p, &s->nparams, &s->params);
+    expect(p, T_ARROW, "'->' and the result");
+    Decl d = parse_decl(p, "the name of the result");
+    ARENA_PUSH(p->arena, s->results, s->nresults, d);
     if (!accept_word(p, "from")) {
         fail_expected(p, "'from' and the library's file in quotes");
     }

@@ -100,7 +100,7 @@ static void visit_load(const Scalar *s, void *ctx)
         return;
     }
     unsigned set = 0;
-    for (int d = 0; d < s->tensor->ndim; d++) {
+    for (int d = 0; d < s->tensor->ndim && !equation_is_extern(p->eq); d++) { /* C code reads what it likes */
         if (!(x.causal & 1u << d) || !over_axis(p, s->tensor->dims[d], s->args[d])) {
             continue;
         }

@@ -176,11 +176,29 @@ static Scope *rebind_scope(Scope *s, const char *name)
     return s->parent != NULL ? s->parent : s;
 }
 
+/* y := smooth(x, w), where smooth is extern: the statement as a call, else NULL. */
+static Stmt *extern_call(Elab *E, const Stmt *stmt, const Stmt **ext)
+{
+    const Expr *e = stmt->value;
+    if (!stmt->rebinds || stmt->call != NULL || e == NULL || e->kind != EX_CALL || e->has_bracket ||
+        stmt->lhs[0].has_bracket || (*ext = spec_find(E->spec, ST_EXTERN, e->name)) == NULL) {
+        return NULL;
+    }
+    Stmt *copy = arena_alloc(E->arena, sizeof *copy);
+    *copy = *stmt;
+    copy->call = arena_alloc(E->arena, sizeof *copy->call);
+    *copy->call = (BlockCall){.span = e->op_span, .name = e->name, .nargs = e->nargs, .args = e->args};
+    return copy;
+}
+
 static void enter_equation(Elab *E, Scope *s, Stmt *stmt, int pos, SectionKind section)
 {
+    const Stmt *ext = NULL;
+    Stmt *as_call = extern_call(E, stmt, &ext);
+    stmt = as_call != NULL ? as_call : stmt;
     if (stmt->call != NULL) {
         Call *call = arena_alloc(E->arena, sizeof *call);
-        *call = (Call){.stmt = stmt, .scope = s, .pos = pos, .section = section, .path = s->path};
+        *call = (Call){.ext = ext, .stmt = stmt, .scope = s, .pos = pos, .section = section, .path = s->path};
         for (int k = 0; k < stmt->nlhs; k++) {
             Scope *into = rebind_scope(s, lhs_name(E, &stmt->lhs[k]));
             Entity *e = add_result(E, into, s, ENT_CALL, stmt, k, pos, section);

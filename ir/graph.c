@@ -21,6 +21,16 @@ bool axis_is_ragged(const Axis *a)
     return a->kind == AXIS_RAGGED;
 }
 
+bool axis_is_plain(const Axis *a)
+{
+    for (int k = 0; a->kind == AXIS_SUM && k < a->nparts; k++) {
+        if (!axis_is_plain(a->parts[k])) {
+            return false;
+        }
+    }
+    return a->parent == NULL;
+}
+
 int64_t axis_bound(const Axis *a)
 {
     int64_t n = 0;
@@ -175,6 +185,58 @@ Equation *graph_equation(Graph *g, Equation proto)
     text_free(&why);
     ARENA_PUSH(g->arena, g->equations, g->nequations, e);
     return e;
+}
+
+/* ---- externs ---------------------------------------------------------------------------------------------- */
+
+Extern *graph_extern(Graph *g, Extern proto)
+{
+    Extern *x = arena_alloc(g->arena, sizeof *x);
+    *x = proto;
+    x->id = g->nexterns;
+    x->library = arena_strdup(g->arena, proto.library);
+    x->symbol = arena_strdup(g->arena, proto.symbol);
+    x->gradient = proto.gradient != NULL ? arena_strdup(g->arena, proto.gradient) : NULL;
+    ARENA_PUSH(g->arena, g->externs, g->nexterns, x);
+    return x;
+}
+
+Equation *graph_extern_output(Graph *g, Extern *x, int k, int n, Scalar *const *args)
+{
+    static const char *const names[MAX_DIMS] = {"i", "j", "k", "l", "m", "n", "o", "p"};
+    Tensor *t = x->out[k];
+    Equation e = {.dst = t, .op = RED_NONE, .nletters = t->ndim, .span = x->span};
+    bool batched = t->ndim > 0 && t->dims[0] == g->batch;
+    for (int d = 0; d < t->ndim; d++) {
+        bool in_example = batched && d > 0 && axis_is_ragged(t->dims[d]);
+        e.letters[d] =
+            (Letter){.axis = t->dims[d], .name = batched && d == 0 ? "b" : names[d], .parent = in_example ? 0 : -1};
+        e.lhs[d] = sc_letter(g, d);
+    }
+    e.body = sc_extern(g, x, k, n, args);
+    return graph_equation(g, e);
+}
+
+void graph_drop_externs(Graph *g)
+{
+    int n = 0;
+    for (int k = 0; k < g->nexterns; k++) {
+        bool called = false;
+        for (int e = 0; e < g->nequations && !called; e++) {
+            called = g->equations[e]->body->ext == g->externs[k];
+        }
+        if (called) {
+            g->externs[n] = g->externs[k];
+            g->externs[n]->id = n;
+            n++;
+        }
+    }
+    g->nexterns = n;
+}
+
+bool equation_is_extern(const Equation *e)
+{
+    return e->body->op == OP_EXTERN;
 }
 
 bool equation_is_output(const Equation *e, int letter)

@@ -624,7 +624,13 @@ static void run_component(Interp *in, int component, const int *equations, int n
     const Equation *first = in->g->equations[equations[0]];
     SelfSearch self = {.dst = first->dst};
     equation_walk(first, look_for_self, &self);
-    if (n > 1 || self.found) {
+    if (equation_is_extern(first)) {
+        if (n > 1 || self.found) {
+            interp_fail(in, "extern %s is part of a recurrence", first->body->ext->symbol);
+        } else if (!in->cells[first->dst->id].given) {
+            interp_run_extern(in, first);
+        }
+    } else if (n > 1 || self.found) {
         run_recurrence(in, component, equations, n);
     } else if (!in->cells[first->dst->id].given) {
         run_all(in, first);

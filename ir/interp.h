@@ -47,6 +47,12 @@ bool interp_set(Interp *in, const Tensor *t, int64_t n, const double *values);
 bool interp_set_int(Interp *in, const Tensor *t, int64_t n, const int64_t *values);
 void interp_unset(Interp *in, const Tensor *t);
 
+/* Calls the C function of an extern for one example: n tensors, inputs first, then outputs (zeroed), each the example's
+ * own block; then nsizes sizes. False: it cannot. ir/ opens no libraries: who runs graphs with externs gives this. */
+typedef bool (*InterpExtern)(void *ctx, const Extern *x, int n, double *const *tensors, int nsizes,
+                             const int64_t *sizes);
+void interp_externs(Interp *in, InterpExtern call, void *ctx);
+
 /* ---- running ---------------------------------------------------------------------------------------------- */
 
 bool interp_run(Interp *in);     /* all equations, from the values that are set; may be called again */

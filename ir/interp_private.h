@@ -36,8 +36,11 @@ struct Interp {
     int depth;             /* cells of a recurrence being computed inside one another */
     bool failed, deferred; /* deferred: the recursion became too deep; the cell is tried again from elsewhere */
     Text error;
+    InterpExtern call; /* or NULL */
+    void *call_ctx;
 };
 
+void interp_run_extern(Interp *in, const Equation *e); /* interp_extern.c */
 void interp_free_nests(Interp *in);
 /* Records an error; the first one is kept. */
 void interp_fail(Interp *in, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

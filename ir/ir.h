@@ -81,6 +81,7 @@ struct Axis {
 };
 
 bool axis_is_ragged(const Axis *a); /* its size differs between examples: RAGGED, or SUM with such a part */
+bool axis_is_plain(const Axis *a);  /* no part of it has a size per element of another axis */
 int64_t axis_bound(const Axis *a);  /* largest possible size; -1 if unknown (batch) */
 /* How many indices of ancestors its size depends on, besides the example's: OP_SIZE of a has that many args, after
  * pass_batch one more in front (the example's index) if a is ragged. */
@@ -99,6 +100,7 @@ typedef enum {
     OP_INJECT, /* inum = part, args[0] = position inside the part (+ b): index into the sum axis */
     OP_RAND,   /* uniform in [0,1): stream `name`, keyed by args (INT); after batch args[0] is the row id, unless by_step */
     OP_SELF,   /* the example's own index in the batch; pass_batch replaces it by the letter b */
+    OP_EXTERN, /* the whole body of an equation that output inum of a user's C function `ext` defines; args: see Extern */
     OP_STEP,   /* number of thresholds table[0..ntable) that are <= args[0]: a monotone step function of an integer */
 #define OP(name, ...) OP_##name,
 #include "scalar.def"
@@ -137,6 +139,7 @@ struct Scalar {
         Tensor *tensor;
     };
     Axis *axis;             /* SIZE, PART, LOCAL, INJECT */
+    struct Extern *ext;     /* EXTERN */
     const char *name;       /* RAND: the stream's path */
     const int64_t *table;   /* STEP, ascending */
     int ntable;
@@ -211,6 +214,25 @@ struct Equation {
 /* The letter stands bare on the left-hand side, or alone inside an inject there. */
 bool equation_is_output(const Equation *e, int letter);
 
+/* A call of a user's C function, once per example, on whole tensors. Each output is a tensor with one equation
+ *
+ *     y[b, i, d] = extern(0, 0; x[b, 0, 0], w[0])
+ *
+ * whose args are the inputs: one load of each, which stands for all of the example's cells; its indices after the
+ * example's mean nothing. So whoever asks what an equation reads gets the right answer; passes that rewrite bodies
+ * leave this one alone, and what it reads and writes is stored. Two calls are never one. */
+enum { MAX_EXTERN_INPUTS = 8 }; /* of a function; its gradient has one more */
+
+typedef struct Extern Extern;
+struct Extern {
+    int id;
+    const char *library, *symbol;
+    const char *gradient; /* symbol of the function for its adjoints, or NULL: none flows */
+    int nout;
+    Tensor *out[MAX_EXTERN_INPUTS];
+    Span span;
+};
+
 /* How params are updated: a row of passes/optimizer.def with its values; group[] overrides values for params that
  * carry a tag. lr is not here: it is an input of the step, "opt.lr", as is "opt.step" (1, 2, ...). */
 typedef struct {
@@ -242,6 +264,7 @@ struct Graph {
     Tensor **tensors;    int ntensors;
     Equation **equations; int nequations; /* in an order in which values are defined before use, recurrences aside */
     Scalar **scalars;    int nscalars;
+    Extern **externs;    int nexterns;
     Tensor *loss;        /* or NULL */
     Optimizer *optimizer; /* or NULL */
     struct ScalarTable *table;
@@ -254,6 +277,11 @@ Graph *graph_new(Arena *arena, Diag *diag, const char *name);
 Axis *graph_axis(Graph *g, Axis proto);       /* copies proto, assigns id */
 Tensor *graph_tensor(Graph *g, Tensor proto); /* copies proto, assigns id; bug() if the name is taken */
 Tensor *graph_find(const Graph *g, const char *name);
+Extern *graph_extern(Graph *g, Extern proto); /* copies proto, assigns id; its outputs may be set afterwards */
+/* The equation of output k: dst is a tensor over plain axes, the args one load per input. */
+Equation *graph_extern_output(Graph *g, Extern *x, int k, int n, Scalar *const *args);
+bool equation_is_extern(const Equation *e);
+void graph_drop_externs(Graph *g); /* those that no equation calls; the rest is numbered anew */
 Equation *graph_equation(Graph *g, Equation proto); /* copies proto and its conds array, appends, verifies it */
 
 Scalar *sc_real(Graph *g, double v);
@@ -266,6 +294,7 @@ Scalar *sc_size(Graph *g, Axis *a, int n, Scalar *const *args);
 Scalar *sc_axis_op(Graph *g, Op op, Axis *a, int part, int n, Scalar *const *args); /* PART, LOCAL, INJECT */
 Scalar *sc_rand(Graph *g, const char *stream, bool by_step, int n, Scalar *const *args);
 Scalar *sc_self(Graph *g);
+Scalar *sc_extern(Graph *g, Extern *x, int k, int n, Scalar *const *args);
 Scalar *sc_step(Graph *g, int n, const int64_t *table, Scalar *arg);
 Scalar *sc_op(Graph *g, Op op, ...);                        /* nargs Scalar* follow; INT promotes to REAL where mixed */
 Scalar *sc_opv(Graph *g, Op op, int n, Scalar *const *args);

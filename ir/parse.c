@@ -354,6 +354,28 @@ static void parse_group(File *f)
     o->ngroups++;
 }
 
+/* extern SYMBOL in "LIBRARY" [gradient SYMBOL] defines TENSOR {, TENSOR} */
+static void parse_extern(File *f)
+{
+    Parser *p = &f->p;
+    Extern x = {.span = p->tokens[p->at].span};
+    x.symbol = parse_name(p, "a C function");
+    parse_expect(p, "in");
+    x.library = parse_name(p, "a library");
+    x.gradient = parse_accept(p, "gradient") ? parse_name(p, "a C function") : NULL;
+    parse_expect(p, "defines");
+    do {
+        const char *name = parse_name(p, "a tensor");
+        Tensor *t = p->failed ? NULL : graph_find(f->g, name);
+        if (t == NULL || x.nout == MAX_EXTERN_INPUTS) {
+            parse_fail(p, "no tensor is named '%s', or there are too many", name);
+            return;
+        }
+        x.out[x.nout++] = t;
+    } while (parse_accept(p, ","));
+    graph_extern(f->g, x);
+}
+
 /* ---- equations -------------------------------------------------------------------------------------------- */
 
 static int find_letter(const Equation *e, const char *name)
@@ -528,7 +550,11 @@ static void parse_statement(File *f)
     static const struct {
         const char *word;
         void (*parse)(File *f);
-    } others[] = {{"axis", parse_axis}, {"loss", parse_loss}, {"optimizer", parse_optimizer}, {"group", parse_group}};
+    } others[] = {{"axis", parse_axis},
+                  {"loss", parse_loss},
+                  {"optimizer", parse_optimizer},
+                  {"group", parse_group},
+                  {"extern", parse_extern}};
     Parser *p = &f->p;
     TokenKind following = p->tokens[p->at + 1].kind;
     bool declares = p->tokens[p->at].kind == TOK_NAME && (following == TOK_NAME || following == TOK_STRING);

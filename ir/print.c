@@ -178,6 +178,11 @@ static void print_structural(Printer *p, Text *out, const Scalar *s)
         text_printf(out, s->by_step ? "rand_step(" : "rand(");
         print_quoted(out, s->name);
         break;
+    case OP_EXTERN:
+        text_printf(out, "extern(%d, %lld; ", s->ext->id, (long long)s->inum);
+        print_args(p, out, s, 0);
+        text_printf(out, ")");
+        return;
     case OP_STEP:
         text_printf(out, "step(");
         print_args(p, out, s, 0);
@@ -546,6 +551,23 @@ static void print_optimizer(Text *out, const Optimizer *o)
     }
 }
 
+static void print_extern(Text *out, const Extern *x)
+{
+    text_printf(out, "extern ");
+    print_name(out, x->symbol);
+    text_printf(out, " in ");
+    print_quoted(out, x->library);
+    if (x->gradient != NULL) {
+        text_printf(out, " gradient ");
+        print_name(out, x->gradient);
+    }
+    for (int k = 0; k < x->nout; k++) {
+        text_printf(out, k == 0 ? " defines " : ", ");
+        print_name(out, x->out[k]->name);
+    }
+    text_printf(out, "\n");
+}
+
 void graph_print(const Graph *g, Text *out)
 {
     Printer p = {.arena = arena_new()};
@@ -558,6 +580,9 @@ void graph_print(const Graph *g, Text *out)
     }
     for (int k = 0; k < g->ntensors; k++) {
         print_tensor(&p, out, g->tensors[k]);
+    }
+    for (int k = 0; k < g->nexterns; k++) {
+        print_extern(out, g->externs[k]);
     }
     if (g->loss != NULL) {
         text_printf(out, "loss ");

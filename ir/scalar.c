@@ -13,11 +13,12 @@
 #include <string.h>
 
 const OpInfo op_info[OP_COUNT] = {
-    [OP_CONST] = {"const", -1, RULE_SAME, {0}, 0},  [OP_LETTER] = {"letter", -1, RULE_SAME, {0}, 0},
-    [OP_LOAD] = {"load", -1, RULE_SAME, {0}, 0},    [OP_SIZE] = {"size", -1, RULE_INT, {0}, 0},
-    [OP_PART] = {"part", -1, RULE_INT, {0}, 0},     [OP_LOCAL] = {"local", -1, RULE_INT, {0}, 0},
-    [OP_INJECT] = {"inject", -1, RULE_INT, {0}, 0}, [OP_RAND] = {"rand", -1, RULE_REAL, {0}, 0},
-    [OP_SELF] = {"self", -1, RULE_INT, {0}, 0},     [OP_STEP] = {"step", -1, RULE_INT, {0}, MONOTONE},
+    [OP_CONST] = {"const", -1, RULE_SAME, {0}, 0},   [OP_LETTER] = {"letter", -1, RULE_SAME, {0}, 0},
+    [OP_LOAD] = {"load", -1, RULE_SAME, {0}, 0},     [OP_SIZE] = {"size", -1, RULE_INT, {0}, 0},
+    [OP_PART] = {"part", -1, RULE_INT, {0}, 0},      [OP_LOCAL] = {"local", -1, RULE_INT, {0}, 0},
+    [OP_INJECT] = {"inject", -1, RULE_INT, {0}, 0},  [OP_RAND] = {"rand", -1, RULE_REAL, {0}, 0},
+    [OP_SELF] = {"self", -1, RULE_INT, {0}, 0},      [OP_STEP] = {"step", -1, RULE_INT, {0}, MONOTONE},
+    [OP_EXTERN] = {"extern", -1, RULE_REAL, {0}, 0},
 #define OP(op, nargs, rule, value, da, db, dc, flags) [OP_##op] = {#op, nargs, rule, {da, db, dc}, flags},
 #include "scalar.def"
 #undef OP
@@ -56,6 +57,7 @@ static uint64_t payload(const Scalar *s)
         return s->type == TYPE_REAL || s->type == TYPE_F32 ? bits(s->num) : (uint64_t)s->inum;
     case OP_LETTER:
     case OP_INJECT:
+    case OP_EXTERN:
         return (uint64_t)s->inum;
     case OP_LOAD: /* not its id: that changes when dead tensors leave the graph */
         return (uint64_t)(uintptr_t)s->tensor;
@@ -75,6 +77,7 @@ static uint64_t hash_scalar(const Scalar *s)
     uint64_t h = mix((uint64_t)s->op, (uint64_t)s->type * 4 + (uint64_t)s->at * 2 + (uint64_t)s->by_step);
     h = mix(h, payload(s));
     h = mix(h, (uint64_t)(uintptr_t)s->axis);
+    h = mix(h, (uint64_t)(uintptr_t)s->ext);
     for (int k = 0; k < s->nargs; k++) {
         h = mix(h, (uint64_t)s->args[k]->id);
     }
@@ -90,7 +93,7 @@ static uint64_t hash_scalar(const Scalar *s)
 static bool same_scalar(const Scalar *a, const Scalar *b)
 {
     if (a->op != b->op || a->type != b->type || a->nargs != b->nargs || a->at != b->at || a->by_step != b->by_step ||
-        a->axis != b->axis || a->ntable != b->ntable || payload(a) != payload(b) ||
+        a->axis != b->axis || a->ext != b->ext || a->ntable != b->ntable || payload(a) != payload(b) ||
         (a->op == OP_LOAD && a->tensor != b->tensor) || (a->name == NULL) != (b->name == NULL)) {
         return false;
     }
@@ -187,6 +190,14 @@ Scalar *sc_letter(Graph *g, int k)
 Scalar *sc_self(Graph *g)
 {
     return intern(g, (Scalar){.op = OP_SELF, .type = TYPE_INT});
+}
+
+Scalar *sc_extern(Graph *g, Extern *x, int k, int n, Scalar *const *args)
+{
+    if (k < 0 || k >= MAX_EXTERN_INPUTS || n < 1 || n > MAX_EXTERN_INPUTS + 1) {
+        bug("output %d of extern %s with %d arguments", k, x->symbol, n);
+    }
+    return intern(g, (Scalar){.op = OP_EXTERN, .type = TYPE_REAL, .nargs = n, .args = args, .ext = x, .inum = k});
 }
 
 static void need_ints(const char *what, int n, Scalar *const *args)
@@ -512,6 +523,9 @@ Scalar *sc_rebuild(Graph *g, const Scalar *s, Scalar *const *args)
         r = intern(g, copy);
         break;
     }
+    case OP_EXTERN:
+        r = sc_extern(g, s->ext, (int)s->inum, s->nargs, args);
+        break;
     case OP_STEP:
         r = sc_step(g, s->ntable, s->table, args[0]);
         break;

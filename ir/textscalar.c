@@ -187,6 +187,24 @@ static Scalar *parse_step(Parser *p)
     return all_ints(p, 1, &arg) ? sc_step(p->graph, n, table, arg) : nothing(p);
 }
 
+/* extern(0, 1; x[b, 0], w[0]): output 1 of the graph's extern 0 */
+static Scalar *parse_extern(Parser *p)
+{
+    Scalar *args[MAX_ARGS];
+    int64_t number = parse_integer(p, "the number of an extern");
+    parse_expect(p, ",");
+    int64_t k = parse_integer(p, "the number of a result");
+    parse_expect(p, ";");
+    int n = parse_args(p, args, ")");
+    parse_expect(p, ")");
+    if (number < 0 || number >= p->graph->nexterns || k < 0 || k >= MAX_EXTERN_INPUTS || n < 1 ||
+        n > MAX_EXTERN_INPUTS + 1) {
+        parse_fail(p, "the graph has no such extern, or it has no such result, or no argument");
+        return nothing(p);
+    }
+    return sc_extern(p->graph, p->graph->externs[number], (int)k, n, args);
+}
+
 /* size(T; b, i)  part(Z; z, b)  local(Z; z, b)  inject(Z, 2; i, b) */
 static Scalar *parse_axis_op(Parser *p, Op op)
 {
@@ -226,6 +244,9 @@ static Scalar *parse_call(Parser *p, const Token *name)
     }
     if (strcmp(name->text, "step") == 0) {
         return parse_step(p);
+    }
+    if (strcmp(name->text, "extern") == 0) {
+        return parse_extern(p);
     }
     for (Op op = OP_SIZE; op <= OP_INJECT; op++) {
         if (strcmp(name->text, op_info[op].name) == 0) {

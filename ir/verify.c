@@ -136,7 +136,7 @@ static bool verify_node(const ScalarCheck *c, const Scalar *s)
         BROKEN("a scalar (%s) of another graph", op_info[s->op].name);
     }
     for (int k = 0; k < s->nargs; k++) {
-        if (s->op <= OP_STEP && s->args[k]->type != TYPE_INT) {
+        if (s->op <= OP_STEP && s->op != OP_EXTERN && s->args[k]->type != TYPE_INT) {
             BROKEN("argument %d of %s is not an integer", k, op_info[s->op].name);
         }
     }
@@ -192,6 +192,16 @@ static bool verify_node(const ScalarCheck *c, const Scalar *s)
     case OP_SELF:
         if (g->batched) {
             BROKEN("'self' after the batch came in");
+        }
+        return true;
+    case OP_EXTERN:
+        if (s->ext == NULL || s->ext->id < 0 || s->ext->id >= g->nexterns || g->externs[s->ext->id] != s->ext) {
+            BROKEN("an extern of another graph");
+        }
+        for (int k = 0; k < s->nargs; k++) {
+            if (s->args[k]->op != OP_LOAD || s->args[k]->type != TYPE_REAL || s->args[k]->at) {
+                BROKEN("argument %d of extern %s is no load of real numbers", k, s->ext->symbol);
+            }
         }
         return true;
     case OP_STEP:
@@ -289,6 +299,40 @@ static bool verify_lhs(const Graph *g, const Equation *e, Text *why)
     return true;
 }
 
+static void count_externs(const Scalar *s, void *ctx)
+{
+    *(int *)ctx += s->op == OP_EXTERN;
+}
+
+/* A call stands alone in its equation, which defines one whole output of it, over axes that it knows the sizes of. */
+static bool verify_extern(const Equation *e, Text *why)
+{
+    const Extern *x = e->body->ext;
+    if (e->body->inum < 0 || e->body->inum >= x->nout || x->out[e->body->inum] != e->dst) {
+        BROKEN("it is no output %lld of extern %s", (long long)e->body->inum, x->symbol);
+    }
+    if (e->op != RED_NONE || e->nconds > 0 || e->dst->elem != ELEM_REAL) {
+        BROKEN("extern %s has conditions, a reduction or a result that is not real", x->symbol);
+    }
+    for (int k = -1; k < e->body->nargs; k++) {
+        const Tensor *t = k < 0 ? e->dst : e->body->args[k]->tensor;
+        for (int d = 0; d < t->ndim; d++) {
+            if (!axis_is_plain(t->dims[d])) {
+                BROKEN("extern %s: axis %s has a size per element of another", x->symbol, t->dims[d]->name);
+            }
+        }
+        if (t->per_example && !e->dst->per_example) {
+            BROKEN("extern %s: %s differs between examples, its result does not", x->symbol, t->name);
+        }
+    }
+    for (int d = 0; d < e->dst->ndim; d++) {
+        if (e->lhs[d]->op != OP_LETTER || e->lhs[d]->inum != d) {
+            BROKEN("extern %s does not define all of %s", x->symbol, e->dst->name);
+        }
+    }
+    return true;
+}
+
 static bool verify_types(const Equation *e, Text *why)
 {
     Type dst = elem_type(e->dst->elem), body = e->body->type;
@@ -343,7 +387,12 @@ bool equation_verify(const Graph *g, const Equation *e, Text *why)
             return false;
         }
     }
-    return verify_types(e, why);
+    int calls = 0;
+    equation_walk(e, count_externs, &calls);
+    if (calls != equation_is_extern(e)) {
+        BROKEN("an extern is part of an expression");
+    }
+    return verify_types(e, why) && (!equation_is_extern(e) || verify_extern(e, why));
 }
 
 /* ---- order ------------------------------------------------------------------------------------------------ */
@@ -444,6 +493,13 @@ bool graph_verify(const Graph *g, Text *why)
             text_printf(why, "equation %d of %s: %s", k, e->dst != NULL ? e->dst->name : "nothing", inner.s);
             text_free(&inner);
             return false;
+        }
+    }
+    for (int k = 0; k < g->nexterns; k++) {
+        for (int n = 0; n < g->externs[k]->nout; n++) {
+            if (g->externs[k]->id != k || !has_tensor(g, g->externs[k]->out[n])) {
+                BROKEN("extern %s has another number, or a result that is not in the graph", g->externs[k]->symbol);
+            }
         }
     }
     if (!has_axis(g, g->batch) || g->batch->kind != AXIS_BATCH || !has_tensor(g, g->row)) {

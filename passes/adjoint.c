@@ -30,6 +30,9 @@ typedef struct {
 /* The derivative rows hold no spaces that matter: NULL means that nothing flows. */
 static bool flows(const Scalar *s, int arg)
 {
+    if (s->op == OP_EXTERN) {
+        return s->ext->gradient != NULL;
+    }
     return s->op > OP_STEP && (s->type == TYPE_REAL || s->type == TYPE_F32) && op_info[s->op].derivative[arg] &&
            (s->args[arg]->type == TYPE_REAL || s->args[arg]->type == TYPE_F32);
 }

@@ -62,6 +62,9 @@ bool drop_dead_equations(Graph *g)
         const Tensor *t = l.work[--l.nwork];
         for (Equation **e = l.defs[t->id]; e && *e; e++) {
             equation_loads(*e, need_load, &l);
+            for (int k = 0; equation_is_extern(*e) && k < (*e)->body->ext->nout; k++) {
+                need(&l, (*e)->body->ext->out[k]); /* one call writes them all */
+            }
         }
     }
     bool *keep = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof *keep), dropped = false;

@@ -216,9 +216,81 @@ static Tensor *argmax_of(Graph *g, const Equation *e)
     return draft_commit(&d)->dst;
 }
 
+/* What a call's gradient function wrote for one input goes to its adjoint; what is the same for all examples gets
+ * the sum over them. */
+static void place_extern(Diff *diff, Tensor *t, Tensor *out)
+{
+    Graph *g = diff->g;
+    bool sums = out->per_example && !t->per_example;
+    Draft d = draft_new(g, t->grad, sums ? RED_SUM : RED_NONE, out->span);
+    Scalar *index[MAX_DIMS];
+    for (int k = 0; k < t->ndim; k++) {
+        int parent = parent_dim(t, k);
+        draft_letter(&d, (Letter){.axis = t->dims[k], .name = arena_printf(g->arena, "%c", 'p' + k), .parent = parent});
+        d.e.lhs[k] = index[k + sums] = sc_letter(g, k);
+    }
+    if (sums) {
+        index[0] = sc_letter(g, draft_letter(&d, (Letter){.axis = g->batch, .name = "b", .parent = -1}));
+    }
+    d.e.body = sc_load(g, out, out->ndim, index);
+    ARENA_PUSH(g->arena, diff->to[t->id].drafts, diff->to[t->id].n, d);
+}
+
+/* The gradient of a call is a call: of its inputs and the adjoint of its result, for the adjoints of its inputs. */
+static void contribute_extern(Diff *diff, const Equation *e)
+{
+    Graph *g = diff->g;
+    const Extern *x = e->body->ext;
+    int n = e->body->nargs;
+    Scalar *args[MAX_EXTERN_INPUTS + 1], *index[MAX_DIMS];
+    if (n > MAX_EXTERN_INPUTS || x->nout != 1) {
+        bug("extern '%s' has %d inputs and %d results", x->symbol, n, x->nout);
+    }
+    for (int k = 0; k < e->dst->ndim; k++) {
+        index[k] = k == 0 && e->dst->per_example ? sc_letter(g, 0) : sc_int(g, 0);
+    }
+    memcpy(args, e->body->args, (size_t)n * sizeof *args);
+    args[n] = sc_load(g, e->dst->grad, e->dst->ndim, index);
+    Extern *back = graph_extern(g, (Extern){.library = x->library, .symbol = x->gradient, .nout = n, .span = x->span});
+    for (int k = 0; k < n; k++) {
+        const Tensor *t = e->body->args[k]->tensor;
+        int lead = e->dst->per_example && !t->per_example;
+        if (t->ndim + lead > MAX_DIMS) {
+            bug("'%s' has too many axes for extern '%s'", t->name, x->symbol);
+        }
+        Tensor proto = {.elem = ELEM_REAL,
+                        .role = ROLE_VALUE,
+                        .per_example = e->dst->per_example,
+                        .lo = 0,
+                        .hi = -1,
+                        .ndim = t->ndim + lead,
+                        .span = x->span};
+        proto.name = arena_printf(g->arena, "%s.%d", e->dst->grad->name, k);
+        for (int m = 1; graph_find(g, proto.name); m++) {
+            proto.name = arena_printf(g->arena, "%s.%d.%d", e->dst->grad->name, k, m);
+        }
+        proto.dims[0] = g->batch;
+        memcpy(proto.dims + lead, t->dims, (size_t)t->ndim * sizeof *proto.dims);
+        back->out[k] = graph_tensor(g, proto);
+    }
+    for (int k = 0; k < n; k++) {
+        Tensor *t = e->body->args[k]->tensor;
+        graph_extern_output(g, back, k, n + 1, args);
+        if (diff->needed[t->id]) {
+            place_extern(diff, t, back->out[k]);
+        }
+    }
+}
+
 static void contribute(Diff *diff, const Equation *e)
 {
     Graph *g = diff->g;
+    if (equation_is_extern(e)) {
+        if (scalar_is_active(&diff->activity, e->body)) {
+            contribute_extern(diff, e);
+        }
+        return;
+    }
     Scalar *adjoint = load_at_lhs(g, e->dst->grad, e);
     LoadAdjoints loads = scalar_adjoints(g, e->body, adjoint, &diff->activity);
     Scalar *attained = NULL;

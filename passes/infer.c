@@ -123,7 +123,9 @@ void pass_infer(Graph *g)
         for (int k = 0; k < e->dst->ndim; k++) {
             check_scalar(&c, e->lhs[k]);
         }
-        check_scalar(&c, e->body);
+        if (!equation_is_extern(e)) {
+            check_scalar(&c, e->body);
+        }
         Tensor *t = e->dst;
         if (elem_type(t->elem) == TYPE_INT && defs[t->id] && !order.in_cycle[e->id]) {
             widen(t, value_range(&c), !seen[t->id]);

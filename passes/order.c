@@ -174,4 +174,5 @@ void graph_drop_equations(Graph *g, const bool *keep)
         }
     }
     g->nequations = n;
+    graph_drop_externs(g);
 }

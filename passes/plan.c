@@ -200,6 +200,19 @@ static bool plan_scan(const Cycle *c, Group *group)
     return false;
 }
 
+static bool forbid_externs(Graph *g, Equation **e, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (equation_is_extern(e[i])) {
+            diag_report(g->diag, DIAG_ERROR, "E0194", e[i]->span, NULL,
+                        "'%s' is the result of an extern and depends on itself: an extern takes whole tensors, once",
+                        e[i]->dst->name);
+            return false;
+        }
+    }
+    return true;
+}
+
 Schedule *pass_plan(Graph *g)
 {
     Order order = order_equations(g);
@@ -212,6 +225,10 @@ Schedule *pass_plan(Graph *g)
         Equation **first = order.order + order.first[i];
         int n = order.first[i + 1] - order.first[i];
         Group *group = &s->groups[s->ngroups++];
+        if (order.in_cycle[first[0]->id] && !forbid_externs(g, first, n)) {
+            ok = false;
+            continue;
+        }
         if (order.in_cycle[first[0]->id]) {
             Cycle c = {g, first, n, &order, i, defs};
             ok = plan_scan(&c, group) && ok;

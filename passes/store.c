@@ -61,7 +61,11 @@ Uses uses_of(Graph *g)
         }
     }
     for (int i = 0; i < g->nequations; i++) {
-        uses_add(&u, g->equations[i]);
+        const Equation *e = g->equations[i];
+        uses_add(&u, e);
+        for (int k = 0; equation_is_extern(e) && k < e->body->nargs; k++) {
+            u.pinned[e->body->args[k]->tensor->id] = u.pinned[e->dst->id] = true;
+        }
     }
     return u;
 }

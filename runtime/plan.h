@@ -132,7 +132,8 @@ typedef struct {
     struct PlanExtern *ext;
 } PlanStep;
 
-/* A user's C function, called once per example through libffi (runtime/extern.c). */
+/* A user's C function, called once per example through libffi (runtime/extern.c). The symbol is the one for the plan's
+ * precision. */
 typedef struct PlanExtern {
     const char *library, *symbol;
     int ntensors, nout; /* the last nout tensors are written */

@@ -224,7 +224,9 @@ static void show_statement(const Stmt *s, int level, Text *out)
     case ST_EXTERN:
         text_printf(out, "%s(", s->name);
         show_decls(s->nparams, s->params, out);
-        text_printf(out, ") from \"%s\"%s%s", s->from, s->to != NULL ? " gradient " : "", s->to != NULL ? s->to : "");
+        text_printf(out, ") -> ");
+        show_decls(s->nresults, s->results, out);
+        text_printf(out, " from \"%s\"%s%s", s->from, s->to != NULL ? " gradient " : "", s->to != NULL ? s->to : "");
         break;
     default:
         text_printf(out, "%s", s->name != NULL ? s->name : "");
