@@ -293,10 +293,10 @@ static LLVMValueRef stride(Frame *f, int t, int index)
     if (p->stride[t][l] > 0) {
         return emit_i64(x, p->stride[t][l]);
     }
-    LLVMValueRef at[MAX_DIMS];
+    LLVMValueRef at[MAX_DIMS] = {NULL}; /* only the example matters: letters of listed rows have no value here */
     int mark = scope_enter(x);
-    for (int d = 0; d < p->tensor[t]->ndim; d++) {
-        at[d] = emit_scalar(x, p->at[t][d]);
+    if (p->tensor[t]->per_example) {
+        at[0] = emit_scalar(x, p->at[t][0]);
     }
     LLVMValueRef s = emit_stride(x, kernel_tensor(x->k, p->tensor[t]), p->dim[t][l], at);
     scope_leave(x, mark);

@@ -446,6 +446,12 @@ static bool match(const Equation *e, int scan, const Scalar *a, const Scalar *b,
         *why = "one factor has no index of its own";
         return false;
     }
+    if (list && e->letters[p->index[INDEX_M].letter[0]].axis->kind == AXIS_BATCH &&
+        (p->stride[PRODUCT_A][p->index[INDEX_K].letter[p->index[INDEX_K].n - 1]] == 0 ||
+         p->stride[PRODUCT_C][p->index[INDEX_N].letter[p->index[INDEX_N].n - 1]] == 0)) {
+        *why = "the examples that are its rows are laid out differently";
+        return false;
+    }
     return find_loops(e, scan, p, why) && find_conditions(e, p, why);
 }
 
