@@ -57,6 +57,7 @@ static const Array *find(const Batch *b, const char *name)
 
 bool oracle_bind(Interp *in, const Graph *plain, Session *s, const Plan *plan, const Batch *b, Comparison *c)
 {
+    c->batch = b;
     for (int nested = 0; nested < 2; nested++) { /* parents first */
         for (int i = 0; i < plain->naxes; i++) {
             const Axis *a = plain->axes[i];
@@ -93,6 +94,76 @@ bool oracle_bind(Interp *in, const Graph *plain, Session *s, const Plan *plan, c
     return true;
 }
 
+static void compare_cell(Comparison *c, const char *name, int64_t k, double x, double y)
+{
+    double diff = fabs(x - y) / fmax(1, fabs(y));
+    if (!(diff <= c->worst) && !(isnan(x) && isnan(y)) && x != y) {
+        c->worst = isnan(diff) ? INFINITY : diff;
+        snprintf(c->where, sizeof c->where, "%s cell %lld: %.17g, oracle %.17g", name, (long long)k, x, y);
+    }
+}
+
+static int64_t axis_size(const Batch *b, const Axis *a, int64_t example)
+{
+    int64_t n = 0;
+    char name[256];
+    if (a->kind == AXIS_RAGGED) {
+        snprintf(name, sizeof name, "%s.offsets", a->name);
+        const Array *o = find(b, name);
+        const int64_t *at = o ? o->data : NULL;
+        return at ? at[example + 1] - at[example] : 0;
+    }
+    for (int i = 0; a->kind == AXIS_SUM && i < a->nparts; i++) {
+        n += axis_size(b, a->parts[i], example);
+    }
+    return a->kind == AXIS_SUM ? n : a->size;
+}
+
+/* A tensor with several lists comes as the rows of the first of them and the other dims padded to their bounds. Lists
+ * in lists are left out. */
+static void compare_padded(Interp *in, const Tensor *t, const Array *have, Comparison *c)
+{
+    int lead = 0, other[MAX_DIMS], n = 0;
+    for (int d = 1; d < t->ndim; d++) {
+        const Axis *a = t->dims[d];
+        if (a->kind == AXIS_BATCH || a->kind == AXIS_TABLE || (a->parent && a->parent->kind != AXIS_BATCH)) {
+            return;
+        }
+        if (!lead && axis_is_ragged(a)) {
+            lead = d;
+        } else {
+            other[n++] = d;
+        }
+    }
+    int64_t inner = 1, at = 0;
+    for (int i = 0; i < n; i++) {
+        inner *= have->dims[i + 1];
+    }
+    for (int64_t b = 0; b < c->batch->batch; b++) {
+        int64_t rows = axis_size(c->batch, t->dims[lead], b);
+        for (int64_t k = 0; k < rows * inner; k++, at++) {
+            int64_t index[MAX_DIMS] = {b}, rest = k % inner;
+            bool inside = true;
+            index[lead] = k / inner;
+            for (int i = n - 1; i >= 0; i--) {
+                index[other[i]] = rest % have->dims[i + 1];
+                rest /= have->dims[i + 1];
+                inside = inside && index[other[i]] < axis_size(c->batch, t->dims[other[i]], b);
+            }
+            double want = 0;
+            if (inside && !interp_cell(in, t, index, &want, NULL)) {
+                snprintf(c->error, sizeof c->error, "%s: %s", t->name, interp_error(in));
+                return;
+            }
+            compare_cell(c, t->name, at, value_of(have, at), want);
+        }
+    }
+    if (lead && at != have->dims[0] * inner) {
+        snprintf(c->error, sizeof c->error, "%s has %lld cells, the oracle %lld", t->name,
+                 (long long)(have->dims[0] * inner), (long long)at);
+    }
+}
+
 void oracle_compare(Interp *in, const Graph *plain, Session *s, const Plan *plan, Comparison *c)
 {
     for (int i = 0; i < plan->ntensors && !c->error[0]; i++) {
@@ -123,13 +194,11 @@ void oracle_compare(Interp *in, const Graph *plain, Session *s, const Plan *plan
                 snprintf(c->error, sizeof c->error, "%s has %lld cells, the oracle %lld", p->name, (long long)count,
                          (long long)n);
             }
-            for (int64_t k = 0; count == n && k < n; k++) {
-                double x = value_of(&have, k), y = want[k];
-                double diff = fabs(x - y) / fmax(1, fabs(y));
-                if (!(diff <= c->worst) && !(isnan(x) && isnan(y)) && x != y) {
-                    c->worst = isnan(diff) ? INFINITY : diff;
-                    snprintf(c->where, sizeof c->where, "%s cell %lld: %.17g, oracle %.17g", p->name, (long long)k, x,
-                             y);
+            if (ragged >= 2) {
+                compare_padded(in, t, &have, c);
+            } else {
+                for (int64_t k = 0; k < n && count == n; k++) {
+                    compare_cell(c, p->name, k, value_of(&have, k), want[k]);
                 }
             }
             free(have.data);

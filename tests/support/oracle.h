@@ -10,6 +10,7 @@ typedef struct {
     double worst;       /* largest relative difference (absolute below 1) */
     char where[256];    /* tensor and cell of it */
     int compared;       /* tensors */
+    const Batch *batch; /* set by oracle_bind */
     char error[1024];   /* what kept the comparison from being made, or "" */
 } Comparison;
 
