@@ -344,11 +344,12 @@ static bool must_pack(const GemmTarget *t, const Gemm *op)
     return (bytes >= 1024 && bytes % 512 == 0) || (narrow && bytes % LINE != 0);
 }
 
-/* A is copied where its rows lie side by side and its values of k far apart, each in a page of its own: the gradient
- * of a table is a product over rows as long as the table. */
+/* A is copied where its rows lie side by side and its values of k far apart: weight gradients of wide layers and of
+ * tables. Runs of a block of rows stream in; tiles alone would come back to each line several times too late
+ * (200 x 25600 x 50: 74 instead of 45 GFLOP/s). */
 static bool must_copy_rows(const GemmTarget *t, const Gemm *op)
 {
-    enum { FAR = 2048 };
+    enum { FAR = 512 };
     return gemm_is(op->a_m, 1) && !op->a_list && LLVMIsAConstantInt(op->a_k) &&
            LLVMConstIntGetSExtValue(op->a_k) * (t->is_double ? 8 : 4) >= FAR;
 }
