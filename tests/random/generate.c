@@ -361,7 +361,8 @@ static Scalar *real_expr(Gen *r, Frame *f, int depth)
     case 12:
         return op1(r, chance(r, 50) ? OP_sin : OP_cos, a);
     case 13:
-        return op2(r, OP_pow, op2(r, OP_add, sc_real(r->g, 1.25), op1(r, OP_sigmoid, a)), real_leaf(r, f));
+        return op2(r, OP_pow, op2(r, OP_add, sc_real(r->g, 1.25), op1(r, OP_sigmoid, a)),
+                   op1(r, OP_tanh, real_leaf(r, f)));
     case 14:
         return op2(r, OP_add, a, real_expr(r, f, depth - 1));
     default:
