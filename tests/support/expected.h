@@ -38,5 +38,7 @@ void expected_fail(Expected *t, const char *what, const char *why);
 /* Compiled against the file to 1e-10 of max(1, |value|) in f64 and `bound32` in f32; in f64 also against the
  * interpreter (1e-10) and central differences (1e-6) of at most `cells` cells of each param. */
 void expected_run(Expected *t, DType real, double bound32, int cells);
+/* The same for what is compiled already: FORM_GRADS with t->options. */
+void expected_check(Expected *t, const Model *m, double bound32, int cells);
 
 #endif
