@@ -26,8 +26,8 @@ typedef struct {
     int nsig;             /* axes of the signature: what is ragged, ascending ids; a nested axis stands for its
                              elements in the whole example, its parent is not listed */
     const Axis *sig[PLAN_SIG];
-    int64_t fixed;        /* product of the sizes known now */
-    int batch_dims;       /* dims over the batch besides the example */
+    int64_t fixed;  /* product of the sizes known now */
+    int batch_dims; /* dims over the batch besides the example */
 } Layout;
 
 /* False (with a reason in *why) if the tensor cannot be laid out. */
@@ -71,8 +71,8 @@ typedef struct {
     const Scalar **nodes;
     int nslots; /* hash table from a scalar to its index + 1 */
     int *slots;
-    Text text;       /* the identity */
-    char name[40];   /* hd_ and a hash of the identity */
+    Text text;     /* the identity */
+    char name[40]; /* hd_ and a hash of the identity */
 } KernelInfo;
 
 int kernel_tensor(const KernelInfo *k, const Tensor *t); /* argument number; bug() if it is none */
@@ -98,20 +98,20 @@ typedef struct {
     LLVMBuilderRef b;
     LLVMValueRef fn;
     LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, real, ptr; /* real: type of TYPE_REAL in this run */
-    LLVMBasicBlockRef entry;   /* for allocas: emit_local */
-    LLVMBasicBlockRef ret;     /* returns */
-    LLVMValueRef *tensors;     /* base addresses, one per argument */
-    LLVMValueRef *offsets;     /* addresses of int64 arrays */
-    LLVMValueRef *keys;        /* i64 */
+    LLVMBasicBlockRef entry;                                /* for allocas: emit_local */
+    LLVMBasicBlockRef ret;                                  /* returns */
+    LLVMValueRef *tensors;                                  /* base addresses, one per argument */
+    LLVMValueRef *offsets;                                  /* addresses of int64 arrays */
+    LLVMValueRef *keys;                                     /* i64 */
     LLVMValueRef batch, lo, hi, t, last;
     LLVMValueRef letter[MAX_LETTERS]; /* i64, bound by the loop nest; NULL: not yet */
     /* Values of nodes already emitted in a block that dominates the builder's position. */
     LLVMValueRef *memo;
     int *memo_log;
     int nlog;
-    unsigned *letters; /* per node: the letters it depends on */
-    bool *safe;        /* per node: may be evaluated for every value of the letters, conds or not */
-    LLVMValueRef *scopes;  /* metadata: alias scope per tensor, and the list of all others */
+    unsigned *letters;    /* per node: the letters it depends on */
+    bool *safe;           /* per node: may be evaluated for every value of the letters, conds or not */
+    LLVMValueRef *scopes; /* metadata: alias scope per tensor, and the list of all others */
     LLVMValueRef *noalias;
     LLVMValueRef invariant, all_scopes; /* metadata: an empty node; the list of all tensors' scopes */
 } Emit;
@@ -120,7 +120,7 @@ typedef struct {
 void emit_start(Emit *x, KernelInfo *k, const Target *target, LLVMModuleRef module);
 void emit_finish(Emit *x);
 
-LLVMTypeRef emit_type(const Emit *x, Type t);            /* BOOL i1, INT i64, REAL float or double, F32 float */
+LLVMTypeRef emit_type(const Emit *x, Type t);               /* BOOL i1, INT i64, REAL float or double, F32 float */
 LLVMTypeRef emit_elem_type(const Emit *x, const Tensor *t); /* in memory: BOOL i8 */
 LLVMValueRef emit_i64(const Emit *x, int64_t v);
 LLVMValueRef emit_number(const Emit *x, LLVMTypeRef type, double v);
@@ -134,7 +134,7 @@ void emit_mark_invariant(Emit *x, LLVMValueRef load);
 void emit_mark_tensor(Emit *x, LLVMValueRef access, int n);
 /* Constant array in the module: i64 values. */
 LLVMValueRef emit_table(Emit *x, int64_t n, const int64_t *v, const char *name);
-LLVMBasicBlockRef emit_block(Emit *x, const char *name); /* appended to the function */
+LLVMBasicBlockRef emit_block(Emit *x, const char *name);        /* appended to the function */
 LLVMValueRef emit_min(Emit *x, LLVMValueRef a, LLVMValueRef b); /* signed i64 */
 LLVMValueRef emit_max(Emit *x, LLVMValueRef a, LLVMValueRef b);
 
@@ -144,7 +144,8 @@ typedef struct {
     LLVMValueRef i, hi, step;
     LLVMBasicBlockRef body, next, exit;
     int mark;
-    bool inner; /* set before loop_end: to be vectorised, with masks instead of a scalar remainder where they are cheap */
+    bool inner; /* set before loop_end: to be vectorised, with masks instead of a scalar remainder where they are cheap
+                 */
 } Loop;
 void loop_begin(Emit *x, Loop *l, const char *name, LLVMValueRef lo, LLVMValueRef hi, int64_t step);
 void loop_end(Emit *x, Loop *l);
@@ -191,7 +192,8 @@ LLVMValueRef math_erf(Emit *x, LLVMValueRef v);
 LLVMValueRef math_sin(Emit *x, LLVMValueRef v);
 LLVMValueRef math_cos(Emit *x, LLVMValueRef v);
 LLVMValueRef math_pow(Emit *x, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef math_fma(Emit *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a * b + c, fused where there is FMA */
+LLVMValueRef math_fma(Emit *x, LLVMValueRef a, LLVMValueRef b,
+                      LLVMValueRef c); /* a * b + c, fused where there is FMA */
 
 /* ---- kernels ------------------------------------------------------------------------------------------------- */
 

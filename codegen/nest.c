@@ -291,7 +291,8 @@ void nest_choose(const KernelInfo *k, Nest *n)
     double best = 0;
     for (int v = 0; v < e->nletters; v++) {
         bool output = n->outputs >> v & 1;
-        if (v == k->item || v == k->scan || is_ancestor(e, v) || (output && e->op != RED_NONE && e->op != RED_SUM && e->op != RED_ANY)) {
+        if (v == k->item || v == k->scan || is_ancestor(e, v) ||
+            (output && e->op != RED_NONE && e->op != RED_SUM && e->op != RED_ANY)) {
             continue;
         }
         double c = inner_cost(k, n, v, keyed);

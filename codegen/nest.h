@@ -15,20 +15,20 @@ typedef struct {
     int level;       /* loop in which it is tested: after it, all its letters are bound */
     int bound;       /* loop whose range it narrows instead, or -1 */
     bool lower, upper;
-    int coef;        /* of that letter in a - b */
+    int coef; /* of that letter in a - b */
     bool strict;
     const Scalar *a, *b; /* a - b <= 0, or < 0 if strict, or both bounds: == 0 */
 } Test;
 
 typedef struct {
     NestMode mode;
-    unsigned outputs;        /* letters that stand bare, or inside an inject, on the left-hand side */
+    unsigned outputs; /* letters that stand bare, or inside an inject, on the left-hand side */
     int n;
-    int order[MAX_LETTERS];  /* letters, outermost loop first */
+    int order[MAX_LETTERS]; /* letters, outermost loop first */
     int pos[MAX_LETTERS];
-    int nouter;              /* REGISTER: loops over outputs; MEMORY: loops outside the initialising loop */
-    bool dense;              /* MAP: every cell of the innermost range is written, 0 where the conds fail */
-    bool covers;             /* every cell of dst is written */
+    int nouter;  /* REGISTER: loops over outputs; MEMORY: loops outside the initialising loop */
+    bool dense;  /* MAP: every cell of the innermost range is written, 0 where the conds fail */
+    bool covers; /* every cell of dst is written */
     int ntests;
     Test tests[MAX_TESTS];
     bool too_many; /* more than MAX_TESTS conditions */

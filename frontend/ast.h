@@ -349,13 +349,13 @@ struct Spec {
     struct Warned {
         const char *code;
         Span at;
-    } *warned;
+    } * warned;
     void *lowered; /* elaboration's own memory of the last spec_lower, for spec_describe_* */
 };
 
 /* First file-level statement of that kind and name (kind ST_FN finds inits too), or NULL. */
 Stmt *spec_find(const Spec *s, StmtKind kind, const char *name);
-const Value *spec_hyper(const Spec *s, const char *name);    /* or NULL */
+const Value *spec_hyper(const Spec *s, const char *name); /* or NULL */
 
 /* Value of an expression over numbers, hypers, bindings, sizes of numbered axes and the table functions (ceil, min,
  * exp, ...). On failure *bad is the expression that is not constant (a letter, a tensor, a cycle of hypers) and nothing

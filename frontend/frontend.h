@@ -19,8 +19,8 @@ typedef struct {
 typedef struct {
     int ndefines;
     const Define *defines;
-    const char *variant;  /* NULL: none */
-    const char *std_dir;  /* models/std */
+    const char *variant; /* NULL: none */
+    const char *std_dir; /* models/std */
 } SpecOptions;
 
 Spec *spec_load(Arena *arena, Diag *diag, const char *path, const SpecOptions *o); /* NULL after errors */
@@ -60,13 +60,13 @@ typedef struct {
     int64_t chunk;
     const char *keep_best; /* metric, or NULL */
     int64_t stop_after;
-    int nlosses;           /* names the loss adds up, for reports */
+    int nlosses; /* names the loss adds up, for reports */
     const char *const *losses;
 } TrainSettings;
 const TrainSettings *spec_train(const Spec *s); /* NULL: no train section */
 
 typedef struct {
-    const char *name;       /* hr, ndcg, mrr, auc, gauc, logloss */
+    const char *name; /* hr, ndcg, mrr, auc, gauc, logloss */
     int ntensors;
     const char *tensors[3]; /* per-example outputs it reads: at; logit, lab; and the key after `by` */
     int ncutoffs;

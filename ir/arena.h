@@ -9,8 +9,8 @@
 typedef struct Arena Arena;
 
 Arena *arena_new(void);
-void arena_free(Arena *a);                                       /* NULL is fine */
-void *arena_alloc(Arena *a, size_t size);                        /* zeroed, 16-byte aligned */
+void arena_free(Arena *a);                /* NULL is fine */
+void *arena_alloc(Arena *a, size_t size); /* zeroed, 16-byte aligned */
 /* When memory runs out, f(ctx) is called and must not return (longjmp); without it, bug(). */
 void arena_on_exhausted(Arena *a, void (*f)(void *ctx), void *ctx);
 void arena_limit(Arena *a, size_t bytes); /* pretends that memory ends there: walks the paths above in tests */
@@ -20,7 +20,7 @@ char *arena_printf(Arena *a, const char *fmt, ...) __attribute__((format(printf,
 size_t arena_bytes(const Arena *a);
 
 /* Grows an array that lives in an arena: copies to a block of twice the size when n reaches the capacity. */
-#define ARENA_PUSH(arena, array, n, item) \
+#define ARENA_PUSH(arena, array, n, item)                                                                              \
     ((array) = arena_grow((arena), (array), (size_t)(n), sizeof *(array)), (array)[(n)++] = (item))
 void *arena_grow(Arena *a, void *array, size_t n, size_t size);
 

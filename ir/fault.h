@@ -23,7 +23,7 @@ static inline int fault_number(void)
 }
 #define FAULT(n) (fault_number() == (n))
 #else
-#define FAULT(n) 0
+#define FAULT(n)       0
 #define fault_number() 0
 #endif
 

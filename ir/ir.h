@@ -73,9 +73,9 @@ struct Axis {
     const int64_t *sizes; /* TABLE: size per position of the parent */
     int nparts;           /* SUM */
     Axis *parts[MAX_PARTS];
-    const char *vocab;          /* FIXED: name of the vocabulary this axis enumerates, or NULL */
-    const char *fields;         /* FIXED, TABLE: the group of the data's fields it enumerates, or NULL */
-    int nmembers;               /* FIXED with named members */
+    const char *vocab;  /* FIXED: name of the vocabulary this axis enumerates, or NULL */
+    const char *fields; /* FIXED, TABLE: the group of the data's fields it enumerates, or NULL */
+    int nmembers;       /* FIXED with named members */
     const char *const *members;
     Span span;
 };
@@ -94,13 +94,16 @@ typedef enum {
     OP_CONST,  /* num (REAL, F32) or inum (INT, BOOL) */
     OP_LETTER, /* inum: number of the letter in its equation */
     OP_LOAD,   /* tensor[args...]; before pass_batch `at` marks a load whose args[0] names the example (x@b) */
-    OP_SIZE,   /* length of axis at its parents: args = indices of the ancestors, outermost first (after batch: b first) */
+    OP_SIZE,   /* length of axis at its parents: args = indices of the ancestors, outermost first (after batch: b first)
+                */
     OP_PART,   /* args[0] = index into the sum axis (+ b): number of the part it falls in */
     OP_LOCAL,  /* args[0] = index into the sum axis (+ b): position inside that part */
     OP_INJECT, /* inum = part, args[0] = position inside the part (+ b): index into the sum axis */
-    OP_RAND,   /* uniform in [0,1): stream `name`, keyed by args (INT); after batch args[0] is the row id, unless by_step */
-    OP_SELF,   /* the example's own index in the batch; pass_batch replaces it by the letter b */
-    OP_EXTERN, /* the whole body of an equation that output inum of a user's C function `ext` defines; args: see Extern */
+    OP_RAND, /* uniform in [0,1): stream `name`, keyed by args (INT); after batch args[0] is the row id, unless by_step
+              */
+    OP_SELF, /* the example's own index in the batch; pass_batch replaces it by the letter b */
+    OP_EXTERN, /* the whole body of an equation that output inum of a user's C function `ext` defines; args: see Extern
+                */
     OP_STEP,   /* number of thresholds table[0..ntable) that are <= args[0]: a monotone step function of an integer */
 #define OP(name, ...) OP_##name,
 #include "scalar.def"
@@ -108,8 +111,18 @@ typedef enum {
     OP_COUNT
 } Op;
 
-typedef enum { RULE_ARITH, RULE_REAL, RULE_TRUNC, RULE_INT, RULE_COMPARE, RULE_BOOL, RULE_SELECT, RULE_TO_REAL,
-               RULE_TO_F32, RULE_SAME } TypeRule;
+typedef enum {
+    RULE_ARITH,
+    RULE_REAL,
+    RULE_TRUNC,
+    RULE_INT,
+    RULE_COMPARE,
+    RULE_BOOL,
+    RULE_SELECT,
+    RULE_TO_REAL,
+    RULE_TO_F32,
+    RULE_SAME
+} TypeRule;
 enum { COMMUTES = 1, MONOTONE = 2, CHEAP = 4 };
 
 typedef struct {
@@ -138,10 +151,10 @@ struct Scalar {
         int64_t inum;
         Tensor *tensor;
     };
-    Axis *axis;             /* SIZE, PART, LOCAL, INJECT */
-    struct Extern *ext;     /* EXTERN */
-    const char *name;       /* RAND: the stream's path */
-    const int64_t *table;   /* STEP, ascending */
+    Axis *axis;           /* SIZE, PART, LOCAL, INJECT */
+    struct Extern *ext;   /* EXTERN */
+    const char *name;     /* RAND: the stream's path */
+    const int64_t *table; /* STEP, ascending */
     int ntable;
     Span span; /* of the first place that built it; not part of its identity */
 };
@@ -174,13 +187,13 @@ struct Tensor {
     bool is_draw;     /* a random draw by name: never inlined; a batch may give its values instead */
     int ndim;
     Axis *dims[MAX_DIMS];
-    Init *init;             /* PARAM, STATE */
+    Init *init;              /* PARAM, STATE */
     const char *const *tags; /* PARAM: @nodecay ...; NULL-terminated or NULL */
-    const char *vocab;      /* INPUT of ids: its vocabulary, or NULL */
-    bool is_label;          /* INPUT: known only after the answer */
-    int64_t lo, hi;         /* INT tensors: range of values, lo > hi means unknown */
-    Tensor *next;           /* STATE: the value after the step. PARAM: after the optimizer's update */
-    Tensor *grad;           /* set by pass_differentiate */
+    const char *vocab;       /* INPUT of ids: its vocabulary, or NULL */
+    bool is_label;           /* INPUT: known only after the answer */
+    int64_t lo, hi;          /* INT tensors: range of values, lo > hi means unknown */
+    Tensor *next;            /* STATE: the value after the step. PARAM: after the optimizer's update */
+    Tensor *grad;            /* set by pass_differentiate */
     Span span;
 };
 
@@ -249,7 +262,7 @@ typedef struct {
         const char *tag;
         int nvalues;
         NamedValue *values;
-    } *groups;
+    } * groups;
     double clip; /* bound on the global gradient norm; 0: none */
 } Optimizer;
 
@@ -260,12 +273,17 @@ struct Graph {
     bool batched; /* pass_batch has run */
     Axis *batch;  /* the batch axis (always exists) */
     Tensor *row;  /* INPUT int64 per example: id of the row, the same wherever the example turns up */
-    Axis **axes;         int naxes;
-    Tensor **tensors;    int ntensors;
-    Equation **equations; int nequations; /* in an order in which values are defined before use, recurrences aside */
-    Scalar **scalars;    int nscalars;
-    Extern **externs;    int nexterns;
-    Tensor *loss;        /* or NULL */
+    Axis **axes;
+    int naxes;
+    Tensor **tensors;
+    int ntensors;
+    Equation **equations;
+    int nequations; /* in an order in which values are defined before use, recurrences aside */
+    Scalar **scalars;
+    int nscalars;
+    Extern **externs;
+    int nexterns;
+    Tensor *loss;         /* or NULL */
     Optimizer *optimizer; /* or NULL */
     struct ScalarTable *table;
 };
@@ -281,7 +299,7 @@ Extern *graph_extern(Graph *g, Extern proto); /* copies proto, assigns id; its o
 /* The equation of output k: dst is a tensor over plain axes, the args one load per input. */
 Equation *graph_extern_output(Graph *g, Extern *x, int k, int n, Scalar *const *args);
 bool equation_is_extern(const Equation *e);
-void graph_drop_externs(Graph *g); /* those that no equation calls; the rest is numbered anew */
+void graph_drop_externs(Graph *g);                  /* those that no equation calls; the rest is numbered anew */
 Equation *graph_equation(Graph *g, Equation proto); /* copies proto and its conds array, appends, verifies it */
 
 Scalar *sc_real(Graph *g, double v);
@@ -296,7 +314,7 @@ Scalar *sc_rand(Graph *g, const char *stream, bool by_step, int n, Scalar *const
 Scalar *sc_self(Graph *g);
 Scalar *sc_extern(Graph *g, Extern *x, int k, int n, Scalar *const *args);
 Scalar *sc_step(Graph *g, int n, const int64_t *table, Scalar *arg);
-Scalar *sc_op(Graph *g, Op op, ...);                        /* nargs Scalar* follow; INT promotes to REAL where mixed */
+Scalar *sc_op(Graph *g, Op op, ...); /* nargs Scalar* follow; INT promotes to REAL where mixed */
 Scalar *sc_opv(Graph *g, Op op, int n, Scalar *const *args);
 const char *sc_check(Op op, int n, Scalar *const *args); /* NULL, or why sc_opv would not take these */
 /* The same node with other arguments (types are derived again). */
@@ -315,7 +333,7 @@ bool sc_evaluate(const Scalar *s, double *out);
 
 /* ---- text form, verifier, oracle -------------------------------------------------------------------------- */
 
-void graph_print(const Graph *g, Text *out);                                  /* canonical; ir/ir.md */
+void graph_print(const Graph *g, Text *out);                                      /* canonical; ir/ir.md */
 Graph *graph_parse(Arena *arena, Diag *diag, const char *file, const char *text); /* NULL after an error */
 /* Parses one scalar expression over the given names (letters, args a b c y ...): names[i] stands for values[i]. */
 Scalar *scalar_parse(Graph *g, const char *text, int n, const char *const *names, Scalar *const *values);

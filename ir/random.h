@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define RANDOM_C1 UINT64_C(0xd6e8feb86659fd93)
+#define RANDOM_C1   UINT64_C(0xd6e8feb86659fd93)
 #define RANDOM_STEP UINT64_C(0x9e3779b97f4a7c15)
 
 /* Two rounds of xor-shift-multiply: full avalanche over 64 bits. */

@@ -29,8 +29,16 @@ typedef struct {
 static const Golden goldens[] = {
     {"sequential/fuxi_alpha.heddle",
      10,
-     {{"layers", "1"}, {"heads", "2"}, {"negatives", "3"}, {"N", "7"}, {"D", "4"}, {"E", "3"}, {"F", "2"}, {"G", "8"},
-      {"T.max", "5"}, {"item", "8"}},
+     {{"layers", "1"},
+      {"heads", "2"},
+      {"negatives", "3"},
+      {"N", "7"},
+      {"D", "4"},
+      {"E", "3"},
+      {"F", "2"},
+      {"G", "8"},
+      {"T.max", "5"},
+      {"item", "8"}},
      {{"emb", 1, PLAIN, 0, 0, 0},
       {"pe", 2, PLAIN, 0, 0, 0},
       {"layer.0.Wu", 3, COLUMNS, 0, 28, 12},
@@ -50,8 +58,15 @@ static const Golden goldens[] = {
      5.381575},
     {"sequential/hstu.heddle",
      9,
-     {{"layers", "1"}, {"heads", "2"}, {"negatives", "3"}, {"N", "7"}, {"D", "4"}, {"E", "3"}, {"F", "2"},
-      {"T.max", "5"}, {"item", "8"}},
+     {{"layers", "1"},
+      {"heads", "2"},
+      {"negatives", "3"},
+      {"N", "7"},
+      {"D", "4"},
+      {"E", "3"},
+      {"F", "2"},
+      {"T.max", "5"},
+      {"item", "8"}},
      {{"emb", 1, PLAIN, 0, 0, 0},
       {"pe", 2, PLAIN, 0, 0, 0},
       {"layer.0.Wu", 3, COLUMNS, 0, 20, 4},
@@ -62,14 +77,21 @@ static const Golden goldens[] = {
       {"layer.0.w_pos", 5, PLAIN, 0, 0, 0},
       {"layer.0.Wo", 6, TRANSPOSED, 0, 0, 4},
       {"layer.0.bo", 7, PLAIN, 0, 0, 0}},
-     {0.392095, 0.236936, -0.645533, -0.611073, -0.285462, -0.906553, -0.294536, 0.099609, 0.086694, 0.366698,
-      0.543310, 0.750221, -0.009754, 0.653078, 0.346603, 0.673246},
+     {0.392095, 0.236936, -0.645533, -0.611073, -0.285462, -0.906553, -0.294536, 0.099609, 0.086694, 0.366698, 0.543310,
+      0.750221, -0.009754, 0.653078, 0.346603, 0.673246},
      {9.661302, 8.878791, 0.804941, 30.099823},
      12.361214},
     {"sequential/sasrec.heddle",
      9,
-     {{"layers", "1"}, {"heads", "2"}, {"negatives", "3"}, {"N", "7"}, {"D", "4"}, {"E", "2"}, {"G", "4"},
-      {"T.max", "5"}, {"item", "8"}},
+     {{"layers", "1"},
+      {"heads", "2"},
+      {"negatives", "3"},
+      {"N", "7"},
+      {"D", "4"},
+      {"E", "2"},
+      {"G", "4"},
+      {"T.max", "5"},
+      {"item", "8"}},
      {{"emb", 1, PLAIN, 0, 0, 0},
       {"pe", 2, PLAIN, 0, 0, 0},
       {"layer.0.Wq", 3, TRANSPOSED, 0, 0, 4},
@@ -140,8 +162,13 @@ static int run_one(const Golden *g, const char *models, DType real)
     char path[1024], std[1024];
     snprintf(path, sizeof path, "%s/%s", models, g->spec);
     snprintf(std, sizeof std, "%s/std", models);
-    ProjectOptions o = {.spec = path, .ndefines = g->ndefines, .defines = g->defines, .std_dir = std, .real = real,
-                        .cache_dir = "", .verify = true};
+    ProjectOptions o = {.spec = path,
+                        .ndefines = g->ndefines,
+                        .defines = g->defines,
+                        .std_dir = std,
+                        .real = real,
+                        .cache_dir = "",
+                        .verify = true};
     Text report = {0};
     Project *p = project_open(&o, &report);
     Program *prog = p ? project_compile(p, PROGRAM_FORWARD, &report) : NULL;
@@ -150,9 +177,9 @@ static int run_one(const Golden *g, const char *models, DType real)
     Session *s = pool ? session_new(prog->plan, pool, 0, &e) : NULL;
     int64_t offsets[] = {0, 4}, items[] = {3, 1, 6, 2}, ts[] = {100, 160, 7360, 7361}, now[] = {100000}, target[] = {5};
     int64_t neg[] = {1, 4, 7, 1, 4, 7, 1, 4, 7, 1, 4, 7};
-    Array arrays[] = {{"T.offsets", DT_I64, 1, {2}, offsets}, {"item", DT_I64, 1, {4}, items},
-                      {"target", DT_I64, 1, {1}, target},     {"neg", DT_I64, 2, {4, 3}, neg},
-                      {"ts", DT_I64, 1, {4}, ts},             {"now", DT_I64, 1, {1}, now}};
+    Array arrays[] = {
+        {"T.offsets", DT_I64, 1, {2}, offsets}, {"item", DT_I64, 1, {4}, items}, {"target", DT_I64, 1, {1}, target},
+        {"neg", DT_I64, 2, {4, 3}, neg},        {"ts", DT_I64, 1, {4}, ts},      {"now", DT_I64, 1, {1}, now}};
     bool timed = s && plan_find(prog->plan, "ts") >= 0;
     Batch b = {timed ? 6 : 4, arrays, 1};
     int bad = s ? 0 : 1;

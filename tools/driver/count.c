@@ -60,23 +60,56 @@ static bool evaluate(const Count *c, const Scalar *s, double *out)
         }
     }
     switch (s->op) {
-    case OP_add: *out = v[0] + v[1]; return true;
-    case OP_sub: *out = v[0] - v[1]; return true;
-    case OP_mul: *out = v[0] * v[1]; return true;
-    case OP_neg: *out = -v[0]; return true;
-    case OP_max: *out = fmax(v[0], v[1]); return true;
-    case OP_min: *out = fmin(v[0], v[1]); return true;
-    case OP_idiv: *out = floor(v[0] / v[1]); return v[1] != 0;
-    case OP_mod: *out = v[0] - v[1] * floor(v[0] / v[1]); return v[1] != 0;
-    case OP_lt: *out = v[0] < v[1]; return true;
-    case OP_le: *out = v[0] <= v[1]; return true;
-    case OP_eq: *out = v[0] == v[1]; return true;
-    case OP_ne: *out = v[0] != v[1]; return true;
-    case OP_and: *out = v[0] != 0 && v[1] != 0; return true;
-    case OP_or: *out = v[0] != 0 || v[1] != 0; return true;
-    case OP_not: *out = v[0] == 0; return true;
-    case OP_select: *out = v[0] != 0 ? v[1] : v[2]; return true;
-    default: return false;
+    case OP_add:
+        *out = v[0] + v[1];
+        return true;
+    case OP_sub:
+        *out = v[0] - v[1];
+        return true;
+    case OP_mul:
+        *out = v[0] * v[1];
+        return true;
+    case OP_neg:
+        *out = -v[0];
+        return true;
+    case OP_max:
+        *out = fmax(v[0], v[1]);
+        return true;
+    case OP_min:
+        *out = fmin(v[0], v[1]);
+        return true;
+    case OP_idiv:
+        *out = floor(v[0] / v[1]);
+        return v[1] != 0;
+    case OP_mod:
+        *out = v[0] - v[1] * floor(v[0] / v[1]);
+        return v[1] != 0;
+    case OP_lt:
+        *out = v[0] < v[1];
+        return true;
+    case OP_le:
+        *out = v[0] <= v[1];
+        return true;
+    case OP_eq:
+        *out = v[0] == v[1];
+        return true;
+    case OP_ne:
+        *out = v[0] != v[1];
+        return true;
+    case OP_and:
+        *out = v[0] != 0 && v[1] != 0;
+        return true;
+    case OP_or:
+        *out = v[0] != 0 || v[1] != 0;
+        return true;
+    case OP_not:
+        *out = v[0] == 0;
+        return true;
+    case OP_select:
+        *out = v[0] != 0 ? v[1] : v[2];
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -125,8 +158,7 @@ static double tuples(Count *c)
     c->walked = 0;
     for (int i = 0; i < e->nconds; i++) {
         for (int k = 0; k < e->nletters; k++) {
-            if (sc_uses_letter(e->conds[i], k) && decidable(c, e->conds[i]) &&
-                e->letters[k].axis->kind != AXIS_BATCH) {
+            if (sc_uses_letter(e->conds[i], k) && decidable(c, e->conds[i]) && e->letters[k].axis->kind != AXIS_BATCH) {
                 c->walked |= 1u << k;
             }
         }

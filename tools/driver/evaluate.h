@@ -11,8 +11,8 @@ typedef struct {
 } Figure;
 enum { MAX_FIGURES = 32 };
 
-/* Runs the compiled rank section (the session's plan) over all rows of a feed, `batch` at a time; returns how many figures there are, -1
- * after an error. */
+/* Runs the compiled rank section (the session's plan) over all rows of a feed, `batch` at a time; returns how many
+ * figures there are, -1 after an error. */
 int evaluate(const Project *p, Session *s, Feed *feed, int64_t batch, Figure *figures, Error *e);
 
 #endif

@@ -57,7 +57,8 @@ static int inputs_of(const Program *p, DataInput *out, int max, Error *e)
         }
         int first = t->per_example ? 1 : 0; /* dims[0] is the batch */
         if (t->ndim - first > DATA_DIMS || n == max) {
-            error_set(e, EXIT_SPEC, "input '%s' has more axes than a data set can fill; give it with heddle run", t->name);
+            error_set(e, EXIT_SPEC, "input '%s' has more axes than a data set can fill; give it with heddle run",
+                      t->name);
             return -1;
         }
         DataInput *in = &out[n++];

@@ -21,8 +21,8 @@ bool project_use_data(Project *p, const DataSet *ds, const FeedOptions *o, Error
 
 Feed *feed_open(const Project *p, const Program *prog, FeedSplit split, Error *e);
 void feed_close(Feed *f);
-int64_t feed_rows(const Feed *f);  /* examples of one epoch */
-const char *feed_report(Feed *f);  /* one line on skipped and cut rows */
+int64_t feed_rows(const Feed *f); /* examples of one epoch */
+const char *feed_report(Feed *f); /* one line on skipped and cut rows */
 
 /* The order from now on: shuffled by (seed, epoch), or as in the data. */
 void feed_order(Feed *f, bool shuffle, uint64_t seed, int64_t epoch);

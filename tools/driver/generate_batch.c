@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 static double uniform(uint64_t *state)
 {
     *state = random_mix(*state + RANDOM_STEP);

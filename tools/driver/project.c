@@ -1,6 +1,6 @@
 /* Opening a spec and compiling its modes. */
-#include "driver.h"
 #include "defined.h"
+#include "driver.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

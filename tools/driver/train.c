@@ -1,9 +1,9 @@
 /* The training loop: batches in an order that depends on (seed, epoch) alone, a step, metrics, checkpoints from which
  * a run goes on to the same bits. */
 #include "train.h"
+#include "../../runtime/checkpoint.h"
 #include "files.h"
 #include "progress.h"
-#include "../../runtime/checkpoint.h"
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -81,9 +81,8 @@ static bool open_parts(Run *r, Text *report, Error *e)
     }
     if (ranked) {
         r->rank_session = session_new(r->rank_program->plan, r->pool, o->seed, e);
-        r->eval_feed = r->rank_session
-                           ? feed_open(r->p, r->rank_program, o->validate ? FEED_VALID : FEED_TEST, e)
-                           : NULL;
+        r->eval_feed =
+            r->rank_session ? feed_open(r->p, r->rank_program, o->validate ? FEED_VALID : FEED_TEST, e) : NULL;
         if (!r->eval_feed) {
             return false;
         }
@@ -153,9 +152,8 @@ static bool save_checkpoint(Run *r, Error *e)
     snprintf(batch, sizeof batch, "%lld", (long long)r->batch);
     snprintf(misses, sizeof misses, "%lld", (long long)r->misses);
     snprintf(best, sizeof best, "%.17g", r->best);
-    const char *meta[] = {"heddle.batch", batch, "heddle.misses", misses,
-                          "heddle.best",  best,  "heddle.data",   r->ds->fingerprint,
-                          NULL};
+    const char *meta[] = {"heddle.batch", batch,         "heddle.misses",    misses, "heddle.best",
+                          best,           "heddle.data", r->ds->fingerprint, NULL};
     return checkpoint_write(r->session, in_run(r, "checkpoint.safetensors"), &place, 0, NULL, meta, e);
 }
 
@@ -185,8 +183,8 @@ static bool load_checkpoint(Run *r, Error *e)
     }
     r->step = (int64_t)place.step;
     if (!same || place.seed != r->o->seed) {
-        return error_set(e, EXIT_USAGE,
-                         "%s was made with another seed, batch size or data set; resume with the same", path);
+        return error_set(e, EXIT_USAGE, "%s was made with another seed, batch size or data set; resume with the same",
+                         path);
     }
     return true;
 }
@@ -281,8 +279,9 @@ static bool one_step(Run *r, int64_t epoch, int64_t in_epoch, double *loss, int6
     *loss = session_scalar(r->session, r->step_program->plan->tensors[r->step_program->plan->loss].name);
     *examples = n;
     if (!isfinite(*loss)) {
-        return error_set(e, EXIT_NONFINITE, "the loss is %g at step %lld (epoch %lld): lower the learning rate or set clip",
-                         *loss, (long long)r->step + 1, (long long)epoch);
+        return error_set(e, EXIT_NONFINITE,
+                         "the loss is %g at step %lld (epoch %lld): lower the learning rate or set clip", *loss,
+                         (long long)r->step + 1, (long long)epoch);
     }
     r->step++;
     fprintf(r->metrics, "{\"step\":%lld,\"epoch\":%lld,\"loss\":%.9g,\"lr\":%.9g}\n", (long long)r->step,
@@ -388,7 +387,8 @@ bool train(Project *p, const TrainOptions *o, Text *report, Error *e)
     }
     ok = ok && (!o->resume || load_checkpoint(&r, e)) && open_metrics(&r, e) && write_manifest(&r, e);
     if (ok) {
-        fprintf(stderr, "%s: %s; %lld steps an epoch, %lld in all; compiled in %.2f s (%d kernels, %d distinct, %d cached)\n",
+        fprintf(stderr,
+                "%s: %s; %lld steps an epoch, %lld in all; compiled in %.2f s (%d kernels, %d distinct, %d cached)\n",
                 spec_name(p->spec), feed_report(r.feed), (long long)r.per_epoch, (long long)r.total,
                 r.step_program->seconds, r.step_program->stats.kernels, r.step_program->stats.unique,
                 r.step_program->stats.cached);

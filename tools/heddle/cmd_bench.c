@@ -1,11 +1,11 @@
 /* heddle bench: training and inference steps on generated input, beside the machine's multiply-add peak measured in
  * the same run. Figures are medians over the steps. */
+#include "../../ir/random.h"
 #include "command.h"
 #include "count.h"
 #include "files.h"
 #include "generate_batch.h"
 #include "peak.h"
-#include "../../ir/random.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -80,7 +80,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Median seconds of a step, and of the first one. */
-static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training, double *first, double *median, Error *e)
+static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training, double *first, double *median,
+                       Error *e)
 {
     double *t = calloc((size_t)steps, sizeof *t);
     bool ok = t || error_set(e, EXIT_RESOURCES, "out of memory");
@@ -216,8 +217,9 @@ int cmd_bench(int argc, char **argv)
         double peak = peak_gflops(pool, p->options.real, 0.3), b = (double)load.batch;
         double gflops = flop / train_step / 1e9;
         if (!common.json) {
-            printf("training   %10.1f examples/s   %8.2f ms a step   %7.2f GFLOP/s, %.1f %% of the measured peak %.1f\n",
-                   b / train_step, 1e3 * train_step, gflops, 100 * gflops / peak, peak);
+            printf(
+                "training   %10.1f examples/s   %8.2f ms a step   %7.2f GFLOP/s, %.1f %% of the measured peak %.1f\n",
+                b / train_step, 1e3 * train_step, gflops, 100 * gflops / peak, peak);
             printf("inference  %10.1f examples/s   %8.2f ms a batch\n", b / infer_step, 1e3 * infer_step);
             printf("compiled in %.3f s (training), %.3f s (inference); peak memory %.1f MiB\n", train_compile,
                    infer_compile, (double)use.ru_maxrss / 1024);

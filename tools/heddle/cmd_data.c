@@ -40,8 +40,8 @@ static int import(int argc, char **argv)
         {"--json", NULL, OPT_FLAG, &json, "the report as JSON"},
     };
     const char *args[MAX_POSITIONAL];
-    int code = parse_options(&self, argc, argv, options, (int)(sizeof options / sizeof *options), 1, MAX_POSITIONAL,
-                             args);
+    int code =
+        parse_options(&self, argc, argv, options, (int)(sizeof options / sizeof *options), 1, MAX_POSITIONAL, args);
     if (code >= 0) {
         return code;
     }
@@ -102,7 +102,8 @@ static int import(int argc, char **argv)
 
 static int synth(int argc, char **argv)
 {
-    static const Command self = {"data synth", "sequence|xor --out DATA", "generate a data set whose best metric is known",
+    static const Command self = {"data synth", "sequence|xor --out DATA",
+                                 "generate a data set whose best metric is known",
                                  "heddle data synth sequence --out shop\n"
                                  "heddle data synth xor --out clicks --users 500 --seed 3\n",
                                  synth};
@@ -142,7 +143,8 @@ static int synth(int argc, char **argv)
     if (!data_synth(kind, out, &o, &r, &e)) {
         return fail_error(&e);
     }
-    printf(json ? "{\"users\":%lld,\"items\":%lld,\"events\":%lld,\"best\":{" : "%lld users, %lld items, %lld events; best possible:",
+    printf(json ? "{\"users\":%lld,\"items\":%lld,\"events\":%lld,\"best\":{"
+                : "%lld users, %lld items, %lld events; best possible:",
            (long long)r.users, (long long)r.items, (long long)r.events);
     for (int i = 0; i < r.nbest; i++) {
         if (json) {

@@ -1,6 +1,6 @@
 /* heddle eval: the metrics of the rank section, beside the best possible ones where the data knows them. */
-#include "command.h"
 #include "checkpoint.h"
+#include "command.h"
 #include "evaluate.h"
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -60,9 +60,10 @@ int cmd_eval(int argc, char **argv)
                      : strcmp(split, "train") == 0 ? FEED_TRAIN
                                                    : FEED_SERVE;
     if (!data || !weights || part == FEED_SERVE || batch == 0) {
-        return usage_error(self, !data || !weights     ? "--data and --weights are both needed"
-                                 : part == FEED_SERVE ? "--split is test, valid or train, not '%s'"
-                                                      : "--batch is at least 1",
+        return usage_error(self,
+                           !data || !weights    ? "--data and --weights are both needed"
+                           : part == FEED_SERVE ? "--split is test, valid or train, not '%s'"
+                                                : "--batch is at least 1",
                            split);
     }
     Project *p = open_project(spec, &common, &code);
@@ -87,8 +88,7 @@ int cmd_eval(int argc, char **argv)
         int nfigures = -1;
         ok = (pool = pool_new((int)common.threads, &e)) &&
              (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
-             (feed = feed_open(p, prog, part, &e)) &&
-             (nfigures = evaluate(p, s, feed, batch, figures, &e)) >= 0;
+             (feed = feed_open(p, prog, part, &e)) && (nfigures = evaluate(p, s, feed, batch, figures, &e)) >= 0;
         if (ok && nfigures == 0) {
             ok = error_set(&e, EXIT_SPEC, "the spec's rank section has no metrics");
         }

@@ -1,6 +1,6 @@
 /* heddle rank: the best items for one user, by raw ids. */
-#include "command.h"
 #include "checkpoint.h"
+#include "command.h"
 #include "feed.h"
 #include <math.h>
 #include <stdio.h>
@@ -40,7 +40,8 @@ static Hit *hits_of(Session *s, int64_t *n, Error *e)
             hits[(*n)++] = (Hit){v, x};
         }
         if (isnan(x)) {
-            error_set(e, EXIT_NONFINITE, "the score of item %lld is not a number: the weights are broken", (long long)v);
+            error_set(e, EXIT_NONFINITE, "the score of item %lld is not a number: the weights are broken",
+                      (long long)v);
             free(hits);
             hits = NULL;
         }
@@ -141,8 +142,8 @@ int cmd_rank(int argc, char **argv)
              (vocab || error_set(&e, EXIT_SPEC, "score is not over a vocabulary")) &&
              (pool = pool_new((int)common.threads, &e)) &&
              (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
-             (feed = feed_open(p, prog, FEED_SERVE, &e)) && feed_user(feed, id, &b, &e) &&
-             session_run(s, &b, 0, &e) && (hits = hits_of(s, &nhits, &e));
+             (feed = feed_open(p, prog, FEED_SERVE, &e)) && feed_user(feed, id, &b, &e) && session_run(s, &b, 0, &e) &&
+             (hits = hits_of(s, &nhits, &e));
         if (ok) {
             print_hits(ds, vocab, user, hits, top < nhits ? top : nhits, common.json);
         }

@@ -106,8 +106,11 @@ int cmd_run(int argc, char **argv)
     TensorFile *wf = tensor_file_open(weights, &e);
     TensorFile *bf = wf ? tensor_file_open(batch, &e) : NULL;
     bool ok = bf != NULL;
-    code = ok && !(project_vocabs_from_weights(p, wf, &report) &&
-                   (prog = project_compile(p, rank ? PROGRAM_RANK : grads ? PROGRAM_GRADS : PROGRAM_FORWARD, &report)))
+    code = ok && !(project_vocabs_from_weights(p, wf, &report) && (prog = project_compile(p,
+                                                                                          rank    ? PROGRAM_RANK
+                                                                                          : grads ? PROGRAM_GRADS
+                                                                                                  : PROGRAM_FORWARD,
+                                                                                          &report)))
                ? fail_text(EXIT_SPEC, &report)
                : 0;
     if (code == 0) {

@@ -15,7 +15,7 @@ typedef struct {
     const char *name; /* "--steps", "-D" */
     const char *arg;  /* how help shows its value; NULL for a flag */
     OptionKind kind;
-    void *value;      /* bool *, const char **, int64_t *, TextList * */
+    void *value; /* bool *, const char **, int64_t *, TextList * */
     const char *help;
 } Option;
 
@@ -50,10 +50,10 @@ int common_options(Option *options, int n, Common *c);
 /* A project from a spec path and the common options; NULL with the exit code in *code after a mistake, reported. */
 Project *open_project(const char *spec, const Common *c, int *code);
 
-int fail_error(const Error *e);                  /* prints "error: text", returns its exit code */
-int fail_text(int code, Text *report);     /* prints the report, frees it */
+int fail_error(const Error *e);        /* prints "error: text", returns its exit code */
+int fail_text(int code, Text *report); /* prints the report, frees it */
 int usage_error(const Command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool progress_wanted(void);                /* standard error is a terminal */
+bool progress_wanted(void);                 /* standard error is a terminal */
 void json_string(Text *out, const char *s); /* with quotes and escapes */
 const Command *command_named(const char *name);
 

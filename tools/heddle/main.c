@@ -25,10 +25,12 @@ const Command commands[] = {
     {"eval", "SPEC --data DATA --weights W", "compute the metrics of the rank section",
      "heddle eval models/sequential/hstu.heddle --data ml1m --weights runs/hstu/weights.safetensors\n", cmd_eval},
     {"rank", "SPEC --data DATA --weights W --user ID", "list the best items for one user",
-     "heddle rank models/sequential/hstu.heddle --data ml1m --weights runs/hstu/weights.safetensors --user 7 --top 10\n",
+     "heddle rank models/sequential/hstu.heddle --data ml1m --weights runs/hstu/weights.safetensors --user 7 --top "
+     "10\n",
      cmd_rank},
     {"run", "SPEC --weights W --batch B --out O", "run one batch exactly as given",
-     "heddle run models/sequential/hstu.heddle --weights w.safetensors --batch b.safetensors --out o.safetensors --grads\n",
+     "heddle run models/sequential/hstu.heddle --weights w.safetensors --batch b.safetensors --out o.safetensors "
+     "--grads\n",
      cmd_run},
     {"explain", "SPEC", "show what the compiler makes of a spec",
      "heddle explain models/sequential/hstu.heddle\n"
