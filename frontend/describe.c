@@ -32,7 +32,8 @@ static cJSON *shape_json(const Tensor *t)
 static const char *input_type(const Elab *E, const Tensor *t)
 {
     const Stmt *s = spec_find(E->spec, ST_INPUT, t->name);
-    if (t->vocab != NULL) {
+    bool per_field = s != NULL && t->vocab != NULL && strcmp(s->input->type, t->vocab) == 0; /* W in F : vocab */
+    if (t->vocab != NULL && !per_field) {
         return fmt((Elab *)E, "vocab(%s)", t->vocab);
     }
     return s != NULL ? s->input->type : elem_type(t->elem) == TYPE_BOOL ? "bool" : "int64";

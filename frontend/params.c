@@ -95,7 +95,7 @@ Sym *make_input(Elab *E, Stmt *s)
         }
         int64_t n = axis_bound(sym->values);
         t.elem = ELEM_I32;
-        t.vocab = sym->values->vocab;
+        t.vocab = sym->values->kind == AXIS_TABLE ? sym->values->name : sym->values->vocab;
         if (n > 0) {
             t.hi = n - 1;
         }

@@ -73,12 +73,13 @@ static const char *place_text(const Session *s, int t, const Array *a, int64_t a
     return out;
 }
 
-/* The axis that a vocabulary's name stands for, or -1. */
+/* The axis that a vocabulary's name stands for (a vocabulary per field goes by the axis's own name), or -1. */
 static int vocab_axis(const Plan *p, const char *vocab)
 {
     int found = -1;
     for (int i = 0; i < p->naxes; i++) {
-        if (p->axes[i].vocab && strcmp(p->axes[i].vocab, vocab) == 0 && p->axes[i].kind != PAX_RAGGED) {
+        const char *name = p->axes[i].kind == PAX_TABLE && !p->axes[i].vocab ? p->axes[i].name : p->axes[i].vocab;
+        if (name && strcmp(name, vocab) == 0 && p->axes[i].kind != PAX_RAGGED) {
             found = found < 0 || p->axes[i].kind == PAX_FIXED ? i : found;
         }
     }

@@ -46,6 +46,17 @@ static DataDim dim_of(const Axis *a, const Axis *parent)
     return d;
 }
 
+/* The vocabulary of an input's ids; ids of a vocabulary per field are the fields' own affair. */
+static const char *vocab_of_input(const Graph *g, const Tensor *t)
+{
+    for (int i = 0; t->vocab && i < g->naxes; i++) {
+        if (g->axes[i]->kind == AXIS_TABLE && strcmp(g->axes[i]->name, t->vocab) == 0) {
+            return NULL;
+        }
+    }
+    return t->vocab;
+}
+
 /* The inputs that the data fills: all but the row, which every batch has, and the scalars the training loop sets. */
 static int inputs_of(const Program *p, DataInput *out, int max, Error *e)
 {
@@ -64,7 +75,7 @@ static int inputs_of(const Program *p, DataInput *out, int max, Error *e)
         DataInput *in = &out[n++];
         *in = (DataInput){.name = t->name,
                           .dtype = dtype_of(t->elem, p->plan->real),
-                          .vocab = t->vocab,
+                          .vocab = vocab_of_input(p->graph, t),
                           .label = t->is_label,
                           .constant = !t->per_example,
                           .ndim = t->ndim - first};
