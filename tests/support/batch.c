@@ -121,7 +121,8 @@ static int64_t id_bound(const Maker *m, const Tensor *t, const PlanAxis *list, i
         if (t->vocab && a->vocab && strcmp(a->vocab, t->vocab) == 0) {
             return a->size;
         }
-        if (!t->vocab && list && a->kind == PAX_TABLE && a->parent == list->parent) {
+        bool per_field = a->kind == PAX_TABLE && t->vocab && strcmp(a->name, t->vocab) == 0;
+        if (per_field && list && a->parent == list->parent) {
             int64_t f = field_of(list, row, i);
             return a->rows[f + 1] - a->rows[f];
         }
