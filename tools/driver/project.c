@@ -183,6 +183,13 @@ Graph *project_graph(Project *p, ProgramKind kind, const char *stop, Text *repor
     return g;
 }
 
+/* Kernels are compiled side by side on as many threads as the run may use. */
+static int compile_threads(const Project *p)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return p->options.threads > 0 ? p->options.threads : cores > 0 ? (int)cores : 1;
+}
+
 Program *project_compile(Project *p, ProgramKind kind, Text *report)
 {
     double start = seconds_now();
@@ -201,7 +208,7 @@ Program *project_compile(Project *p, ProgramKind kind, Text *report)
     CodegenOptions co = {.real = p->options.real,
                          .cpu = p->options.cpu,
                          .cache_dir = p->cache_dir[0] ? p->cache_dir : NULL,
-                         .threads = p->options.threads};
+                         .threads = compile_threads(p)};
     Text why = {0};
     prog->plan = codegen_compile(s, &co, &prog->stats, &why);
     if (!prog->plan) {
