@@ -7,6 +7,9 @@
 #include "ir.h"
 #include "runtime.h"
 
+/* Bound of axis T, size of the vocabulary: programs and their batches agree on them. */
+enum { BOUND = 6, VOCAB = 7 };
+
 typedef enum {
     SEEN_SUM,
     SEEN_MAX,

@@ -304,27 +304,33 @@ static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, E
         return false;
     }
     progress_clear(progress);
-    fprintf(r->metrics, "{\"epoch\":%lld,\"step\":%lld,\"split\":\"%s\"", (long long)epoch + 1, (long long)r->step,
-            r->o->validate ? "valid" : "test");
-    printf("epoch %lld:", (long long)epoch + 1);
-    for (int i = 0; i < n; i++) {
-        printf("  %s %.4f", figures[i].name, figures[i].value);
-        fprintf(r->metrics, ",\"%s\":%.9g", figures[i].name, figures[i].value);
+    Text line = {0};
+    text_printf(&line, "{\"epoch\":%lld,\"step\":%lld,\"split\":\"%s\"", (long long)epoch + 1, (long long)r->step,
+                r->o->validate ? "valid" : "test");
+    if (!r->o->json) {
+        printf("epoch %lld:", (long long)epoch + 1);
+    }
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++) {
+        if (!r->o->json) {
+            printf("  %s %.4f", figures[i].name, figures[i].value);
+        }
+        text_printf(&line, ",\"%s\":%.9g", figures[i].name, figures[i].value);
         const char *keep = r->settings->keep_best;
         if (keep && strcmp(keep, figures[i].name) == 0) {
             bool better = figures[i].value > r->best + 1e-6;
             r->best = better ? figures[i].value : r->best;
             r->misses = better ? 0 : r->misses + 1;
-            if (better && !weights_write(r->session, in_run(r, "best.safetensors"), NULL, e)) {
-                return false;
-            }
+            ok = !better || weights_write(r->session, in_run(r, "best.safetensors"), NULL, e);
             *stop = r->settings->stop_after > 0 && r->misses >= r->settings->stop_after;
         }
     }
-    printf("\n");
+    text_printf(&line, "}");
+    puts(r->o->json ? line.s : "");
     fflush(stdout);
-    fprintf(r->metrics, "}\n");
-    return true;
+    fprintf(r->metrics, "%s\n", line.s);
+    text_free(&line);
+    return ok;
 }
 
 static bool loop(Run *r, Error *e)

@@ -180,7 +180,7 @@ int cmd_bench(int argc, char **argv)
         {"--steps", "K", OPT_INT, &load.steps, "timed steps (10)"},
         {"--profile", "N", OPT_INT, &load.profile, "also print the N slowest kernels on standard error"},
     };
-    int n = common_options(options, 4, &common);
+    int n = json_option(options, run_options(options, 4, &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {

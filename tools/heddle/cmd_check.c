@@ -11,7 +11,7 @@ int cmd_check(int argc, char **argv)
     Option options[MAX_OPTIONS] = {
         {"--domains", NULL, OPT_FLAG, &domains, "print every name with its domain"},
     };
-    int n = common_options(options, 1, &common);
+    int n = json_option(options, spec_options(options, 1, &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {

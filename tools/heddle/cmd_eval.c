@@ -49,7 +49,7 @@ int cmd_eval(int argc, char **argv)
         {"--recipe", "TEXT", OPT_TEXT, &recipe, "how the data is cut into examples (docs/data.md)"},
         {"--map", "INPUT=COLUMN", OPT_LIST, &maps, "fill an input from a column of another name"},
     };
-    int n = common_options(options, 6, &common);
+    int n = json_option(options, run_options(options, 6, &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {

@@ -15,7 +15,7 @@ int cmd_explain(int argc, char **argv)
         {"--train", NULL, OPT_FLAG, &train, "the training step with adjoints and updates (default)"},
         {"--rank", NULL, OPT_FLAG, &rank, "the rank section"},
     };
-    int n = common_options(options, 3, &common);
+    int n = json_option(options, dtype_option(options, spec_options(options, 3, &common), &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {

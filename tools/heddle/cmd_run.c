@@ -80,7 +80,7 @@ int cmd_run(int argc, char **argv)
         {"--mode", "train|rank", OPT_TEXT, &mode, "which section is run (train)"},
         {"--output", "NAME", OPT_LIST, &common.outputs, "one more output, such as score"},
     };
-    int n = common_options(options, 6, &common);
+    int n = run_options(options, 6, &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {

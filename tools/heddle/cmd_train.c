@@ -26,7 +26,7 @@ int cmd_train(int argc, char **argv)
         {"--record", "DIR", OPT_TEXT, &t.record, "write initial weights and batches for other programs"},
         {"--record-steps", "K", OPT_INT, &t.record_steps, "how many batches are recorded (with --record)"},
     };
-    int n = common_options(options, 13, &common);
+    int n = json_option(options, run_options(options, 13, &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {
@@ -49,6 +49,7 @@ int cmd_train(int argc, char **argv)
     t.validate = strcmp(split, "valid") == 0;
     t.seed = (uint64_t)common.seed;
     t.threads = (int)common.threads;
+    t.json = common.json;
     t.argc = argc;
     t.argv = argv;
     t.terminal = progress_wanted();

@@ -44,8 +44,12 @@ typedef struct {
     TextList defines, outputs;
 } Common;
 
-/* Appends the options of Common to a table; returns the new count. */
-int common_options(Option *options, int n, Common *c);
+/* Append options of Common to a table, those that mean something to a command; return the new count. run_options has
+ * spec_options and dtype_option in it. */
+int spec_options(Option *options, int n, Common *c);
+int dtype_option(Option *options, int n, Common *c);
+int json_option(Option *options, int n, Common *c);
+int run_options(Option *options, int n, Common *c);
 
 /* A project from a spec path and the common options; NULL with the exit code in *code after a mistake, reported. */
 Project *open_project(const char *spec, const Common *c, int *code);

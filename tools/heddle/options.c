@@ -142,22 +142,44 @@ int parse_options(const Command *c, int argc, char **argv, const Option *options
     return -1;
 }
 
-int common_options(Option *options, int n, Common *c)
+static int append(Option *options, int n, const Option *table, size_t bytes)
+{
+    memcpy(options + n, table, bytes);
+    return n + (int)(bytes / sizeof *table);
+}
+
+int spec_options(Option *options, int n, Common *c)
 {
     const Option table[] = {
         {"-D", "NAME=VALUE", OPT_LIST, &c->defines, "set a hyper, an axis size or a vocabulary's size"},
         {"--variant", "NAME", OPT_TEXT, &c->variant, "use a variant of the spec"},
-        {"--dtype", "f32|f64", OPT_TEXT, &c->dtype, "precision of the run (f32)"},
+        {"--skip-pass", "NAMES", OPT_TEXT, &c->skip, "leave out passes, separated by commas"},
+        {"--verify", NULL, OPT_FLAG, &c->verify, "check the graph after every pass"},
+    };
+    return append(options, n, table, sizeof table);
+}
+
+int dtype_option(Option *options, int n, Common *c)
+{
+    const Option table[] = {{"--dtype", "f32|f64", OPT_TEXT, &c->dtype, "precision of the run (f32)"}};
+    return append(options, n, table, sizeof table);
+}
+
+int json_option(Option *options, int n, Common *c)
+{
+    const Option table[] = {{"--json", NULL, OPT_FLAG, &c->json, "results as JSON"}};
+    return append(options, n, table, sizeof table);
+}
+
+int run_options(Option *options, int n, Common *c)
+{
+    const Option table[] = {
         {"--threads", "N", OPT_INT, &c->threads, "threads (0: as many as there are cores)"},
         {"--seed", "N", OPT_INT, &c->seed, "seed of initial values and random draws (0)"},
         {"--cpu", "NAME", OPT_TEXT, &c->cpu, "native, x86-64-v4, x86-64-v3 (AVX2) or x86-64"},
-        {"--skip-pass", "NAMES", OPT_TEXT, &c->skip, "leave out passes, separated by commas"},
-        {"--verify", NULL, OPT_FLAG, &c->verify, "check the graph after every pass"},
         {"--no-cache", NULL, OPT_FLAG, &c->no_cache, "do not keep compiled kernels on disk"},
-        {"--json", NULL, OPT_FLAG, &c->json, "results as JSON"},
     };
-    memcpy(options + n, table, sizeof table);
-    return n + (int)(sizeof table / sizeof *table);
+    return append(options, dtype_option(options, spec_options(options, n, c), c), table, sizeof table);
 }
 
 int fail_error(const Error *e)
@@ -201,9 +223,34 @@ static const char *std_dir(void)
     return dir && *dir ? dir : HEDDLE_STD_DIR;
 }
 
+/* Every name of a list of passes is one; else the first that is not is reported. */
+static bool passes_exist(const char *names)
+{
+    while (names && *names) {
+        int len = (int)strcspn(names, ",");
+        bool found = false;
+        for (int i = 0; i < npasses && !found; i++) {
+            found = (int)strlen(pipeline[i].name) == len && strncmp(pipeline[i].name, names, (size_t)len) == 0;
+        }
+        if (!found) {
+            fprintf(stderr, "error: there is no pass '%.*s'; there are", len, names);
+            for (int i = 0; i < npasses; i++) {
+                fprintf(stderr, "%s %s", i ? "," : "", pipeline[i].name);
+            }
+            fprintf(stderr, "\n");
+            return false;
+        }
+        names += len + (names[len] == ',');
+    }
+    return true;
+}
+
 Project *open_project(const char *spec, const Common *c, int *code)
 {
     *code = EXIT_USAGE;
+    if (!passes_exist(c->skip)) {
+        return NULL;
+    }
     DType real = DT_F32;
     if (c->dtype && strcmp(c->dtype, "f64") == 0) {
         real = DT_F64;
