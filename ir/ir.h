@@ -247,7 +247,7 @@ struct Extern {
 };
 
 /* How params are updated: a row of passes/optimizer.def with its values; group[] overrides values for params that
- * carry a tag. lr is not here: it is an input of the step, "opt.lr", as is "opt.step" (1, 2, ...). */
+ * carry a tag. lr is not here: it is an input of the step, "opt.lr". */
 typedef struct {
     const char *name;
     double value;

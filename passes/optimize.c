@@ -1,5 +1,5 @@
-/* optimize: the optimizer's rule (optimizer.def) as equations. Needs: differentiate. Makes the inputs opt.lr and
- * opt.step (numbers of the step), states opt.NAME (shared by all params with the same values) and opt.NAME.PATH
+/* optimize: the optimizer's rule (optimizer.def) as equations. Needs: differentiate. Makes the input opt.lr
+ * (set for each step), states opt.NAME (shared by all params with the same values) and opt.NAME.PATH
  * (moments), and sets `next` of every param that has a gradient and of every state made here.
  *
  * Clipping by the global norm: all gradients are scaled by clip / max(norm, clip), norm over all params together. */
@@ -359,7 +359,6 @@ void pass_optimize(Graph *g)
         return;
     }
     input(g, "opt.lr", ELEM_REAL);
-    input(g, "opt.step", ELEM_REAL);
     Scalar *clip = g->optimizer->clip > 0 ? clip_factor(g, g->optimizer->clip) : NULL;
     for (int i = 0, n = g->ntensors; i < n; i++) {
         Tensor *p = g->tensors[i];

@@ -27,7 +27,7 @@ void pass_batch(Graph *g);
 void pass_differentiate(Graph *g);
 
 /* optimize: g->optimizer's rule as equations: param->next and moments (STATE tensors "opt.m.PATH" ...) from
- * param->grad and the inputs opt.lr, opt.step. Needs differentiate. */
+ * param->grad and the input opt.lr. Needs differentiate. */
 void pass_optimize(Graph *g);
 
 /* split: equations that ask in which part of a sum of axes an index falls become one equation per part. */

@@ -194,7 +194,6 @@ static bool train(Test *t, const Model *m, Session *s)
         }
         Batch b = batch_of(m, EXAMPLES, rows);
         session_set_scalar(s, "opt.lr", 0.01);
-        session_set_scalar(s, "opt.step", step + 1);
         bool ok = session_run(s, &b, (uint64_t)step, &e);
         batch_drop(&b);
         if (!ok) {

@@ -269,7 +269,6 @@ static bool one_step(Run *r, int64_t epoch, int64_t in_epoch, double *loss, int6
         return false;
     }
     session_set_scalar(r->session, "opt.lr", lr);
-    session_set_scalar(r->session, "opt.step", (double)(r->step + 1));
     if (!session_run(r->session, &b, (uint64_t)r->step, e)) {
         return false;
     }

@@ -88,7 +88,6 @@ static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training,
     for (int64_t i = -1; ok && i < steps; i++) {
         if (training) {
             session_set_scalar(s, "opt.lr", 1e-3);
-            session_set_scalar(s, "opt.step", (double)(i + 2));
         }
         double start = seconds_now();
         ok = session_run(s, b, (uint64_t)(i + 1), e);
