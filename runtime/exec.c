@@ -430,9 +430,11 @@ bool exec_steps(Session *s, Error *e)
             return false;
         }
         double end = seconds_now();
-        s->profile[k].runs++;
-        s->profile[k].seconds += end - start;
-        s->profile[k].flop += step_flop(s, &p->steps[k]);
+        StepProfile *row = &s->profile[k];
+        row->least = row->runs == 0 || end - start < row->least ? end - start : row->least;
+        row->runs++;
+        row->seconds += end - start;
+        row->flop += step_flop(s, &p->steps[k]);
         start = end;
         if (p->loss >= 0 && s->writer[p->loss] == k && p->tensors[p->loss].ndim == 0) {
             double loss = p->tensors[p->loss].dtype == DT_F64 ? *(const double *)s->data[p->loss]

@@ -83,7 +83,7 @@ typedef struct {
     const char *label; /* the equation's name; a scan has that of its first call */
     int line;
     int64_t runs;
-    double seconds, flop;
+    double seconds, least, flop; /* least: the fastest run, which other work on the machine disturbed least */
 } StepProfile;
 int session_profile(const Session *s, const StepProfile **rows);
 void session_profile_reset(Session *s);

@@ -290,6 +290,6 @@ void session_profile_reset(Session *s)
 {
     for (int k = 0; k < s->plan->nsteps; k++) {
         s->profile[k].runs = 0;
-        s->profile[k].seconds = s->profile[k].flop = 0;
+        s->profile[k].seconds = s->profile[k].least = s->profile[k].flop = 0;
     }
 }

@@ -86,7 +86,7 @@ static void values_of_one_step(Pool *pool)
     CHECK_ERROR(session_fetch(s, "nothing", &a, &e), e, EXIT_USAGE, "computes nothing called 'nothing'");
     CHECK(session_peak_bytes(s) > 0);
     const StepProfile *profile;
-    CHECK(session_profile(s, &profile) == p.nsteps && profile[0].runs == 1);
+    CHECK(session_profile(s, &profile) == p.nsteps && profile[0].runs == 1 && profile[0].least == profile[0].seconds);
     session_free(s);
 }
 

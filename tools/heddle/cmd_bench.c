@@ -94,6 +94,7 @@ static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training,
         double spent = seconds_now() - start;
         if (i < 0) {
             *first = spent;
+            session_profile_reset(s);
         } else {
             t[i] = spent;
         }
@@ -124,13 +125,13 @@ static int by_seconds(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* The slowest calls of the timed steps, with their share of the time all calls took. */
+/* The slowest calls of the timed steps: the mean and the least time of a call, and the share of the time all took. */
 static void print_profile(const Session *s, int64_t top)
 {
     const StepProfile *rows;
     int n = session_profile(s, &rows);
     StepProfile *sorted = malloc(((size_t)n + 1) * sizeof *sorted);
-    double total = 0;
+    double total = 0, least = 0;
     if (!sorted) {
         return;
     }
@@ -138,12 +139,17 @@ static void print_profile(const Session *s, int64_t top)
     qsort(sorted, (size_t)n, sizeof *sorted, by_seconds);
     for (int i = 0; i < n; i++) {
         total += sorted[i].seconds;
+        least += sorted[i].least;
     }
-    fprintf(stderr, " line  share    ms a step  defines\n");
+    int64_t runs = n > 0 ? sorted[0].runs : 1;
+    fprintf(stderr, " line   calls  share    ms a call   least ms  defines\n");
     for (int i = 0; i < n && i < top; i++) {
-        fprintf(stderr, "%5d  %4.1f %%  %9.3f  %s\n", sorted[i].line, 100 * sorted[i].seconds / total,
-                1e3 * sorted[i].seconds / (double)sorted[i].runs, sorted[i].label);
+        const StepProfile *x = &sorted[i];
+        fprintf(stderr, "%5d  %6lld  %4.1f %%  %9.3f  %9.3f  %s\n", x->line, (long long)x->runs,
+                100 * x->seconds / total, 1e3 * x->seconds / (double)x->runs, 1e3 * x->least, x->label);
     }
+    fprintf(stderr, "                100 %%  %9.3f  %9.3f  all %d calls of a step\n", 1e3 * total / (double)runs,
+            1e3 * least, n);
     free(sorted);
 }
 
