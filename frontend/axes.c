@@ -407,10 +407,10 @@ int axes_of_expr(Elab *E, Scope *scope, const Expr *e, Axis **out, int max)
         if (info != NULL) {
             if (info->kind == AC_FAMILY && !info->broken) {
                 mistake(E, "E0154", e->span, NULL, "%s is a family of axes: write %s<...>", e->name, e->name);
-                return 0;
+                return -1;
             }
             if (info->axis == NULL) {
-                return 0;
+                return -1;
             }
             out[0] = info->axis;
             return 1;
@@ -420,16 +420,20 @@ int axes_of_expr(Elab *E, Scope *scope, const Expr *e, Axis **out, int max)
         AxisInfo *family = axis_lookup(E, scope, e->name);
         if (family == NULL || family->kind != AC_FAMILY) {
             mistake(E, "E0101", e->span, NULL, "there is no family of axes '%s<...>'", e->name);
-            return 0;
+            return -1;
         }
         Expr name = {.kind = EX_NAME, .span = e->span, .name = e->at};
         Axis *param = NULL;
-        if (axes_of_expr(E, scope, &name, &param, 1) != 1) {
-            return 0;
+        int n = axes_of_expr(E, scope, &name, &param, 1);
+        if (n != 1) {
+            if (n == 0) {
+                mistake(E, "E0154", e->span, NULL, "%s stands for no axis here: %s<...> takes one", e->at, e->name);
+            }
+            return -1;
         }
         AxisInfo *instance = axis_instance(E, family, param);
         out[0] = instance->axis;
-        return instance->axis != NULL;
+        return instance->axis != NULL ? 1 : -1;
     }
     if (e->kind == EX_CALL && strcmp(e->name, "vocab") == 0 && e->nargs == 1 && e->args[0].value->kind == EX_NAME) {
         out[0] = axis_of_vocab(E, e->args[0].value->name);
@@ -439,8 +443,8 @@ int axes_of_expr(Elab *E, Scope *scope, const Expr *e, Axis **out, int max)
         int n = 0;
         for (int k = 0; k < e->nargs; k++) {
             int m = axes_of_expr(E, scope, e->args[k].value, out + n, max - n);
-            if (m == 0) {
-                return 0;
+            if (m < 0) {
+                return -1;
             }
             n += m;
         }
@@ -455,11 +459,11 @@ int axes_of_expr(Elab *E, Scope *scope, const Expr *e, Axis **out, int max)
             mistake(E, "E0150", e->span, "use numbers, hypers and numbered axes",
                     "the size of an axis is not an integer known before training");
         }
-        return 0;
+        return -1;
     }
     if (n < 1) {
         mistake(E, "E0150", e->span, NULL, "an axis would have %lld elements", (long long)n);
-        return 0;
+        return -1;
     }
     out[0] = axis_of_size(E, n);
     return 1;

@@ -284,7 +284,7 @@ static bool bind_params(Elab *E, Call *call, Scope *inner, const Stmt *block)
                            bc->axes[k].name);
         }
         int n = axes_of_expr(E, call->scope, bc->axes[k].value, axes, MAX_DIMS);
-        if (n == 0) {
+        if (n < 0) {
             return false;
         }
         if (n != 1 && !b->star) {
@@ -319,12 +319,8 @@ static int result_dims(Elab *E, Scope *inner, const Decl *d, Axis **dims)
 {
     int n = 0;
     for (int k = 0; k < d->ndims; k++) {
-        AxisBinding *b = d->dims[k]->kind == EX_NAME ? find_param(inner, d->dims[k]->name) : NULL;
-        if (b != NULL && b->star && b->n == 0) {
-            continue;
-        }
         int m = axes_of_expr(E, inner, d->dims[k], dims + n, MAX_DIMS - n);
-        if (m == 0) {
+        if (m < 0) {
             return -1;
         }
         n += m;

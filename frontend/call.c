@@ -112,7 +112,12 @@ static Val of_axis(Env *env, const Expr *e)
         mistake(E, "E0144", a->span, NULL, "%s takes an axis, '%s' is a letter", e->name, a->name);
         return bad_val();
     }
-    if (axes_of_expr(E, env->scope, a, axis, 2) != 1) {
+    int naxes = axes_of_expr(E, env->scope, a, axis, 2);
+    if (naxes != 1) {
+        if (naxes >= 0) {
+            mistake(E, "E0144", a->span, NULL, "%s takes one axis; %s stands for %s here", e->name, a->name,
+                    naxes == 0 ? "none" : "several");
+        }
         return bad_val();
     }
     if (axis[0] == g->batch) {

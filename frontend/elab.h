@@ -67,7 +67,7 @@ AxisInfo *axis_info(Elab *E, const Axis *a);
 AxisInfo *axis_instance(Elab *E, AxisInfo *family, Axis *param);
 Axis *axis_of_size(Elab *E, int64_t n); /* the anonymous axis of n elements */
 Axis *axis_of_vocab(Elab *E, const char *vocab);
-/* The axes an expression names where axes are expected: several for a starred parameter. 0 after an error. */
+/* The axes an expression names where axes are expected: any number for a starred parameter. -1: error. */
 int axes_of_expr(Elab *E, Scope *s, const Expr *e, Axis **out, int max);
 LetterDecl letter_lookup(Elab *E, Scope *s, const char *name);
 const char *axis_text(Elab *E, const Axis *a); /* "axis D (50)" for messages */

@@ -478,6 +478,20 @@ static bool domain_as_assumed(Elab *E, const Sym *sym, int n, const Result *r)
     return true;
 }
 
+/* h := e without indices, where e has axes: from here on h is another name for e. NULL: it is no such statement. */
+static Sym *other_name(Elab *E, Entity *e)
+{
+    const Stmt *stmt = e->cases[0];
+    const Expr *x = stmt->value;
+    if (e->ncases != 1 || !e->rebinds || stmt->lhs[0].has_bracket || stmt->by != NULL || x->kind != EX_NAME ||
+        x->has_bracket || x->at != NULL) {
+        return NULL;
+    }
+    Entity *named = scope_find(e->home, x->prime ? fmt(E, "%s'", x->name) : x->name, e->pos);
+    Sym *sym = named != NULL && named != e ? entity_sym(E, named) : NULL;
+    return sym != NULL && (sym->bad || sym->ndim > 0) ? sym : NULL;
+}
+
 Sym *elab_equations(Elab *E, Entity *e)
 {
     if (e->status == BUSY) {
@@ -488,7 +502,13 @@ Sym *elab_equations(Elab *E, Entity *e)
         return e->sym;
     }
     e->status = BUSY;
-    Sym *sym = arena_alloc(E->arena, sizeof *sym);
+    Sym *sym = other_name(E, e);
+    if (sym != NULL) {
+        e->status = DONE;
+        e->sym = sym;
+        return sym;
+    }
+    sym = arena_alloc(E->arena, sizeof *sym);
     *sym = (Sym){.name = e->name, .span = e->span, .section = e->section, .bad = true};
     ARENA_PUSH(E->arena, E->syms, E->nsyms, sym);
     const char *path = join_path(E, e->home->path, e->name);

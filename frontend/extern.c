@@ -116,7 +116,7 @@ void expand_extern(Elab *E, Call *call, int nargs, Sym **given)
     bool per_example = false, ok = library != NULL;
     for (int k = 0; k < out->ndims && ndim >= 0; k++) {
         int n = axes_of_expr(E, scope, out->dims[k], dims + ndim, MAX_DIMS - ndim);
-        ndim = n == 0 ? -1 : ndim + n;
+        ndim = n < 0 ? -1 : ndim + n;
     }
     if (!ok || ndim < 0 || !check_axes(E, s, out, ndim, dims)) {
         return;

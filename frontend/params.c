@@ -14,7 +14,7 @@ static bool dims_of(Elab *E, Scope *scope, const Decl *d, Sym *sym)
 {
     for (int k = 0; k < d->ndims; k++) {
         int n = axes_of_expr(E, scope, d->dims[k], sym->dims + sym->ndim, MAX_DIMS - sym->ndim);
-        if (n == 0) {
+        if (n < 0) {
             return false;
         }
         sym->ndim += n;
@@ -302,7 +302,7 @@ static bool dims_or_letters(Elab *E, Scope *scope, const Decl *d, Sym *sym, Env 
         }
         int before = sym->ndim;
         int n = axes_of_expr(E, scope, e, sym->dims + sym->ndim, MAX_DIMS - sym->ndim);
-        if (n == 0) {
+        if (n < 0) {
             return false;
         }
         sym->ndim += n;
@@ -311,6 +311,26 @@ static bool dims_or_letters(Elab *E, Scope *scope, const Decl *d, Sym *sym, Env 
         }
     }
     return true;
+}
+
+/* In a block, an axis that a starred parameter has taken may have been meant for another one, which has none. */
+static const char *ragged_remedy(Elab *E, const Scope *scope, const Axis *axis)
+{
+    for (const Scope *s = scope; s != NULL && s->block != NULL; s = s->parent) {
+        bool taken = false;
+        const AxisBinding *empty = NULL;
+        for (const AxisBinding *b = s->axes; b != NULL; b = b->next) {
+            empty = b->star && b->n == 0 && empty == NULL ? b : empty;
+            for (int k = 0; k < b->n; k++) {
+                taken = taken || (b->star && b->axes[k] == axis);
+            }
+        }
+        if (taken && empty != NULL) {
+            return fmt(E, "to apply the block to each row of %s, write %s<%s = %s>(...)", axis->name, s->block->name,
+                       empty->name, axis->name);
+        }
+    }
+    return "use a number: the bound of the axis is T.max";
 }
 
 Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section)
@@ -325,7 +345,7 @@ Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section)
     }
     for (int k = 0; k < sym->ndim; k++) {
         if (axis_is_ragged(sym->dims[k]) || sym->dims[k]->kind == AXIS_BATCH) {
-            mistake(E, "E0126", s->span, "use a number: the bound of the axis is T.max",
+            mistake(E, "E0126", s->span, ragged_remedy(E, scope, sym->dims[k]),
                     "a param has no axis that differs between examples: %s of '%s'", sym->dims[k]->name, s->name);
             return sym;
         }

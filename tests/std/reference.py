@@ -291,6 +291,107 @@ def swiglu():
     write("SwiGLU", {"T": LISTS}, inputs, params, compute, 3)
 
 
+def by_batch(x, eps, mom=0.1):
+    """Batch statistics of torch over the rows of x, any features behind them."""
+    flat = x.flatten(1)
+    return F.batch_norm(flat, None, None, training=True, momentum=mom, eps=eps).reshape(x.shape)
+
+
+def statistics():
+    forms = {
+        "Standardise": ({}, lambda x, p: by_batch(x, 1e-5)),
+        "BatchNorm": ({"gain": (2, 3), "bias": (2, 3)}, lambda x, p: by_batch(x, 1e-5) * p["it.0.gain"] + p["it.0.bias"]),
+        "Dice": ({"alpha": (2, 3)}, dice),
+    }
+    for name, (shapes, f) in forms.items():
+        r = Numbers(40 + len(name))
+        inputs = {"item": r.ids(6, below=9), "w": r.real(6, 2, 3)}
+        params = {"emb": r.real(9, 2, 3), **{"it.0." + k: r.real(*shape) for k, shape in shapes.items()}}
+
+        def compute(given, p):
+            y = f(p["emb"][given["item"]], p)
+            return {"y": y}, (given["w"] * y).sum()
+
+        write(name, {"T": LISTS}, inputs, params, compute, 3)
+
+
+def dice(x, p):
+    gate = torch.sigmoid(by_batch(x, 1e-9))
+    return gate * x + p["it.0.alpha"] * (1 - gate) * x
+
+
+def hidden_layers():
+    r = Numbers(51)
+    inputs = {"item": r.ids(6, below=9), "w": r.real(6, 5)}
+    params = {"emb": r.real(9, 2, 3), "one.0.linear.0.W": r.real(2, 3, 4), "one.0.linear.0.b": r.real(4)}
+    params.update({"two.0.linear.0.W": r.real(4, 5), "two.0.linear.0.b": r.real(5)})
+    params.update({"two.0.bn.0.gain": r.real(5), "two.0.bn.0.bias": r.real(5)})
+
+    def compute(given, p):
+        x = p["emb"][given["item"]].flatten(1)
+        h = torch.tanh(x @ p["one.0.linear.0.W"].reshape(6, 4) + p["one.0.linear.0.b"])
+        h = F.linear(h, p["two.0.linear.0.W"].T, p["two.0.linear.0.b"])
+        y = F.relu(F.batch_norm(h, None, None, p["two.0.bn.0.gain"], p["two.0.bn.0.bias"], training=True))
+        return {"y": y}, (given["w"] * y).sum()
+
+    write("Hidden", {"T": LISTS}, inputs, params, compute, 3)
+
+
+def perceptron():
+    r = Numbers(52)
+    inputs = {"item": r.ids(6, below=9), "w": r.real(6)}
+    params, at, width = {"emb": r.real(9, 2, 3)}, "net.0.hidden.", (2, 3)
+    for k, m in enumerate((4, 5)):
+        params.update({f"{at}{k}.linear.0.W": r.real(*width, m), f"{at}{k}.linear.0.b": r.real(m)})
+        params.update({f"{at}{k}.bn.0.gain": r.real(m), f"{at}{k}.bn.0.bias": r.real(m)})
+        width = (m,)
+    params.update({"net.0.out.0.W": r.real(5, 1), "net.0.out.0.b": r.real(1)})
+    params.update({"flat.0.out.0.W": r.real(2, 3, 1), "flat.0.out.0.b": r.real(1)})
+
+    def compute(given, p):
+        x = p["emb"][given["item"]].flatten(1)
+        h = x
+        for k in range(2):
+            w = p[f"{at}{k}.linear.0.W"]
+            h = F.linear(h, w.reshape(-1, w.shape[-1]).T, p[f"{at}{k}.linear.0.b"])
+            h = F.silu(F.batch_norm(h, None, None, p[f"{at}{k}.bn.0.gain"], p[f"{at}{k}.bn.0.bias"], training=True))
+        y = F.linear(h, p["net.0.out.0.W"].T, p["net.0.out.0.b"])[:, 0]
+        sums = torch.stack([part.sum(0) for part in rows(x)])
+        one = sums @ p["flat.0.out.0.W"].reshape(6) + p["flat.0.out.0.b"]
+        return {"y": y, "one": one}, (given["w"] * y).sum() + one.sum()
+
+    write("Mlp", {"T": LISTS}, inputs, params, compute, 3)
+
+
+def join():
+    r = Numbers(53)
+    inputs = {"item": r.ids(3, below=9), "w": r.real(3)}
+    params = {"emb": r.real(9, 2, 3), "other": r.real(9, 4), "join.0.Wx": r.real(2, 3, 1), "join.0.Wh": r.real(4, 1)}
+    params["join.0.b"] = r.real()
+
+    def compute(given, p):
+        both = torch.cat([p["emb"][given["item"]].flatten(1), p["other"][given["item"]]], 1)
+        y = both @ torch.cat([p["join.0.Wx"].flatten(), p["join.0.Wh"].flatten()]) + p["join.0.b"]
+        return {"y": y}, (given["w"] * y).sum()
+
+    write("Join", {}, inputs, params, compute, 3)
+
+
+def pairsum():
+    r = Numbers(54)
+    inputs = {"item": r.ids(6, below=9), "w": r.real(3, 3)}
+
+    def compute(given, p):
+        y = []
+        for item in rows(p["emb"][given["item"]]):
+            i, j = torch.triu_indices(len(item), len(item), 1)
+            y.append((item[i] * item[j]).sum(0))
+        y = torch.stack(y)
+        return {"y": y}, (given["w"] * y).sum()
+
+    write("pairsum", {"T": LISTS}, inputs, {"emb": r.real(9, 3)}, compute, 3)
+
+
 if __name__ == "__main__":
     cellwise_functions()
     norms()
@@ -304,3 +405,8 @@ if __name__ == "__main__":
     gru_after()
     dense()
     swiglu()
+    statistics()
+    hidden_layers()
+    perceptron()
+    join()
+    pairsum()

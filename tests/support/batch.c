@@ -113,6 +113,17 @@ static int64_t field_of(const PlanAxis *list, int64_t row, int64_t i)
     return f;
 }
 
+/* Position along the fields of cell i of an example's array, which has no list in it. */
+static int64_t place_of(const Plan *p, const char *name, int fields, int64_t i)
+{
+    const PlanTensor *x = &p->tensors[plan_find(p, name)];
+    int64_t behind = 1;
+    for (int d = x->ndim - 1; d > 0 && x->dims[d] != fields; d--) {
+        behind *= p->axes[x->dims[d]].size;
+    }
+    return i / behind % p->axes[fields].size;
+}
+
 /* Ids run up to the size of their vocabulary, or of their field's. */
 static int64_t id_bound(const Maker *m, const Tensor *t, const PlanAxis *list, int64_t row, int64_t i)
 {
@@ -122,8 +133,8 @@ static int64_t id_bound(const Maker *m, const Tensor *t, const PlanAxis *list, i
             return a->size;
         }
         bool per_field = a->kind == PAX_TABLE && t->vocab && strcmp(a->name, t->vocab) == 0;
-        if (per_field && list && a->parent == list->parent) {
-            int64_t f = field_of(list, row, i);
+        if (per_field && (!list || a->parent == list->parent)) {
+            int64_t f = list ? field_of(list, row, i) : place_of(m->plan, t->name, a->parent, i);
             return a->rows[f + 1] - a->rows[f];
         }
     }

@@ -153,11 +153,16 @@ void model_fill(const Model *m, Session *s, uint64_t seed)
 {
     for (int i = 0; i < m->plain->ntensors; i++) {
         const Tensor *t = m->plain->tensors[i];
-        Array a = t->role == ROLE_PARAM ? param_array(m, s, t->name) : (Array){0};
+        bool state = t->role == ROLE_STATE && !t->per_example && plan_find(m->plan, t->name) >= 0;
+        Array a = t->role == ROLE_PARAM || state ? param_array(m, s, t->name) : (Array){0};
         for (int64_t k = 0; a.data && k < a.dims[0]; k++) {
             double u = random_uniform(random_fold(random_key(seed, 0, t->name), k));
             bool absent = t->init && t->init->cond && array_get(&a, k) == 0; /* cells outside the param's domain */
-            array_set(&a, k, absent ? 0 : u < 0.5 ? u - 0.6 : u - 0.4);
+            array_set(&a, k,
+                      absent    ? 0
+                      : state   ? 0.5 + u
+                      : u < 0.5 ? u - 0.6
+                                : u - 0.4); /* a state may be a variance */
         }
     }
 }
@@ -170,8 +175,11 @@ Comparison model_oracle(const Model *m, Session *s, const Batch *b, uint64_t ste
     Interp *in = interp_new(m->plain, b->batch);
     interp_strict(in, true);
     interp_seed(in, session_seed(s), step);
-    if (oracle_bind(in, m->plain, s, m->plan, b, &c)) {
-        if (interp_run(in)) {
+    Error e = {0};
+    if (oracle_bind(in, m->plain, s, m->plan, b, &c)) { /* before the run, which leaves other states behind */
+        if (!session_run(s, b, step, &e)) {
+            snprintf(c.error, sizeof c.error, "%.900s", e.text);
+        } else if (interp_run(in)) {
             oracle_compare(in, m->plain, s, m->plan, &c);
         } else {
             snprintf(c.error, sizeof c.error, "interpreter: %s", interp_error(in));

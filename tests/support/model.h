@@ -53,7 +53,8 @@ void model_fill(const Model *m, Session *s, uint64_t seed);
 Batch batch_of(const Model *m, int64_t n, const int64_t *rows);
 void batch_drop(Batch *b);
 
-/* The interpreter on the plain graph against what the session has just computed at `step`. */
+/* Runs the session at `step` and compares every output and every state of the model with the interpreter on the plain
+ * graph. */
 Comparison model_oracle(const Model *m, Session *s, const Batch *b, uint64_t step);
 
 /* Central differences of the loss by some cells of every param (at most `cells` each), run through the compiled plan

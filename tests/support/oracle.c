@@ -84,7 +84,8 @@ bool oracle_bind(Interp *in, const Graph *plain, Session *s, const Plan *plan, c
                 return false;
             }
         }
-        if (t->role == ROLE_PARAM && session_param(s, t->name, &n)) {
+        bool kept = t->role == ROLE_PARAM || (t->role == ROLE_STATE && !t->per_example);
+        if (kept && plan_find(plan, t->name) >= 0 && session_param(s, t->name, &n)) {
             Array p = {.dtype = plan->tensors[plan_find(plan, t->name)].dtype, .data = session_param(s, t->name, &n)};
             if (!bound(c, in, set_values(in, t, &p, n))) {
                 return false;
@@ -164,6 +165,26 @@ static void compare_padded(Interp *in, const Tensor *t, const Array *have, Compa
     }
 }
 
+/* What a state of the model has become. */
+static void compare_state(Interp *in, const Tensor *t, Session *s, const Plan *plan, Comparison *c)
+{
+    int at = plan_find(plan, t->name);
+    int64_t n = 0, count = interp_count(in, t->next);
+    Array have = {.data = at >= 0 ? session_param(s, t->name, &n) : NULL};
+    if (!have.data) {
+        return;
+    }
+    have.dtype = plan->tensors[at].dtype;
+    double *want = malloc((size_t)(n + 1) * sizeof *want);
+    if (count != n || !want || !interp_get(in, t->next, n, want)) {
+        snprintf(c->error, sizeof c->error, "%s': %s", t->name, interp_error(in));
+    }
+    for (int64_t k = 0; k < n && !c->error[0]; k++) {
+        compare_cell(c, t->name, k, value_of(&have, k), want[k]);
+    }
+    free(want);
+}
+
 void oracle_compare(Interp *in, const Graph *plain, Session *s, const Plan *plan, Comparison *c)
 {
     for (int i = 0; i < plan->ntensors && !c->error[0]; i++) {
@@ -204,5 +225,11 @@ void oracle_compare(Interp *in, const Graph *plain, Session *s, const Plan *plan
             free(have.data);
         }
         free(want);
+    }
+    for (int i = 0; i < plain->ntensors && !c->error[0]; i++) {
+        const Tensor *t = plain->tensors[i];
+        if (t->role == ROLE_STATE && !t->per_example && t->next && strncmp(t->name, "opt.", 4) != 0) {
+            compare_state(in, t, s, plan, c);
+        }
     }
 }

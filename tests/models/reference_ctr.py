@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Logits, losses and gradients of the interaction models, computed in double precision by the PyTorch functions of
+tests/peer/ctr.py and stored as NAME.expect or NAME-VARIANT.expect.
+
+    python3 tests/models/reference_ctr.py          rewrites them beside it
+
+Sizes are those of specs.c: three fields with 4, 3 and 5 entries."""
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+sys.path.insert(0, os.path.join(HERE, "..", "peer"))
+import ctr
+import expect
+from expect import Numbers
+
+SIZES, D, B = [4, 3, 5], 5, 6
+ROWS, FIELDS = sum(SIZES), len(SIZES)
+
+
+def tables(r, linear):
+    return {**({"lin": r.real(ROWS)} if linear else {}), "emb": r.real(ROWS, D)}
+
+
+def hidden(r, at, k, m, bn):
+    k = k if isinstance(k, tuple) else (k,)
+    w = {f"{at}.linear.0.W": r.real(*k, m), f"{at}.linear.0.b": r.real(m)}
+    if bn:
+        w.update({f"{at}.bn.0.gain": r.real(m), f"{at}.bn.0.bias": r.real(m)})
+    return w
+
+
+def tower(r, form, k, widths, bn):
+    w = {}
+    for n, m in enumerate(widths):
+        w.update(hidden(r, form.format(n), k, m, bn))
+        k = m
+    return w, k
+
+
+def mlp(r, k, widths, bn):
+    w, last = tower(r, "mlp.0.hidden.{}", k, widths, bn)
+    return {**w, "mlp.0.out.0.W": r.real(last, 1), "mlp.0.out.0.b": r.real(1)}
+
+
+def out(r, *k):
+    return {"out.0.W": r.real(*k, 1), "out.0.b": r.real(1)}
+
+
+def join(r, k):
+    return {"out.0.Wx": r.real(FIELDS, D, 1), "out.0.Wh": r.real(k, 1), "out.0.b": r.real()}
+
+
+def upper(x):
+    """A param over f < g has no cells elsewhere: 0."""
+    for f in range(FIELDS):
+        x[f, : f + 1] = 0
+    return x
+
+
+def write(name, params, lam, fields=True, **h):
+    model = name.split("-")[0]
+    r = Numbers(sum(map(ord, name)))
+    given = {"fv": ctr.torch.stack([r.ids(B, below=n) for n in SIZES], 1), "lab": (r.real(B) > 0).double()}
+
+    def compute(x, p):
+        net = ctr.Net(p, x, SIZES, training=True, **h)
+        logit = ctr.MODELS[model](net)
+        loss, penalty = ctr.losses(net, logit, lam)
+        return {"logit": logit, "penalty": penalty}, loss
+
+    expect.write(HERE, name, given, params, compute, B)
+
+
+def main():
+    r = Numbers(71)
+    flat = (FIELDS, D)
+    write("lr", {"lin": r.real(ROWS), "bias": r.real()}, 1e-5)
+    write("fm", {**tables(r, True), "bias": r.real()}, 5e-6)
+    write("wide_deep", {**tables(r, True), **mlp(r, flat, [7, 6], True)}, 0.1)
+    write("deepfm", {**tables(r, True), **mlp(r, flat, [7, 6], True)}, 0.05)
+    write("nfm", {**tables(r, True), **mlp(r, D, [7, 6], False)}, 1e-4)
+
+    w = tables(r, False)
+    for n, m in enumerate([7, 6]):
+        w.update({f"unit.{n}.inner.0.linear.0.W": r.real(*flat, m), f"unit.{n}.inner.0.linear.0.b": r.real(m)})
+        w.update({f"unit.{n}.W": r.real(m, *flat), f"unit.{n}.b": r.real(*flat)})
+    write("deep_crossing", {**w, **out(r, *flat)}, 0.05)
+
+    for variant, shape in {"": None, "-opnn": (D, D), "-opnn_vec": (D,), "-opnn_num": ()}.items():
+        w = {**tables(r, False), "We": r.real(*flat, 7), "Wp": upper(r.real(FIELDS, FIELDS, 7)), "b": r.real(7)}
+        if shape is not None:
+            w["K"] = upper(r.real(FIELDS, FIELDS, *shape))
+        write("pnn" + variant, {**w, **mlp(r, 7, [6], False)}, 0.05)
+
+    cross = {}
+    for n in range(2):
+        cross.update({f"cross.{n}.Wc": r.real(*flat, 1), f"cross.{n}.b": r.real(*flat)})
+    deep, last = tower(r, "mlp.{}", flat, [7, 6], True)
+    write("dcn", {**tables(r, False), **cross, **deep, **join(r, last)}, 0.05)
+    write("dcn-cross", {**tables(r, False), **cross, **out(r, *flat)}, 1e-4)
+
+    cross = {}
+    for n in range(2):
+        cross.update({f"cross.{n}.Wc": r.real(*flat, *flat, scale=0.3), f"cross.{n}.b": r.real(*flat)})
+    write("dcnv2", {**tables(r, False), **cross, **deep, **join(r, last)}, 0.05)
+    write("dcnv2-cross", {**tables(r, False), **cross, **out(r, *flat)}, 1e-3)
+    write("dcnv2-stacked", {**tables(r, False), **cross, **deep, **out(r, last)}, 0.05)
+    cross = {"gate": r.real(*flat, 3)}
+    for n in range(2):
+        shapes = {"U": (3, 4, *flat), "C": (3, 4, 4), "V": (3, *flat, 4), "b": flat}
+        cross.update({f"cross.{n}.{k}": r.real(*shape, scale=0.5) for k, shape in shapes.items()})
+    write("dcnv2-mix", {**tables(r, False), **cross, **deep, **join(r, last)}, 0.05)
+
+    w = {**tables(r, True), "bias": r.real()}
+    for n, (m, k) in enumerate([(FIELDS, 4), (4, 3)]):
+        w.update({f"cin.{n}.Wc": r.real(FIELDS, m, k, scale=0.5), f"cin.{n}.b": r.real(k), f"cin.{n}.wo": r.real(k, 1)})
+    write("xdeepfm", {**w, **mlp(r, flat, [7, 6], True)}, 0.1)
+    write("xdeepfm-cin", w, 5e-4)
+
+    w = {**tables(r, False), "first.0.Wr": r.real(D, 2, 3), **out(r, FIELDS, 2, 3)}
+    for at, k in (("first.0", (D,)), ("next.0", (2, 3))):
+        w.update({f"{at}.attend.0.{m}": r.real(*k, 2, 3, scale=0.5) for m in ("Wq", "Wk", "Wv")})
+    write("autoint", w, 0.05)
+    for at in ("first.0", "next.0"):
+        w.update({f"{at}.finish.0.gain": r.real(2, 3), f"{at}.finish.0.bias": r.real(2, 3)})
+    write("autoint-plus", {**w, **mlp(r, flat, [7, 6], True)}, 0.1, scale=32**-0.5)
+
+
+if __name__ == "__main__":
+    main()
