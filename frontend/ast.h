@@ -182,7 +182,7 @@ typedef enum {
     ST_PARAM,    /* param decl ~ init @tags */
     ST_STATE,    /* state decl = value by key */
     ST_OUTPUT,   /* output name */
-    ST_PROVE,    /* prove name from -> to along axis */
+    ST_PROVE,    /* prove causal from -> to along axis, prove to independent of from (along == NULL) */
     ST_SETTING,  /* see SettingDecl */
 
     /* Containers; the last three are gone after spec_load. */
@@ -350,6 +350,8 @@ struct Spec {
         const char *code;
         Span at;
     } * warned;
+    int nstatements; /* what `prove` asked in any mode lowered so far */
+    Statement *statements;
     void *lowered; /* elaboration's own memory of the last spec_lower, for spec_describe_* */
 };
 

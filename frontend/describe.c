@@ -55,6 +55,7 @@ void spec_describe_json(Spec *spec, const Graph *g, Text *out)
     cJSON *inputs = cJSON_AddArrayToObject(root, "inputs"), *params = cJSON_AddArrayToObject(root, "params");
     cJSON *outputs = cJSON_AddArrayToObject(root, "outputs"), *hypers = cJSON_AddArrayToObject(root, "hypers");
     cJSON *equations = cJSON_AddArrayToObject(root, "equations");
+    cJSON *statements = cJSON_AddArrayToObject(root, "statements");
     for (int k = 0; k < g->ntensors; k++) {
         const Tensor *t = g->tensors[k];
         if (t->role == ROLE_INPUT && t != g->row) {
@@ -93,6 +94,13 @@ void spec_describe_json(Spec *spec, const Graph *g, Text *out)
             cJSON_AddItemToArray(equations, o);
         }
     }
+    for (int k = 0; k < spec->nstatements; k++) {
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "text", spec->statements[k].text);
+        cJSON_AddNumberToObject(o, "line", spec->statements[k].line);
+        cJSON_AddBoolToObject(o, "holds", spec->statements[k].holds);
+        cJSON_AddItemToArray(statements, o);
+    }
     char *text = cJSON_Print(root);
     if (text != NULL) {
         text_printf(out, "%s\n", text);
@@ -103,8 +111,14 @@ void spec_describe_json(Spec *spec, const Graph *g, Text *out)
 
 /* ---- domains ------------------------------------------------------------------------------------------------ */
 
-/* A condition over the dimensions of a name, with the letters of its axes. */
-static void print_scalar(const Elab *E, const Sym *sym, const Case *c, const Scalar *s, Text *out)
+/* How an operand of a binary operator is written: in parentheses if it binds less tightly. */
+static bool needs_parentheses(const Scalar *s, const Scalar *arg)
+{
+    return arg->op != OP_LOAD && arg->op != OP_LETTER && arg->op != OP_CONST && arg->op != s->op &&
+           (s->op == OP_and || s->op == OP_or || s->op == OP_mul) && arg->nargs == 2 && arg->op >= OP_add;
+}
+
+void scalar_text(const Scalar *s, void (*letter)(void *ctx, int64_t k, Text *out), void *ctx, Text *out)
 {
     static const struct {
         Op op;
@@ -113,20 +127,19 @@ static void print_scalar(const Elab *E, const Sym *sym, const Case *c, const Sca
                  {OP_le, "<="}, {OP_eq, "=="}, {OP_ne, "!="}, {OP_and, "and"}, {OP_or, "or"}};
     for (size_t k = 0; k < sizeof infix / sizeof *infix; k++) {
         if (s->op == infix[k].op) {
-            bool nested[2];
             for (int m = 0; m < 2; m++) {
-                nested[m] = s->args[m]->op != OP_LOAD && s->args[m]->op != OP_LETTER && s->args[m]->op != OP_CONST &&
-                            s->args[m]->op != s->op && (s->op == OP_and || s->op == OP_or || s->op == OP_mul) &&
-                            s->args[m]->nargs == 2 && s->args[m]->op >= OP_add;
+                bool nested = needs_parentheses(s, s->args[m]);
+                text_printf(out, "%s", nested ? "(" : "");
+                scalar_text(s->args[m], letter, ctx, out);
+                text_printf(out, "%s", nested ? ")" : "");
+                if (m == 0) {
+                    text_printf(out, " %s ", infix[k].text);
+                }
             }
-            text_printf(out, "%s", nested[0] ? "(" : "");
-            print_scalar(E, sym, c, s->args[0], out);
-            text_printf(out, "%s %s %s", nested[0] ? ")" : "", infix[k].text, nested[1] ? "(" : "");
-            print_scalar(E, sym, c, s->args[1], out);
-            text_printf(out, "%s", nested[1] ? ")" : "");
             return;
         }
     }
+    const char *close = ")";
     switch (s->op) {
     case OP_CONST:
         if (s->type == TYPE_BOOL) {
@@ -137,35 +150,62 @@ static void print_scalar(const Elab *E, const Sym *sym, const Case *c, const Sca
             text_printf(out, "%g", s->num);
         }
         return;
-    case OP_LETTER: {
-        const Axis *axis = s->inum < sym->ndim ? sym->dims[s->inum] : NULL;
-        if (axis != NULL && c->kind[s->inum] == CASE_PART) {
-            axis = axis->parts[c->which[s->inum]];
-        }
-        const AxisInfo *a = axis != NULL ? axis_info((Elab *)E, axis) : NULL;
-        int same = 0;
-        for (int d = 0; d < s->inum && d < sym->ndim; d++) {
-            same += sym->dims[d] == axis;
-        }
-        if (a != NULL && a->stmt != NULL && same < a->stmt->axis->nletters) {
-            text_printf(out, "%s", a->stmt->axis->letters[same]);
-        } else {
-            text_printf(out, "_%lld", (long long)s->inum);
-        }
+    case OP_LETTER:
+        letter(ctx, s->inum, out);
         return;
-    }
     case OP_SIZE:
         text_printf(out, "len(%s)", s->axis->name);
         return;
-    default:
-        break;
+    case OP_INJECT: {
+        const Axis *part = s->axis->parts[s->inum];
+        const Scalar *at = s->args[s->nargs - 1];
+        if (at->op == OP_CONST && at->inum < part->nmembers) {
+            text_printf(out, "%s", part->members[at->inum]);
+            return;
+        }
+        text_printf(out, "%s ", part->name);
+        scalar_text(at, letter, ctx, out);
+        return;
     }
-    text_printf(out, "%s%s", s->op == OP_LOAD ? s->tensor->name : op_info[s->op].name, s->op == OP_LOAD ? "[" : "(");
+    case OP_LOAD:
+        text_printf(out, "%s[", s->tensor->name);
+        close = "]";
+        break;
+    default:
+        text_printf(out, "%s(", op_info[s->op].name);
+    }
     for (int k = 0; k < s->nargs; k++) {
         text_printf(out, "%s", k > 0 ? ", " : "");
-        print_scalar(E, sym, c, s->args[k], out);
+        scalar_text(s->args[k], letter, ctx, out);
     }
-    text_printf(out, "%s", s->op == OP_LOAD ? "]" : ")");
+    text_printf(out, "%s", close);
+}
+
+typedef struct {
+    const Elab *E;
+    const Sym *sym;
+    const Case *c;
+} CaseLetters;
+
+/* The letters of a case are the dimensions of its name: each is called by a letter of its axis. */
+static void case_letter(void *ctx, int64_t k, Text *out)
+{
+    const CaseLetters *l = ctx;
+    const Sym *sym = l->sym;
+    const Axis *axis = k < sym->ndim ? sym->dims[k] : NULL;
+    if (axis != NULL && l->c->kind[k] == CASE_PART) {
+        axis = axis->parts[l->c->which[k]];
+    }
+    const AxisInfo *a = axis != NULL ? axis_info((Elab *)l->E, axis) : NULL;
+    int same = 0;
+    for (int d = 0; d < k && d < sym->ndim; d++) {
+        same += sym->dims[d] == axis;
+    }
+    if (a != NULL && a->stmt != NULL && same < a->stmt->axis->nletters) {
+        text_printf(out, "%s", a->stmt->axis->letters[same]);
+    } else {
+        text_printf(out, "_%lld", (long long)k);
+    }
 }
 
 static void print_index(const Elab *E, const Sym *s, const Case *k, Text *out)
@@ -204,7 +244,7 @@ void spec_describe_domains(Spec *spec, const Graph *g, Text *out)
             }
             for (int j = 0; c != NULL && j < c->conds.n; j++) {
                 text_printf(out, "%s", j == 0 ? " where " : " and ");
-                print_scalar(E, s, c, c->conds.v[j], out);
+                scalar_text(c->conds.v[j], case_letter, &(CaseLetters){E, s, c}, out);
             }
             text_printf(out, "\n");
         }

@@ -15,7 +15,8 @@
  *   blocks.c      block calls, axis parameters, repeat;  extern.c calls of a user's C functions
  *   params.c      inputs, params, initialisers, states
  *   outputs.c     what a caller gets, pruning
- *   labels.c, prove.c, describe.c
+ *   labels.c      where labels may go
+ *   prove.c, prove_report.c   statements about the model;  describe.c what a spec says of itself
  *
  * Elaboration is driven by demand: reading a name elaborates the statements that define it first. So equations come
  * out in an order in which values are defined before use, and a name met while it is being defined is a recurrence.
@@ -485,6 +486,11 @@ Sym *make_input(Elab *E, Stmt *s);
 Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section);
 Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section);
 void link_state(Elab *E, Scope *scope, Stmt *s, int pos); /* state -> its value afterwards */
+
+/* ---- describe.c --------------------------------------------------------------------------------------------- */
+
+/* A scalar as a user would write it; `letter` prints the name of letter k. */
+void scalar_text(const Scalar *s, void (*letter)(void *ctx, int64_t k, Text *out), void *ctx, Text *out);
 
 /* ---- labels.c, prove.c, optimizer --------------------------------------------------------------------------- */
 

@@ -74,6 +74,15 @@ typedef struct {
 } MetricSetting;
 int spec_metrics(const Spec *s, const MetricSetting **metrics);
 
+/* A `prove` of the sections lowered so far. */
+typedef struct {
+    const char *text;              /* "prove causal item -> out along T" */
+    const char *from, *to, *along; /* along NULL: independent */
+    int line;
+    bool holds; /* in every mode lowered so far */
+} Statement;
+int spec_statements(const Spec *s, const Statement **statements);
+
 /* JSON of `heddle check --json` (CONTRACTS.md's keys), text with --domains. */
 void spec_describe_json(Spec *s, const Graph *g, Text *out);
 void spec_describe_domains(Spec *s, const Graph *g, Text *out);

@@ -295,8 +295,18 @@ static double lin_least(Ctx *c, const Lin *l)
     return least;
 }
 
-/* With letters that count downwards replaced by the last position of their ragged axis. */
-static bool lin_nonneg(Ctx *c, const Lin *l)
+/* With the term k * atom replaced by k * by. */
+static Lin lin_with(const Lin *l, const Scalar *atom, int64_t k, const Scalar *by)
+{
+    Lin r = *l;
+    lin_add(&r, atom, -k);
+    lin_of(&r, by, k);
+    return r;
+}
+
+/* As it stands; or with letters that count downwards replaced by the last position of their ragged axis; or with a
+ * min that counts downwards (a max upwards) replaced by one of its arguments, which is no less (no more). */
+static bool lin_nonneg(Ctx *c, const Lin *l, int depth)
 {
     if (!l->ok) {
         return false;
@@ -320,7 +330,19 @@ static bool lin_nonneg(Ctx *c, const Lin *l)
             changed = true;
         }
     }
-    return changed && r.ok && lin_least(c, &r) >= 0;
+    if (changed && r.ok && lin_least(c, &r) >= 0) {
+        return true;
+    }
+    for (int t = 0; t < l->n && depth > 0; t++) {
+        const Scalar *a = l->atom[t];
+        for (int m = 0; m < 2 && ((a->op == OP_min && l->k[t] < 0) || (a->op == OP_max && l->k[t] > 0)); m++) {
+            Lin with = lin_with(l, a, l->k[t], a->args[m]);
+            if (lin_nonneg(c, &with, depth - 1)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 /* fact as a linear form that is >= 0; up to two. */
@@ -359,7 +381,7 @@ static bool with_facts(Ctx *c, const Lin *q, const Conds *known, int depth)
                 }
                 lin_add(&r, f[m].atom[t], -f[m].k[t]);
             }
-            if (shares && r.ok && (lin_nonneg(c, &r) || (depth > 0 && with_facts(c, &r, known, depth - 1)))) {
+            if (shares && r.ok && (lin_nonneg(c, &r, 3) || (depth > 0 && with_facts(c, &r, known, depth - 1)))) {
                 return true;
             }
         }
@@ -374,7 +396,7 @@ bool proves_nonneg(Ctx *c, Scalar *a, const Conds *known)
     }
     Lin q = {.ok = true};
     lin_of(&q, a, 1);
-    return q.ok && (lin_nonneg(c, &q) || with_facts(c, &q, known, 1));
+    return q.ok && (lin_nonneg(c, &q, 3) || with_facts(c, &q, known, 1));
 }
 
 Scalar *axis_size(Ctx *c, const Axis *axis, int parent_var)

@@ -141,18 +141,35 @@ static void parse_output(Parser *p, Stmts *out)
     } while (accept(p, T_COMMA));
 }
 
+/* A name with its prime: the next value of a state. */
+static const char *parse_primed(Parser *p, const char *what, Span *at)
+{
+    const char *name = expect_name(p, what, at);
+    return accept(p, T_PRIME) ? arena_printf(p->arena, "%s'", name) : name;
+}
+
+/* prove causal x -> y along T, prove y independent of x */
 static void parse_prove(Parser *p, Stmts *out)
 {
     next(p);
     Span at;
-    const char *property = expect_name(p, "causal", &at);
-    Stmt *s = new_stmt(p, out, ST_PROVE, property, at);
-    if (!p->failed && strcmp(property, "causal") != 0) {
-        fail(p, "E0026", at, "write prove causal item -> out along T", "'%s' cannot be proven", property);
+    const char *first = parse_primed(p, "causal, or a name", &at);
+    Stmt *s = new_stmt(p, out, ST_PROVE, first, at);
+    if (accept_word(p, "independent")) {
+        s->to = first;
+        if (!accept_word(p, "of")) {
+            fail_expected(p, "'of' and a name");
+        }
+        s->from = parse_primed(p, "the name it does not depend on", NULL);
+        return;
     }
-    s->from = expect_name(p, "the name it depends on", NULL);
+    if (!p->failed && strcmp(first, "causal") != 0) {
+        fail(p, "E0026", at, "write prove causal item -> out along T, or prove out independent of item",
+             "'%s' cannot be proven", first);
+    }
+    s->from = parse_primed(p, "the name it depends on", NULL);
     expect(p, T_ARROW, NULL);
-    s->to = expect_name(p, "the name that depends on it", NULL);
+    s->to = parse_primed(p, "the name that depends on it", NULL);
     if (!accept_word(p, "along")) {
         fail_expected(p, "'along' and an axis");
     }

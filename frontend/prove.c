@@ -1,122 +1,225 @@
-/* `prove causal item -> out along T`: no cell out[i] depends on an item[j] with j > i. Proven on the equations, before
- * anything is pruned, for all inputs and all values of the params.
- *
- * For every tensor the set of its dimensions over T along which it is causal: the source's own dimension at first. A
- * load X[.., e, ..] with e at a causal dimension of X makes the equation causal along each of its output letters p
- * with e <= p, proven from the equation's conditions; several loads intersect their sets. An empty set means that
- * the result may depend on everything. Sets only shrink, so recurrences settle.
- *
- * Over a sum of axes every source is a case of its own: a letter is replaced by "position p of source k" for each k in
- * turn, which decides the conditions of a rel, and a tensor has one such set per choice of sources. */
-#include "elab.h"
+/* Statements about the model: `prove causal x -> y along T` (no cell y[i] depends on an x[j] with j > i) and `prove y
+ * independent of x`. Decided on the equations, before anything is pruned, for all inputs and all values of the params;
+ * prove.h says how. A dependence is whatever an equation reads where its conditions hold: loads of the body and of the
+ * conditions alike, and, along an axis, the lengths of x's lists within its elements. The number of elements belongs
+ * to the axis and is no part of x. */
+#include "prove.h"
 
+#include "../ir/ptrmap.h"
 #include <string.h>
 
-typedef struct {
-    bool reached;       /* depends on the source */
-    unsigned causal;    /* bit d: along dimension d */
-    const Tensor *from; /* the load through which it is reached, or through which the set became empty */
-    const Equation *eq; /* the equation that did that */
-} State;
+/* ---- choices ------------------------------------------------------------------------------------------------ */
 
-enum { MAX_CHOICES = 1024 };
+static int ways(const Axis *a)
+{
+    return a->kind == AXIS_SUM ? a->nparts : a->kind == AXIS_FIXED && a->nmembers > 0 ? a->nmembers : 1;
+}
+
+/* 1 where there are too many to tell apart. */
+int prove_choices(const Tensor *t)
+{
+    int64_t n = 1;
+    for (int d = 0; d < t->ndim; d++) {
+        n *= ways(t->dims[d]);
+    }
+    return n <= MAX_CHOICES ? (int)n : 1;
+}
+
+static bool coarse(const Tensor *t)
+{
+    int64_t n = 1;
+    for (int d = 0; d < t->ndim; d++) {
+        n *= ways(t->dims[d]);
+    }
+    return n > MAX_CHOICES;
+}
+
+/* Which way each dimension goes. */
+void prove_ways(const Tensor *t, int choice, int *way)
+{
+    for (int d = t->ndim; d-- > 0;) {
+        way[d] = choice % ways(t->dims[d]);
+        choice /= ways(t->dims[d]);
+    }
+}
+
+static int way_of(const Axis *dim, const Scalar *index) /* -1: open */
+{
+    if (dim->kind == AXIS_SUM) {
+        return index->op == OP_INJECT ? (int)index->inum : -1;
+    }
+    return ways(dim) == 1 ? 0 : index->op == OP_CONST ? (int)index->inum : -1;
+}
+
+static bool possible(const Tensor *t, int choice, Scalar *const *args)
+{
+    int way[MAX_DIMS];
+    prove_ways(t, choice, way);
+    for (int d = 0; d < t->ndim && !coarse(t); d++) {
+        int w = way_of(t->dims[d], args[d]);
+        if (w >= 0 && w != way[d]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+Along prove_along(const Proof *p, const Tensor *t, int choice)
+{
+    Along a = {0};
+    int way[MAX_DIMS];
+    prove_ways(t, choice, way);
+    if (p->axis != NULL && !coarse(t)) {
+        a.dim[a.n++] = FIRST;
+    }
+    for (int d = 0; d < t->ndim && a.n > 0; d++) {
+        const Axis *dim = t->dims[d];
+        if (dim != p->axis && !(dim->kind == AXIS_SUM && dim->parts[way[d]] == p->axis)) {
+            continue;
+        }
+        if (a.n == MAX_ALONG) {
+            return (Along){0};
+        }
+        a.dim[a.n++] = d;
+    }
+    return a;
+}
+
+/* The index along the axis at dimension d; NULL: it may be any. */
+static Scalar *position(const Proof *p, const Tensor *t, int d, Scalar *const *args)
+{
+    if (d == FIRST) {
+        return sc_int(p->g, 0);
+    }
+    return t->dims[d]->kind != AXIS_SUM ? args[d] : args[d]->op == OP_INJECT ? args[d]->args[0] : NULL;
+}
+
+unsigned prove_cover(const Use *u, unsigned set)
+{
+    unsigned cover = 0;
+    for (int d = 0; d < u->along.n; d++) {
+        cover |= (u->below[d] & set) != 0 ? 1u << d : 0;
+    }
+    return cover;
+}
+
+bool prove_bound(const Proof *p, const Tensor *t, int choice, unsigned set)
+{
+    return (p->bounds[t->id][choice] >> set & 1) != 0;
+}
+
+/* ---- what an equation depends on ------------------------------------------------------------------------------ */
+
+enum { MAX_VISITS = 20000 };
 
 typedef struct {
-    Elab *E;
-    Graph *g;
-    State **states; /* per tensor, per choice of sources of its dimensions */
-    const Axis *axis;
+    Proof *p;
     const Equation *eq;
     Ctx *c;
     Conds conds;
-    bool changed;
-    /* of the equation at hand, in the case at hand */
     Scalar *lhs[MAX_DIMS];
-    bool reached;
-    unsigned causal;
-    const Tensor *from;
-} Proof;
+    Scalar *const *map;
+    int visits; /* after too many of them the conditions of a select are no longer used */
+    void (*f)(const Use *, void *);
+    void *ctx;
+} Visit;
 
-static int choices_of(const Tensor *t)
+/* Tells f of the use for every choice of the result that this case of the equation defines. */
+static void tell(Visit *k, Use *u)
 {
-    int n = 1;
-    for (int d = 0; d < t->ndim; d++) {
-        n *= t->dims[d]->kind == AXIS_SUM ? t->dims[d]->nparts : 1;
-    }
-    return n;
-}
-
-/* Number of the choice that the indices make, -1 if some index does not say which source it is of. */
-static int choice_of(const Tensor *t, Scalar *const *args)
-{
-    int n = 0;
-    for (int d = 0; d < t->ndim; d++) {
-        if (t->dims[d]->kind != AXIS_SUM) {
+    const Tensor *dst = k->eq->dst;
+    u->eq = k->eq;
+    u->conds = &k->conds;
+    u->map = k->map;
+    u->c = k->c;
+    for (u->to = 0; u->to < prove_choices(dst); u->to++) {
+        if (!possible(dst, u->to, k->lhs)) {
             continue;
         }
-        if (args[d]->op != OP_INJECT) {
-            return -1;
+        u->out = prove_along(k->p, dst, u->to);
+        for (int o = 0; o < u->out.n; o++) {
+            u->at[o] = position(k->p, dst, u->out.dim[o], k->lhs);
         }
-        n = n * t->dims[d]->nparts + (int)args[d]->inum;
-    }
-    return n;
-}
-
-static bool over_axis(const Proof *p, const Axis *dim, const Scalar *index)
-{
-    return dim == p->axis || (dim->kind == AXIS_SUM && index->op == OP_INJECT && dim->parts[index->inum] == p->axis);
-}
-
-static Scalar *position(Scalar *index)
-{
-    return index->op == OP_INJECT ? index->args[0] : index;
-}
-
-/* What is known of the cells that a load may read. */
-static State state_of(const Proof *p, const Tensor *t, Scalar *const *args)
-{
-    int choice = choice_of(t, args);
-    if (choice >= 0) {
-        return p->states[t->id][choice];
-    }
-    State all = {0};
-    for (int k = choices_of(t); k-- > 0;) {
-        if (p->states[t->id][k].reached) {
-            all = p->states[t->id][k];
-            all.causal = 0;
-        }
-    }
-    return all;
-}
-
-static void visit_load(const Scalar *s, void *ctx)
-{
-    Proof *p = ctx;
-    if (s->op != OP_LOAD || s->at) {
-        return;
-    }
-    State x = state_of(p, s->tensor, s->args);
-    if (!x.reached) {
-        return;
-    }
-    unsigned set = 0;
-    for (int d = 0; d < s->tensor->ndim && !equation_is_extern(p->eq); d++) { /* C code reads what it likes */
-        if (!(x.causal & 1u << d) || !over_axis(p, s->tensor->dims[d], s->args[d])) {
-            continue;
-        }
-        for (int k = 0; k < p->eq->dst->ndim; k++) {
-            Scalar *out = position(p->lhs[k]);
-            if (over_axis(p, p->eq->dst->dims[k], p->lhs[k]) && out->op == OP_LETTER &&
-                proves_nonneg(p->c, sc_op(p->g, OP_sub, out, position(s->args[d])), &p->conds)) {
-                set |= 1u << k;
+        for (int d = 0; d < u->along.n; d++) {
+            u->below[d] = 0;
+            for (int o = 0; o < u->out.n && u->index[d] != NULL; o++) {
+                Scalar *room = u->at[o] != NULL ? sc_op(k->p->g, OP_sub, u->at[o], u->index[d]) : NULL;
+                u->below[d] |= room != NULL && proves_nonneg(k->c, room, &k->conds) ? 1u << o : 0;
             }
         }
+        k->f(u, k->ctx);
     }
-    if (!p->reached || (p->causal & set) != p->causal) {
-        p->from = s->tensor;
+}
+
+static void tell_load(Visit *k, const Scalar *s)
+{
+    const Tensor *t = s->tensor;
+    Scalar *const *args = s->args + s->at; /* of another example, too */
+    bool all = equation_is_extern(k->eq);  /* C code reads what it likes */
+    for (int n = 0; n < prove_choices(t); n++) {
+        if (prove_bound(k->p, t, n, 0) || (!all && !possible(t, n, args))) {
+            continue;
+        }
+        Use u = {.t = t, .choice = n, .along = prove_along(k->p, t, n)};
+        for (int d = 0; d < u.along.n && !all; d++) {
+            u.index[d] = position(k->p, t, u.along.dim[d], args);
+        }
+        tell(k, &u);
     }
-    p->causal = p->reached ? p->causal & set : set;
-    p->reached = true;
+}
+
+/* The length of a list within element `at` of the axis, where x has such lists, is part of x. */
+static void tell_length(Visit *k, const Axis *list, Scalar *at)
+{
+    const Proof *p = k->p;
+    bool has = false;
+    for (int d = 0; d < p->source->ndim; d++) {
+        has = has || p->source->dims[d] == list;
+    }
+    if (p->axis == NULL || list->kind != AXIS_RAGGED || list->parent != p->axis || !has) {
+        return;
+    }
+    for (int n = 0; n < prove_choices(p->source); n++) {
+        Use u = {.t = p->source, .choice = n, .along = prove_along(p, p->source, n)};
+        for (int d = 0; d < u.along.n; d++) {
+            u.index[d] = u.along.dim[d] == FIRST ? sc_int(p->g, 0) : u.along.dim[d] == p->own ? at : NULL;
+        }
+        tell(k, &u);
+    }
+}
+
+/* Everything below s, each with the conditions under which it is evaluated. */
+static void visit(Visit *k, const Scalar *s, PtrMap *seen)
+{
+    void **mark = ptrmap_at(seen, s);
+    if (*mark != NULL) {
+        return;
+    }
+    *mark = k;
+    bool split = s->op == OP_select || s->op == OP_and || s->op == OP_or;
+    for (int n = 0; n < s->nargs; n++) {
+        if (!split || n == 0 || k->visits++ > MAX_VISITS) {
+            visit(k, s->args[n], seen);
+            continue;
+        }
+        bool holds = s->op == OP_select ? n == 1 : s->op == OP_and;
+        int before = k->conds.n;
+        PtrMap inside = {0};
+        Scalar *cond = s->args[0];
+        while (holds && cond->op == OP_and) {
+            conds_push(k->p->E, &k->conds, cond->args[1]);
+            cond = cond->args[0];
+        }
+        conds_push(k->p->E, &k->conds, holds ? cond : negate(k->p->E, cond));
+        visit(k, s->args[n], &inside);
+        ptrmap_free(&inside);
+        k->conds.n = before;
+    }
+    if (s->op == OP_LOAD) {
+        tell_load(k, s);
+    } else if (s->op == OP_SIZE && s->nargs > 0) {
+        tell_length(k, s->axis, s->args[s->nargs - 1]);
+    }
 }
 
 static bool never(const Scalar *s)
@@ -124,221 +227,265 @@ static bool never(const Scalar *s)
     return s->op == OP_CONST && s->inum == 0;
 }
 
-/* One case of the equation: letters over sums of axes stand for positions in one source each. */
-static void visit_case(Proof *p, Scalar *const *map)
+/* One case of the equation: letters over sums of axes stand for positions in one source each, those over members for
+ * one member. All of its conditions hold for whatever counts, so also what a condition reads is read under all. */
+static void visit_case(Visit *k)
 {
-    const Equation *eq = p->eq;
-    p->conds = (Conds){0};
-    p->reached = false;
-    p->causal = 0;
-    p->from = NULL;
+    Proof *p = k->p;
+    const Equation *eq = k->eq;
     for (int d = 0; d < eq->dst->ndim; d++) {
-        p->lhs[d] = substitute_settled(p->g, eq->lhs[d], eq->nletters, map);
+        k->lhs[d] = substitute_settled(p->g, eq->lhs[d], eq->nletters, k->map);
     }
-    for (int k = 0; k < eq->nconds; k++) {
-        Scalar *s = substitute_settled(p->g, eq->conds[k], eq->nletters, map);
+    for (int n = 0; n < eq->nconds; n++) {
+        Scalar *s = substitute_settled(p->g, eq->conds[n], eq->nletters, k->map);
         if (never(s)) {
             return;
         }
-        conds_push(p->E, &p->conds, s);
+        for (; s->op == OP_and; s = s->args[0]) {
+            conds_push(p->E, &k->conds, s->args[1]);
+        }
+        conds_push(p->E, &k->conds, s);
     }
-    for (int k = 0; k < p->conds.n; k++) { /* a condition may be one of several: only what all of it asks is known */
-        sc_walk(p->conds.v[k], visit_load, p);
+    PtrMap seen = {0};
+    for (int n = 0, last = k->conds.n; n < last; n++) {
+        visit(k, k->conds.v[n], &seen);
     }
-    sc_walk(substitute_settled(p->g, eq->body, eq->nletters, map), visit_load, p);
-    int choice = choice_of(eq->dst, p->lhs);
-    if (!p->reached || choice < 0) {
+    visit(k, substitute_settled(p->g, eq->body, eq->nletters, k->map), &seen);
+    ptrmap_free(&seen);
+    for (int n = 0; n < eq->nletters; n++) {
+        int parent = eq->letters[n].parent;
+        if (parent >= 0) {
+            tell_length(k, eq->letters[n].axis, k->map[parent] != NULL ? k->map[parent] : sc_letter(p->g, parent));
+        }
+    }
+}
+
+static void find_reached(const Scalar *s, void *ctx)
+{
+    Visit *k = ctx;
+    for (int n = 0; s->op == OP_LOAD && n < prove_choices(s->tensor) && !k->visits; n++) {
+        k->visits = !prove_bound(k->p, s->tensor, n, 0);
+    }
+    k->visits |= s->op == OP_SIZE && s->nargs > 0;
+}
+
+/* Most equations read nothing that depends on the source. */
+static bool concerned(Proof *p, const Equation *eq)
+{
+    Visit k = {.p = p};
+    equation_walk(eq, find_reached, &k);
+    for (int n = 0; n < eq->nletters && p->axis != NULL; n++) {
+        k.visits |= eq->letters[n].axis->kind == AXIS_RAGGED && eq->letters[n].axis->parent == p->axis;
+    }
+    return k.visits != 0;
+}
+
+void prove_uses(Proof *p, const Equation *eq, void (*f)(const Use *, void *), void *ctx)
+{
+    if (eq->dst == p->source || !concerned(p, eq)) {
         return;
     }
-    State *y = &p->states[eq->dst->id][choice];
-    unsigned set = y->reached ? y->causal & p->causal : p->causal;
-    if (!y->reached || set != y->causal) {
-        if (!y->reached || set == 0) {
-            y->from = p->from;
-            y->eq = eq;
-        }
-        y->reached = true;
-        y->causal = set;
-        p->changed = true;
-    }
-}
-
-static void visit_equation(Proof *p, const Equation *eq)
-{
     Ctx *c = ctx_new(p->E, p->E->file, NULL, 0, SECTION_MODEL, "");
-    int cases = 1;
+    int64_t cases = 1;
     for (int k = 0; k < eq->nletters; k++) {
         new_var(c, eq->letters[k].axis, eq->letters[k].name, eq->letters[k].parent);
-        cases *= eq->letters[k].axis->kind == AXIS_SUM ? eq->letters[k].axis->nparts : 1;
-        cases = cases > MAX_CHOICES ? MAX_CHOICES : cases;
+        cases *= ways(eq->letters[k].axis);
     }
-    p->c = c;
-    p->eq = eq;
-    for (int n = 0; n < cases; n++) {
+    bool apart = cases <= MAX_CHOICES;
+    for (int n = 0; n < (apart ? (int)cases : 1); n++) {
         Scalar *map[MAX_LETTERS] = {NULL};
-        for (int k = 0, rest = n; k < eq->nletters; k++) {
+        for (int k = 0, rest = n; k < eq->nletters && apart; k++) {
             Axis *axis = eq->letters[k].axis;
+            int way = rest % ways(axis);
+            rest /= ways(axis);
             if (axis->kind == AXIS_SUM) {
-                int part = rest % axis->nparts;
-                rest /= axis->nparts;
-                c->vars[k].axis = axis->parts[part];
+                c->vars[k].axis = axis->parts[way];
                 Scalar *letter = sc_letter(p->g, k);
-                map[k] = sc_axis_op(p->g, OP_INJECT, axis, part, 1, &letter);
+                map[k] = sc_axis_op(p->g, OP_INJECT, axis, way, 1, &letter);
+            } else if (ways(axis) > 1) {
+                map[k] = sc_int(p->g, way);
             }
         }
-        visit_case(p, map);
+        Visit k = {.p = p, .eq = eq, .c = c, .map = map, .f = f, .ctx = ctx};
+        visit_case(&k);
     }
 }
 
-/* The worst that is known of a tensor, for the report. */
-static const State *worst(const Proof *p, const Tensor *t)
+/* ---- the statements --------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    Proof *p;
+    bool changed;
+} Settle;
+
+static void weaken(const Use *u, void *ctx)
 {
-    const State *w = &p->states[t->id][0];
-    for (int k = choices_of(t); k-- > 0;) {
-        const State *s = &p->states[t->id][k];
-        if (s->reached && (!w->reached || s->causal == 0)) {
-            w = s;
+    Settle *s = ctx;
+    Bounds *b = &s->p->bounds[u->eq->dst->id][u->to];
+    for (unsigned set = 0; set < 1u << u->out.n; set++) {
+        if ((*b >> set & 1) != 0 && !prove_bound(s->p, u->t, u->choice, prove_cover(u, set))) {
+            *b &= ~((Bounds)1 << set);
+            s->changed = true;
         }
     }
-    return w;
 }
 
-static const char *user_name(Elab *E, const Tensor *t)
+/* The source's cells in that choice have an index over the axis at its own dimension. */
+static bool placed(const Proof *p, int choice)
 {
-    const Sym *s = sym_of_tensor(E, t);
-    return s != NULL ? s->path != NULL ? s->path : s->name : t->name;
+    int way[MAX_DIMS] = {0};
+    prove_ways(p->source, choice, way);
+    const Axis *dim = p->source->dims[p->own];
+    return dim == p->axis || coarse(p->source) || dim->parts[way[p->own]] == p->axis;
 }
 
-static void report(Proof *p, const Stmt *stmt, const Tensor *target)
+static void settle(Proof *p)
 {
-    Elab *E = p->E;
-    const Tensor *path[64];
-    int n = 0;
-    const Tensor *culprit = target;
-    for (const Tensor *t = target; t != NULL && n < 64; t = worst(p, t)->from) {
-        bool seen = false;
-        for (int k = 0; k < n; k++) {
-            seen = seen || path[k] == t;
-        }
-        if (seen) {
-            break;
-        }
-        path[n++] = t;
-        const State *s = worst(p, t);
-        if (s->reached && s->causal == 0 && s->from != NULL) {
-            culprit = t;
+    Graph *g = p->g;
+    p->bounds = arena_alloc(p->E->arena, (size_t)g->ntensors * sizeof *p->bounds);
+    for (int k = 0; k < g->ntensors; k++) {
+        int n = prove_choices(g->tensors[k]);
+        p->bounds[k] = arena_alloc(p->E->arena, (size_t)n * sizeof **p->bounds);
+        for (int m = 0; m < n; m++) {
+            p->bounds[k][m] = ~(Bounds)0;
         }
     }
-    const Equation *eq = worst(p, culprit)->eq;
-    Text t = {0};
-    int shown = 0;
-    for (int k = n; k-- > 0;) {
-        bool part = k > 0 && strstr(path[k]->name, user_name(E, path[k - 1])) == path[k]->name &&
-                    sym_of_tensor(E, path[k]) == NULL; /* of the next name: x.1 of x */
-        bool long_way = n > 10 && k > 3 && shown > 4 && path[k] != culprit;
-        if (!part && !long_way) {
-            text_printf(&t, "%s%s", user_name(E, path[k]), k > 0 ? " -> " : "");
-            shown++;
-        } else if (long_way && shown > 0 && (t.n < 5 || strcmp(t.s + t.n - 4, "... ") != 0)) {
-            text_printf(&t, "... ");
+    for (int m = 0; m < prove_choices(p->source); m++) {
+        Along a = prove_along(p, p->source, m);
+        Bounds *b = &p->bounds[p->source->id][m];
+        if (p->axis != NULL && !placed(p, m)) { /* cells that have no place on the axis are never later */
+            continue;
+        }
+        *b = 0;
+        for (int k = 0; k < a.n; k++) {
+            for (unsigned set = 0; a.dim[k] == p->own && set < 1u << a.n; set++) {
+                *b |= (set >> k & 1) != 0 ? (Bounds)1 << set : 0;
+            }
         }
     }
-    mistake(E, "E0402", stmt->span, "restrict what it reads: where j <= i", "'prove %s %s -> %s along %s' is false",
-            stmt->name, stmt->from, stmt->to, stmt->along);
-    if (eq != NULL) {
-        diag_also(E->diag, "line %d: '%s' may read later elements of %s", eq->span.line, user_name(E, culprit),
-                  p->axis->name);
-    }
-    diag_also(E->diag, "path: %s", t.s);
-    text_free(&t);
+    Settle s = {.p = p};
+    do {
+        s.changed = false;
+        for (int k = 0; k < g->nequations; k++) {
+            prove_uses(p, g->equations[k], weaken, &s);
+        }
+    } while (s.changed);
 }
 
 static Sym *named(Elab *E, const Stmt *s, const char *name)
 {
     Entity *e = scope_find(E->file, name, 1 << 30);
-    Sym *sym = e != NULL ? entity_sym(E, e) : NULL;
     if (e == NULL) {
-        mistake(E, "E0401", s->span, NULL, "'%s' of the proof is not defined", name);
+        const char *near =
+            suggest_name(E, env_new(ctx_new(E, E->file, NULL, 1 << 30, SECTION_MODEL, ""), E->file), name);
+        mistake(E, "E0401", s->span, near != NULL ? fmt(E, "did you mean %s?", near) : NULL,
+                "'%s' of the statement is not defined", name);
+        return NULL;
     }
+    Sym *sym = entity_sym(E, e);
     return sym != NULL && !sym->bad && sym->t != NULL ? sym : NULL;
 }
 
-/* Whether the choice of sources has a position along the axis; other tokens are free to read everything. */
-static bool concerns(const Proof *p, const Tensor *t, int choice)
+/* Every cell of `to` that has a place on the axis is bounded by the first of its positions; if none has one, no cell
+ * may depend on x: it comes at no time that x could be later than. */
+static bool holds(Proof *p, const Stmt *stmt, const Tensor *to)
 {
-    for (int d = t->ndim; d-- > 0;) {
-        if (t->dims[d] == p->axis) {
-            return true;
+    bool any = false;
+    for (int k = prove_choices(to); k-- > 0;) {
+        any = any || prove_along(p, to, k).n > 1;
+    }
+    for (int k = 0; k < prove_choices(to); k++) {
+        unsigned set = any ? 3 : 0; /* the first element and the first position */
+        if ((any && prove_along(p, to, k).n <= 1) || prove_bound(p, to, k, set)) {
+            continue;
         }
-        if (t->dims[d]->kind == AXIS_SUM) {
-            if (t->dims[d]->parts[choice % t->dims[d]->nparts] == p->axis) {
-                return true;
-            }
-            choice /= t->dims[d]->nparts;
+        prove_report(p, stmt, to, k, set);
+        return false;
+    }
+    return true;
+}
+
+const char *prove_text(Elab *E, const Stmt *s)
+{
+    return s->along != NULL ? fmt(E, "prove causal %s -> %s along %s", s->from, s->to, s->along)
+                            : fmt(E, "prove %s independent of %s", s->to, s->from);
+}
+
+/* Notes what became of a statement; one that fails in any mode is false. */
+static void note(Elab *E, const Stmt *s, bool ok)
+{
+    Spec *spec = E->spec;
+    const char *text = prove_text(E, s);
+    for (int k = 0; k < spec->nstatements; k++) {
+        if (spec->statements[k].line == s->span.line && strcmp(spec->statements[k].text, text) == 0) {
+            spec->statements[k].holds &= ok;
+            return;
         }
     }
-    return false;
+    Statement new = {.text = text, .from = s->from, .to = s->to, .along = s->along, .line = s->span.line, .holds = ok};
+    ARENA_PUSH(spec->arena, spec->statements, spec->nstatements, new);
+}
+
+int spec_statements(const Spec *s, const Statement **statements)
+{
+    *statements = s->statements;
+    return s->nstatements;
+}
+
+static void check_independent(Elab *E, const Stmt *stmt)
+{
+    Sym *from = named(E, stmt, stmt->from), *to = named(E, stmt, stmt->to);
+    if (from == NULL || to == NULL) {
+        return;
+    }
+    Proof p = {.E = E, .g = E->g, .source = from->t, .own = -1};
+    settle(&p);
+    note(E, stmt, holds(&p, stmt, to->t));
 }
 
 static void check_causal(Elab *E, const Stmt *stmt)
 {
-    Graph *g = E->g;
     Sym *from = named(E, stmt, stmt->from), *to = named(E, stmt, stmt->to);
     AxisInfo *axis = axis_lookup(E, E->file, stmt->along);
     if (axis == NULL || axis->axis == NULL) {
-        mistake(E, "E0401", stmt->span, NULL, "there is no axis '%s'", stmt->along);
+        mistake(E, "E0401", stmt->span, "name the axis of time, as in along T", "there is no axis '%s'", stmt->along);
         return;
     }
     if (from == NULL || to == NULL) {
         return;
     }
-    unsigned own = 0;
-    for (int d = 0; d < from->ndim; d++) {
-        own |= from->dims[d] == axis->axis ? 1u << d : 0;
+    int n = 0;
+    bool ok = true;
+    for (int d = 0; d < from->ndim && ok; d++) { /* x[i,j]: later in either */
+        bool along = from->dims[d] == axis->axis;
+        for (int k = 0; from->dims[d]->kind == AXIS_SUM && k < from->dims[d]->nparts; k++) {
+            along = along || from->dims[d]->parts[k] == axis->axis;
+        }
+        if (along) {
+            Proof p = {.E = E, .g = E->g, .axis = axis->axis, .source = from->t, .own = d};
+            settle(&p);
+            ok = holds(&p, stmt, to->t);
+            n++;
+        }
     }
-    if (own == 0) {
-        mistake(E, "E0401", stmt->span, NULL, "'%s' has no axis %s", stmt->from, stmt->along);
+    if (n == 0) {
+        mistake(E, "E0401", stmt->span,
+                fmt(E, "along one of its axes, or prove %s independent of %s", stmt->to, stmt->from),
+                "'%s' has no axis %s", stmt->from, stmt->along);
         return;
     }
-    Proof p = {.E = E, .g = g, .axis = axis->axis};
-    p.states = arena_alloc(E->arena, (size_t)g->ntensors * sizeof *p.states);
-    for (int k = 0; k < g->ntensors; k++) {
-        p.states[k] = arena_alloc(E->arena, (size_t)choices_of(g->tensors[k]) * sizeof **p.states);
-    }
-    p.states[from->t->id][0] = (State){.reached = true, .causal = own};
-    do {
-        p.changed = false;
-        for (int k = 0; k < g->nequations; k++) {
-            if (g->equations[k]->dst != from->t) {
-                visit_equation(&p, g->equations[k]);
-            }
-        }
-    } while (p.changed);
-    /* Cells that have no position along the axis, such as a pooled result, depend on everything they depend on. */
-    for (int k = choices_of(to->t); k-- > 0;) {
-        const State *end = &p.states[to->t->id][k];
-        bool positioned = false;
-        for (int c = choices_of(to->t); c-- > 0;) {
-            positioned = positioned || concerns(&p, to->t, c);
-        }
-        if (end->reached && end->causal == 0 && (!positioned || concerns(&p, to->t, k))) {
-            report(&p, stmt, to->t);
-            return;
-        }
-    }
+    note(E, stmt, ok);
 }
 
 void check_proofs(Elab *E)
 {
     for (int k = 0; k < SECTION_COUNT; k++) {
         const Stmt *section = E->spec->sections[k];
-        if (section == NULL || k == SECTION_TRAIN || k == SECTION_RANK) {
-            continue;
-        }
-        for (int m = 0; m < section->body.n; m++) {
+        bool there = k != SECTION_TRAIN && k != SECTION_RANK ? true : (k == SECTION_RANK) == (E->mode == MODE_RANK);
+        for (int m = 0; section != NULL && there && m < section->body.n; m++) {
             const Stmt *s = section->body.v[m];
-            if (s->kind == ST_PROVE && strcmp(s->name, "causal") == 0) {
-                check_causal(E, s);
+            if (s->kind == ST_PROVE) {
+                (s->along != NULL ? check_causal : check_independent)(E, s);
             }
         }
     }

@@ -3,6 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How many statements of the spec hold, or do not. */
+static int proven(const Spec *spec, bool hold)
+{
+    const Statement *all;
+    int n = 0;
+    for (int k = spec_statements(spec, &all); k-- > 0;) {
+        n += all[k].holds == hold;
+    }
+    return n;
+}
+
 int cmd_check(int argc, char **argv)
 {
     const Command *self = command_named("check");
@@ -23,12 +34,13 @@ int cmd_check(int argc, char **argv)
     }
     Text report = {0}, out = {0};
     Graph *train = NULL;
-    const ProgramKind kinds[] = {PROGRAM_FORWARD, PROGRAM_RANK};
-    for (int i = 0; i < 2; i++) {
+    const ProgramKind kinds[] = {PROGRAM_FORWARD, PROGRAM_TRAIN, PROGRAM_RANK};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         Graph *g = project_graph(p, kinds[i], "infer", &report);
         if (!g) {
+            bool only_false = diag_errors(p->diag) == proven(p->spec, false);
             project_close(p);
-            return fail_text(EXIT_SPEC, &report);
+            return fail_text(only_false ? EXIT_FALSE : EXIT_SPEC, &report);
         }
         train = train ? train : g;
     }
@@ -49,6 +61,10 @@ int cmd_check(int argc, char **argv)
         }
         text_printf(&out, "%s: %s is sound: %d inputs, %d params, %d equations", spec, spec_name(p->spec), inputs,
                     params, train->nequations);
+        int held = proven(p->spec, true);
+        if (held > 0) {
+            text_printf(&out, "; %d statement%s proven", held, held == 1 ? "" : "s");
+        }
     }
     puts(out.s ? out.s : "");
     text_free(&out);
