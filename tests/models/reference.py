@@ -266,39 +266,6 @@ def gru4rec():
     expect.write(HERE, "gru4rec", given, params, compute, 3)
 
 
-# ---- DIN ----
-
-
-def din():
-    d, a, b, u = 5, 7, 3, 6
-    r = Numbers(32)
-    lists = [0, 0, 1, 10]
-    given = {"T.offsets": lists, "item": r.ids(10, below=ITEMS), "cand": r.ids(3, below=ITEMS)}
-    given["lab"] = torch.tensor([1.0, 0.0, 1.0])
-    params = {"emb": r.real(ITEMS, d)}
-    for key in ("Wt", "Wh", "Wd", "Wp"):
-        params[key] = r.real(d, a)
-    shapes = {"W2": (a, b), "w3": (b, 1), "b1": (a,), "b2": (b,), "b3": ()}
-    shapes.update({"We": (d, u), "Wi": (d, u), "wo": (u, 1), "bo": (u,), "bias": ()})
-    for key, shape in shapes.items():
-        params[key] = r.real(*shape)
-
-    def compute(x, p):
-        logits = []
-        for k, (item,) in examples(x, "item"):
-            e, t = p["emb"][item], p["emb"][x["cand"][k]]
-            unit = torch.cat([t.expand(len(item), d), e, t - e, t * e], 1)
-            h = torch.sigmoid(unit @ torch.cat([p["Wt"], p["Wh"], p["Wd"], p["Wp"]]) + p["b1"])
-            weight = torch.sigmoid(h @ p["W2"] + p["b2"]) @ p["w3"] + p["b3"]
-            interest = (weight * e).sum(0)
-            hid = F.relu(p["bo"] + t @ p["We"] + interest @ p["Wi"])
-            logits.append(p["bias"] + hid @ p["wo"][:, 0])
-        logit = torch.stack(logits)
-        return {"logit": logit}, F.binary_cross_entropy_with_logits(logit, x["lab"])
-
-    expect.write(HERE, "din", given, params, compute, 3)
-
-
 # ---- UniRec ----
 
 
@@ -395,5 +362,4 @@ if __name__ == "__main__":
     next_item("sasrec", SASREC, sasrec, False, 23)
     next_item("llama", LLAMA, llama, False, 24)
     gru4rec()
-    din()
     unirec()

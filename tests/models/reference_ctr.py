@@ -60,16 +60,18 @@ def upper(x):
     return x
 
 
-def write(name, params, lam, fields=True, **h):
+def write(name, params, lam, given=None, **h):
+    """Without given: a batch of fields. lam None: there is no penalty."""
     model = name.split("-")[0]
     r = Numbers(sum(map(ord, name)))
-    given = {"fv": ctr.torch.stack([r.ids(B, below=n) for n in SIZES], 1), "lab": (r.real(B) > 0).double()}
+    given = given or {"fv": ctr.torch.stack([r.ids(B, below=n) for n in SIZES], 1)}
+    given["lab"] = (r.real(B) > 0).double()
 
     def compute(x, p):
         net = ctr.Net(p, x, SIZES, training=True, **h)
         logit = ctr.MODELS[model](net)
-        loss, penalty = ctr.losses(net, logit, lam)
-        return {"logit": logit, "penalty": penalty}, loss
+        loss, penalty = ctr.losses(net, logit, lam or 0)
+        return {"logit": logit, **({} if lam is None else {"penalty": penalty})}, loss
 
     expect.write(HERE, name, given, params, compute, B)
 
@@ -129,5 +131,54 @@ def main():
     write("autoint-plus", {**w, **mlp(r, flat, [7, 6], True)}, 0.1, scale=32**-0.5)
 
 
+ITEMS, CATEGORIES, USERS, LISTS = 13, 4, 5, [0, 0, 1, 4, 4, 13, 15]
+
+
+def history(r):
+    n = LISTS[-1]
+    ids = lambda count, below: r.ids(count, below=below)
+    return {
+        "T.offsets": ctr.torch.tensor(LISTS),
+        "item": ids(n, ITEMS),
+        "cand": ids(B, ITEMS),
+        "user": ids(B, USERS),
+        "cate": ids(ITEMS, CATEGORIES),
+    }
+
+
+def din_layers(r, form, k, widths, kind):
+    w = {}
+    for n, m in enumerate(widths):
+        at = form.format(n)
+        w.update({f"{at}.linear.0.W": r.real(*k, m, scale=0.5), f"{at}.linear.0.b": r.real(m)})
+        if kind != "code":
+            w[f"{at}.dice.0.alpha"] = r.real(m)
+        if kind == "bars":
+            w.update({f"{at}.bn.0.gain": r.real(m), f"{at}.bn.0.bias": r.real(m)})
+        k = (m,)
+    return w
+
+
+def din():
+    d = 3
+    for kind in (None, "code", "bars"):
+        r = Numbers(72)
+        given = history(r)
+        parts = 6 if kind == "code" else 5
+        w = {"ei": r.real(ITEMS, d), "ec": r.real(CATEGORIES, d)}
+        w.update(din_layers(r, "unit.{}", (4, 2, d), [7, 4], kind))
+        w.update({"score.0.W": r.real(4, 1), "score.0.b": r.real(1)})
+        if kind == "code":
+            w.update({"bi": r.real(ITEMS), "user.0.W": r.real(2, d, 2 * d), "user.0.b": r.real(2 * d)})
+            w.update({"bn.0.gain": r.real(2, d), "bn.0.bias": r.real(2, d)})
+            w.update({"head.0.gain": r.real(3, 2, d), "head.0.bias": r.real(3, 2, d)})
+        else:
+            w["eu"] = r.real(USERS, d)
+        w.update(din_layers(r, "mlp.{}", (3, 2, d) if kind == "code" else (parts, d), [6, 5], kind))
+        w.update({"last.0.W": r.real(5, 1), "last.0.b": r.real(1)})
+        write("din" + (f"-{kind}" if kind else ""), w, 0.005 if kind == "bars" else None, given, form=kind)
+
+
 if __name__ == "__main__":
     main()
+    din()

@@ -56,6 +56,12 @@ def batch_norm(net, at, x):
     return standardise(net, at + ".stats.0", x) * net.w[at + ".gain"] + net.w[at + ".bias"]
 
 
+def flat_norm(net, at, x):
+    """batch_norm of each cell of x (N, ...)."""
+    n = standardise(net, at + ".stats.0", x.flatten(1))
+    return (n * net.w[at + ".gain"].flatten() + net.w[at + ".bias"].flatten()).reshape(x.shape)
+
+
 def hidden(net, at, x):
     x = dense(net, at + ".linear.0", x)
     if at + ".bn.0.gain" in net.w:
@@ -76,6 +82,11 @@ def mlp(net, at, x):
 def join(net, x, h):
     both = torch.cat([x.reshape(len(x), -1), h], 1)
     return F.linear(both, torch.cat([net.w["out.0.Wx"].reshape(-1), net.w["out.0.Wh"][:, 0]])[None], net.w["out.0.b"])[:, 0]
+
+
+def dice(net, at, x):
+    gate = torch.sigmoid(standardise(net, at + ".stats.0", x, 1e-9, 0.01))
+    return gate * x + net.w[at + ".alpha"] * (1 - gate) * x
 
 
 def pairs(n):
@@ -204,10 +215,67 @@ def autoint(net):
     return logit + mlp(net, "mlp.0", e) if plus else logit
 
 
-MODELS = {f.__name__: f for f in (lr, fm, wide_deep, deepfm, nfm, deep_crossing, pnn, dcn, dcnv2, xdeepfm, autoint)}
+# ---- histories ----
 
 
-def losses(net, logit, lam=0.0, tables=("lin", "emb")):
+def owners(net):
+    """The example of every event."""
+    o = net.x["T.offsets"]
+    return torch.repeat_interleave(torch.arange(len(o) - 1), o[1:] - o[:-1])
+
+
+def over_lists(net, f, score):
+    """f (softmax) of every example's stretch of score (N,)."""
+    o = net.x["T.offsets"].tolist()
+    parts = [f(score[a:b], 0) for a, b in zip(o, o[1:]) if b > a]
+    return torch.cat(parts) if parts else score
+
+
+def item(net, ids):
+    """(..., 2, D): an item's own embedding and its category's."""
+    return torch.stack([net.w["ei"][ids], net.w["ec"][net.x["cate"][ids]]], -2)
+
+
+def din(net):
+    """h.form: None, "code" or "bars"."""
+    form = net.h.get("form")
+    own = owners(net)
+    e, t = item(net, net.x["item"]), item(net, net.x["cand"])
+    each = t[own]
+    h = torch.stack([each, e, each - e, each * e], 1)  # (N, 4, 2, D)
+
+    def layer(at, x):
+        x = dense(net, at + ".linear.0", x)
+        if form == "code":
+            return torch.sigmoid(x)
+        if form == "bars":
+            x = batch_norm(net, at + ".bn.0", x)
+        return dice(net, at + ".dice.0", x)
+
+    for k in range(net.count("unit.{}.linear.0.W")):
+        h = layer(f"unit.{k}", h)
+    s = dense(net, "score.0", h)[:, 0]
+    if form == "code":
+        s = over_lists(net, F.softmax, s / (2 * e.shape[2]) ** 0.5)
+    elif form == "bars":
+        s = over_lists(net, F.softmax, s)
+    out = torch.zeros_like(t).index_add(0, own, s[:, None, None] * e)
+    if form == "code":
+        u = dense(net, "user.0", flat_norm(net, "bn.0", out))
+        u = u.reshape(t.shape)
+        g = flat_norm(net, "head.0", torch.stack([u, t, u * t], 1))
+    else:
+        g = torch.cat([net.w["eu"][net.x["user"]][:, None], t, out], 1)
+    for k in range(net.count("mlp.{}.linear.0.W")):
+        g = layer(f"mlp.{k}", g)
+    logit = dense(net, "last.0", g)[:, 0]
+    return logit + net.w["bi"][net.x["cand"]] if form == "code" else logit
+
+
+MODELS = {f.__name__: f for f in (lr, fm, wide_deep, deepfm, nfm, deep_crossing, pnn, dcn, dcnv2, xdeepfm, autoint, din)}
+
+
+def losses(net, logit, lam=0.0, tables=("lin", "emb", "ei", "ec", "eu")):
     """Mean binary cross-entropy with the penalty on whole tables, and the penalty."""
     penalty = 0.5 * lam * sum((net.w[t] ** 2).sum() for t in tables if t in net.w)
     return F.binary_cross_entropy_with_logits(logit, net.x["lab"]) + penalty, penalty
