@@ -109,7 +109,7 @@ bool build_calls(Build *b, Text *why)
     Tensor **owner = arena_alloc(b->arena, (size_t)(ntensors + 1) * sizeof *owner);
     int ncopies = 0;
     for (int i = 0; i < ntensors; i++) {
-        Tensor *t = g->tensors[i], *next = t->next;
+        Tensor *t = g->tensors[i], *next = t->per_example ? NULL : t->next; /* a state that is given stays as it is */
         if (next && next != t && writers[next->id] > 0 && !in_place(t, next, writer[next->id], writers[next->id])) {
             owner[ncopies] = t;
             copies[ncopies++] = copy_equation(g, next);
@@ -120,7 +120,7 @@ bool build_calls(Build *b, Text *why)
         b->alias[i] = -1;
     }
     for (int i = 0; i < ntensors; i++) {
-        if (g->tensors[i]->next && g->tensors[i]->next != g->tensors[i]) {
+        if (g->tensors[i]->next && g->tensors[i]->next != g->tensors[i] && !g->tensors[i]->per_example) {
             b->alias[g->tensors[i]->next->id] = i;
         }
     }

@@ -268,13 +268,66 @@ static void build_extern(Build *b, const Scalar *body, bool *done)
     ARENA_PUSH(b->arena, b->plan->steps, b->plan->nsteps, step);
 }
 
-static void build_steps(Build *b, void **fn)
+/* The step before those of a run of levels; returns its number. */
+static int begin_levels(Build *b, const Levels *l)
+{
+    const Graph *g = b->schedule->graph;
+    PlanStep step = {.kind = STEP_LEVELS, .backwards = l->backwards};
+    for (int i = 0; i < g->ntensors; i++) {
+        const Tensor *t = g->tensors[i];
+        if (t->is_carried && (!l->backwards || (t->pull && t->grad))) {
+            const Tensor *from = l->backwards ? t->grad : t->next, *to = l->backwards ? t->pull : t;
+            PlanCarry carry = {b->tensor[from->id], b->tensor[to->id]};
+            ARENA_PUSH(b->arena, step.carries, step.ncarries, carry);
+        }
+    }
+    ARENA_PUSH(b->arena, b->plan->steps, b->plan->nsteps, step);
+    return b->plan->nsteps - 1;
+}
+
+/* Calls of a level work on its examples alone. */
+static bool check_levels(const Build *b, int levels, Text *why)
+{
+    PlanStep *step = &b->plan->steps[levels];
+    step->nsteps = b->plan->nsteps - 1 - levels;
+    for (int k = levels + 1; k < b->plan->nsteps; k++) {
+        const PlanStep *x = &b->plan->steps[k];
+        int n = x->kind == STEP_SCAN ? x->ncalls : x->kind == STEP_CALL;
+        for (int i = 0; i < n; i++) {
+            const PlanCall *c = x->kind == STEP_SCAN ? &x->calls[i] : &x->call;
+            if (c->split == SPLIT_NONE || c->split == SPLIT_FIXED) {
+                text_printf(why,
+                            "line %d: '%s' lies between a state and its next value and works on all examples at once",
+                            c->line, c->label);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool build_steps(Build *b, void **fn, Text *why)
 {
     const Schedule *s = b->schedule;
     Plan *p = b->plan;
     bool *done = arena_alloc(b->arena, (size_t)s->graph->nexterns + 1);
-    int at = 0;
-    for (int i = 0; i < s->ngroups; i++) {
+    int at = 0, next = 0, levels = -1;
+    for (int i = 0; i <= s->ngroups; i++) {
+        if (levels >= 0 && i == s->levels[next - 1].first + s->levels[next - 1].n) {
+            if (!check_levels(b, levels, why)) {
+                return false;
+            }
+            levels = -1;
+        }
+        if (next < s->nlevels && i == s->levels[next].first) {
+            levels = begin_levels(b, &s->levels[next++]);
+            if (s->levels[next - 1].n == 0) {
+                levels = -1; /* copies alone */
+            }
+        }
+        if (i == s->ngroups) {
+            break;
+        }
         const Group *group = &s->groups[i];
         if (!group->is_scan) {
             for (int j = 0; j < group->n; j++, at++) {
@@ -298,6 +351,7 @@ static void build_steps(Build *b, void **fn)
         PlanStep step = {.kind = STEP_CALL, .call = build_call(b, &b->calls[at], fn[at])};
         ARENA_PUSH(b->arena, p->steps, p->nsteps, step);
     }
+    return true;
 }
 
 bool build_plan(Build *b, void **fn, Text *why)
@@ -308,6 +362,5 @@ bool build_plan(Build *b, void **fn, Text *why)
     if (!build_tensors(b, why)) {
         return false;
     }
-    build_steps(b, fn);
-    return true;
+    return build_steps(b, fn, why);
 }

@@ -484,8 +484,17 @@ void expand_extern(Elab *E, Call *call, int nargs, Sym **given); /* arguments th
 
 Sym *make_input(Elab *E, Stmt *s);
 Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section);
+/* For declarations: a name without a tensor yet; its axes and its initialiser (false, NULL after a message). */
+Sym *decl_sym(Elab *E, const char *name, const char *path, Span span, SectionKind section);
+bool decl_dims(Elab *E, Scope *scope, const Decl *d, Sym *sym);
+Init *decl_init(Elab *E, Env *env, const Decl *d, const Sym *sym);
+bool path_is_free(Elab *E, const char *path, Span span);
+
+/* ---- states.c ----------------------------------------------------------------------------------------------- */
+
 Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section);
 void link_state(Elab *E, Scope *scope, Stmt *s, int pos); /* state -> its value afterwards */
+void check_streams(Elab *E); /* marks states whose examples come several to a step, and what may not lead to them */
 
 /* ---- describe.c --------------------------------------------------------------------------------------------- */
 
@@ -496,6 +505,7 @@ void scalar_text(const Scalar *s, void (*letter)(void *ctx, int64_t k, Text *out
 
 void check_labels(Elab *E);
 void check_proofs(Elab *E);
+void output_as(Elab *E, Sym *s, const char *name, Span span); /* under that name, as a copy where it has another */
 void mark_outputs(Elab *E);
 void prune(Elab *E);
 

@@ -239,6 +239,7 @@ Graph *spec_lower(Spec *spec, Arena *arena, const LowerOptions *o)
     for (int k = 0; k < E->nstates; k++) {
         link_state(E, E->states[k].scope, E->states[k].stmt, 1 << 30);
     }
+    check_streams(E);
     if (o->mode != MODE_RANK) {
         take_loss(E);
     }

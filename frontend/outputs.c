@@ -6,7 +6,7 @@
 /* ---- outputs -------------------------------------------------------------------------------------------------- */
 
 /* A rebound name (`x := Block(x)`) is a tensor of the last block: it goes out under the user's name as a copy. */
-static void output_as(Elab *E, Sym *s, const char *name, Span span)
+void output_as(Elab *E, Sym *s, const char *name, Span span)
 {
     Graph *g = E->g;
     if (strcmp(s->t->name, name) == 0 || s->t->role != ROLE_VALUE) {

@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-static Sym *new_sym(Elab *E, const char *name, const char *path, Span span, SectionKind section)
+Sym *decl_sym(Elab *E, const char *name, const char *path, Span span, SectionKind section)
 {
     Sym *s = arena_alloc(E->arena, sizeof *s);
     *s = (Sym){.name = name, .path = path, .span = span, .section = section};
     return s;
 }
 
-static bool dims_of(Elab *E, Scope *scope, const Decl *d, Sym *sym)
+bool decl_dims(Elab *E, Scope *scope, const Decl *d, Sym *sym)
 {
     for (int k = 0; k < d->ndims; k++) {
         int n = axes_of_expr(E, scope, d->dims[k], sym->dims + sym->ndim, MAX_DIMS - sym->ndim);
@@ -22,7 +22,7 @@ static bool dims_of(Elab *E, Scope *scope, const Decl *d, Sym *sym)
     return true;
 }
 
-static bool name_is_free(Elab *E, const char *path, Span span)
+bool path_is_free(Elab *E, const char *path, Span span)
 {
     return graph_find(E->g, path) == NULL ||
            mistake(E, "E0120", span, "use another name", "'%s' is defined twice", path);
@@ -55,9 +55,9 @@ static bool input_range(Elab *E, const InputDecl *d, Tensor *t)
 Sym *make_input(Elab *E, Stmt *s)
 {
     const InputDecl *d = s->input;
-    Sym *sym = new_sym(E, s->name, s->name, s->span, SECTION_MODEL);
+    Sym *sym = decl_sym(E, s->name, s->name, s->span, SECTION_MODEL);
     sym->bad = true;
-    if (!dims_of(E, E->file, s->decl, sym)) {
+    if (!decl_dims(E, E->file, s->decl, sym)) {
         return sym;
     }
     Tensor t = {.name = s->name,
@@ -100,7 +100,7 @@ Sym *make_input(Elab *E, Stmt *s)
             t.hi = n - 1;
         }
     }
-    if (!name_is_free(E, s->name, s->span)) {
+    if (!path_is_free(E, s->name, s->span)) {
         return sym;
     }
     for (int k = 0; k < sym->ndim; k++) {
@@ -261,7 +261,7 @@ static Scalar *product_of(Elab *E, const Sym *sym, int from, int to)
     return n;
 }
 
-static Init *make_init(Elab *E, Env *env, const Decl *d, const Sym *sym)
+Init *decl_init(Elab *E, Env *env, const Decl *d, const Sym *sym)
 {
     Init *init = arena_alloc(E->g->arena, sizeof *init);
     Text text = {0};
@@ -336,7 +336,7 @@ static const char *ragged_remedy(Elab *E, const Scope *scope, const Axis *axis)
 Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section)
 {
     const Decl *d = s->decl;
-    Sym *sym = new_sym(E, s->name, join_path(E, scope->path, s->name), s->span, section);
+    Sym *sym = decl_sym(E, s->name, join_path(E, scope->path, s->name), s->span, section);
     sym->bad = true;
     Ctx *c = ctx_new(E, scope, s, 0, section, sym->path);
     Env *env = env_new(c, scope);
@@ -354,8 +354,8 @@ Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section)
     if (d->where != NULL && !elab_conds(env, d->where, &domain)) {
         return sym;
     }
-    Init *init = make_init(E, env, d, sym);
-    if (init == NULL || !name_is_free(E, sym->path, s->span)) {
+    Init *init = decl_init(E, env, d, sym);
+    if (init == NULL || !path_is_free(E, sym->path, s->span)) {
         return sym;
     }
     init->cond = domain.n > 0 ? conds_all(c, &domain) : NULL;
@@ -383,119 +383,4 @@ Sym *make_param(Elab *E, Scope *scope, Stmt *s, SectionKind section)
     name_tensor(E, sym->t, sym);
     sym->bad = false;
     return sym;
-}
-
-/* ---- states ------------------------------------------------------------------------------------------------- */
-
-/* `u` is the value before. A keyed state is given with each example, together with whether its key was met before;
- * where it was not, u0 stands. A state of the model is initialised once, like a param. */
-Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section)
-{
-    Graph *g = E->g;
-    const Decl *d = s->decl;
-    Sym *sym = new_sym(E, s->name, join_path(E, scope->path, s->name), s->span, section);
-    sym->bad = true;
-    if (s->by == NULL) {
-        mistake(E, "E0172", s->span, "write by user (one per key) or by model", "state '%s' does not say whose it is",
-                s->name);
-        return sym;
-    }
-    bool keyed = strcmp(s->by, "model") != 0;
-    if (keyed && spec_find(E->spec, ST_INPUT, s->by) == NULL) {
-        mistake(E, "E0172", s->span, "write by and an input of the example, or by model", "'%s' is no input", s->by);
-        return sym;
-    }
-    if (!dims_of(E, scope, d, sym) || !name_is_free(E, sym->path, s->span)) {
-        return sym;
-    }
-    for (int k = 0; k < sym->ndim; k++) {
-        if (axis_is_ragged(sym->dims[k])) {
-            mistake(E, "E0126", s->span, NULL, "a state has no ragged axis: %s", sym->dims[k]->name);
-            return sym;
-        }
-    }
-    Ctx *c = ctx_new(E, scope, s, pos, section, sym->path);
-    Tensor t = {.name = sym->path,
-                .elem = ELEM_REAL,
-                .role = ROLE_STATE,
-                .per_example = keyed,
-                .ndim = sym->ndim,
-                .lo = 0,
-                .hi = -1,
-                .span = s->span};
-    memcpy(t.dims, sym->dims, sizeof sym->dims);
-    if (!keyed) {
-        t.init = make_init(E, env_new(c, scope), d, sym);
-        if (t.init == NULL) {
-            return sym;
-        }
-        sym->t = graph_tensor(g, t);
-        name_tensor(E, sym->t, sym);
-        sym->bad = false;
-        return sym;
-    }
-    Tensor *state = graph_tensor(g, t);
-    Tensor *known = graph_tensor(g, (Tensor){.name = fmt(E, "%s.known", sym->path),
-                                             .elem = ELEM_BOOL,
-                                             .role = ROLE_INPUT,
-                                             .per_example = true,
-                                             .lo = 0,
-                                             .hi = -1,
-                                             .span = s->span});
-    Env *env = env_new(c, scope);
-    Scalar *args[MAX_DIMS];
-    for (int k = 0; k < sym->ndim; k++) {
-        c->out[c->nout++] = new_var(c, sym->dims[k], fmt(E, "k%d", k), -1);
-        c->live[k] = true;
-        args[k] = sc_letter(g, k);
-    }
-    Scalar *first = NULL;
-    Entity *init = d->value->kind == EX_NAME && !d->value->has_bracket ? scope_find(scope, d->value->name, pos) : NULL;
-    Sym *of = init != NULL ? entity_sym(E, init) : NULL;
-    if (of != NULL && !of->bad && of->ndim == sym->ndim &&
-        memcmp(of->dims, sym->dims, (size_t)of->ndim * sizeof *of->dims) == 0) {
-        first = sc_load(g, of->t, of->ndim, args); /* state u[D] = u0: a param of the same shape */
-    } else if (of == NULL || !of->bad) {
-        Val v = force(c, elab(env, d->value));
-        if (v.bad) {
-            return sym;
-        }
-        first = sc_op(g, OP_real, v.s);
-    }
-    if (first == NULL) {
-        return sym;
-    }
-    Scalar *body = sc_op(g, OP_select, sc_load(g, known, 0, NULL), sc_load(g, state, sym->ndim, args), first);
-    sym->t = value_tensor(E, fmt(E, "%s.now", sym->path), ELEM_REAL, sym->ndim, sym->dims, true, s->span);
-    name_tensor(E, sym->t, sym);
-    Conds none = {0};
-    emit(c, sym->t, args, c->nout, c->out, RED_NONE, 0, NULL, &none, body, s->span);
-    sym->bad = false;
-    return sym;
-}
-
-void link_state(Elab *E, Scope *scope, Stmt *s, int pos)
-{
-    (void)pos;
-    if (s->by != NULL && strcmp(s->by, "model") == 0 && !E->training) {
-        return; /* running averages move in training only */
-    }
-    Tensor *state = graph_find(E->g, join_path(E, scope->path, s->name));
-    Entity *after = scope_find(scope, fmt(E, "%s'", s->name), 1 << 30);
-    Sym *next = after != NULL ? entity_sym(E, after) : NULL;
-    if (state == NULL || state->role != ROLE_STATE || next == NULL || next->bad) {
-        return;
-    }
-    if (next->ndim != state->ndim || memcmp(next->dims, state->dims, (size_t)state->ndim * sizeof *state->dims) != 0 ||
-        next->t->elem != state->elem) {
-        mistake(E, "E0173", next->span, NULL, "'%s'' has other axes than the state '%s'", s->name, s->name);
-        return;
-    }
-    if (next->t->per_example != state->per_example) {
-        mistake(E, "E0173", next->span, state->per_example ? NULL : "reduce over the batch: mean[batch] ...",
-                "'%s'' %s", s->name,
-                state->per_example ? "does not depend on the example" : "differs between examples");
-        return;
-    }
-    state->next = next->t;
 }

@@ -170,9 +170,13 @@ static void load_train(Spec *s)
             diag_report(s->diag, DIAG_ERROR, "E0062", stream->setting->args[1]->span, NULL,
                         "'chunk' is a number of at least 1, not %g", (double)t->chunk);
         }
-        if (spec_find(s, ST_INPUT, t->stream_by) == NULL) {
+        const Stmt *key = spec_find(s, ST_INPUT, t->stream_by);
+        if (key == NULL) {
             diag_report(s->diag, DIAG_ERROR, "E0065", stream->setting->args[0]->span, "name an input of the spec",
                         "there is no input '%s' to stream by", t->stream_by);
+        } else if (key->decl->ndims > 0 || strcmp(key->input->type, "f32") == 0) {
+            diag_report(s->diag, DIAG_ERROR, "E0065", stream->setting->args[0]->span, "name an id or a whole number",
+                        "'%s' is no key: it %s", t->stream_by, key->decl->ndims > 0 ? "has axes" : "is a real number");
         }
     }
     Stmt *keep = find_setting(s, SECTION_TRAIN, "keep");

@@ -194,6 +194,10 @@ struct Tensor {
     int64_t lo, hi;          /* INT tensors: range of values, lo > hi means unknown */
     Tensor *next;            /* STATE: the value after the step. PARAM: after the optimizer's update */
     Tensor *grad;            /* set by pass_differentiate */
+    bool is_carried;         /* STATE per example: a step may hold several examples of one key one after another, and
+                                then the state of each is `next` of the one before. It is the schedule's business
+                                (passes.h); equations see a state that is given, so the graph has no cycle here */
+    Tensor *pull;            /* carried: what the later examples add to the gradient of `next`; a state, 0 at first */
     Span span;
 };
 

@@ -10,8 +10,8 @@ static const int64_t max_size = INT64_C(1) << 48;
 
 typedef struct {
     Tensor *tensor;
-    const char *next, *grad; /* names that may stand further down */
-    int at;                  /* token, for the message */
+    const char *next, *grad, *pull; /* names that may stand further down */
+    int at;                         /* token, for the message */
 } Link;
 
 typedef struct {
@@ -227,6 +227,8 @@ static void parse_attributes(File *f, Tensor *t, Link *link)
             t->is_output = true;
         } else if (parse_accept(p, "draw")) {
             t->is_draw = true;
+        } else if (parse_accept(p, "carried")) {
+            t->is_carried = true;
         } else if (parse_accept(p, "vocab")) {
             t->vocab = arena_strdup(arena, parse_name(p, "a vocabulary"));
         } else if (parse_accept(p, "range")) {
@@ -237,6 +239,8 @@ static void parse_attributes(File *f, Tensor *t, Link *link)
             link->next = parse_name(p, "a tensor");
         } else if (parse_accept(p, "grad")) {
             link->grad = parse_name(p, "a tensor");
+        } else if (parse_accept(p, "pull")) {
+            link->pull = parse_name(p, "a tensor");
         } else if (parse_accept(p, "@")) {
             ARENA_PUSH(arena, tags, ntags, arena_strdup(arena, parse_name(p, "a tag")));
         } else if (parse_accept(p, "~")) {
@@ -598,6 +602,7 @@ static void parse_file(File *f, int ntokens)
         Link *link = &f->links[k];
         link->tensor->next = resolve(f, link, link->next);
         link->tensor->grad = resolve(f, link, link->grad);
+        link->tensor->pull = resolve(f, link, link->pull);
     }
     Text why = {0};
     if (!p->failed && !graph_verify(f->g, &why)) {

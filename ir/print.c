@@ -494,8 +494,8 @@ static void print_tensor(Printer *p, Text *out, const Tensor *t)
         print_name(out, p->axes[t->dims[d]->id]);
     }
     text_printf(out, "%s : %s", t->ndim > 0 ? "]" : "", elem_names[t->elem]);
-    text_printf(out, "%s%s%s", t->per_example ? " per_example" : "", t->is_output ? " output" : "",
-                t->is_draw ? " draw" : "");
+    text_printf(out, "%s%s%s%s", t->per_example ? " per_example" : "", t->is_output ? " output" : "",
+                t->is_draw ? " draw" : "", t->is_carried ? " carried" : "");
     if (t->vocab != NULL) {
         text_printf(out, " vocab ");
         print_name(out, t->vocab);
@@ -510,6 +510,10 @@ static void print_tensor(Printer *p, Text *out, const Tensor *t)
     if (t->grad != NULL) {
         text_printf(out, " grad ");
         print_name(out, t->grad->name);
+    }
+    if (t->pull != NULL) {
+        text_printf(out, " pull ");
+        print_name(out, t->pull->name);
     }
     for (int k = 0; t->tags != NULL && t->tags[k] != NULL; k++) {
         text_printf(out, " @");

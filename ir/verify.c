@@ -112,6 +112,12 @@ static bool verify_tensor(const Graph *g, const Tensor *t, Text *why)
             BROKEN("tensor %s: its next value has another shape or type", t->name);
         }
     }
+    if (t->is_carried && (t->role != ROLE_STATE || !t->per_example || t->next == NULL)) {
+        BROKEN("tensor %s is carried and no state per example with a next value", t->name);
+    }
+    if (t->pull != NULL && (!t->is_carried || !has_tensor(g, t->pull) || !same_shape(t, t->pull))) {
+        BROKEN("tensor %s: what is added to the gradient of its next value has another shape", t->name);
+    }
     if (t->grad != NULL && (!has_tensor(g, t->grad) || !same_shape(t, t->grad))) {
         BROKEN("tensor %s: its gradient has another shape", t->name);
     }

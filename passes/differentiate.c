@@ -9,7 +9,10 @@
  * adjoint.c computes the value and the guards, invert.c the left-hand side. max and min pass the adjoint where the
  * letter equals an argmax. Contributions to one tensor that write disjoint cells are cases of one tensor, the rest
  * are added by a map equation. In a recurrence the adjoints simply refer to each other as the values do: the
- * gradient of a cycle is a cycle running the other way, and the plan pass orders it like any other. */
+ * gradient of a cycle is a cycle running the other way, and the plan pass orders it like any other.
+ *
+ * A carried state u gets a gradient like a param, one per example, and the gradient of its next value one more
+ * contribution: pull.u, a state that the schedule fills with the gradient of u of the example that follows. */
 #include "adjoint.h"
 #include "fault.h"
 
@@ -52,7 +55,7 @@ static void find_active(Diff *d)
     memset(d->active, 0, (size_t)g->ntensors * sizeof *d->active);
     for (int i = 0; i < g->ntensors; i++) {
         Tensor *t = g->tensors[i];
-        d->active[i] = t->role == ROLE_PARAM && (t->elem == ELEM_REAL || t->elem == ELEM_F32);
+        d->active[i] = (t->role == ROLE_PARAM || t->is_carried) && (t->elem == ELEM_REAL || t->elem == ELEM_F32);
     }
     do { /* twice through, unless recurrences reach further */
         d->changed = false;
@@ -70,6 +73,12 @@ static void find_needed(Diff *d)
 {
     Graph *g = d->g;
     d->needed[g->loss->id] = true;
+    for (int i = 0; i < d->ntensors; i++) { /* of the examples that follow */
+        const Tensor *t = g->tensors[i];
+        if (t->is_carried && d->active[t->next->id]) {
+            d->needed[t->next->id] = true;
+        }
+    }
     do {
         d->changed = false;
         for (int i = g->nequations - 1; i >= 0; i--) {
@@ -373,6 +382,35 @@ static void add_equal_domains(Graph *g, Contributions *c)
     c->n = n;
 }
 
+/* What the gradient of a carried state's next value gets from the examples that follow. */
+static void contribute_pull(Diff *diff, Tensor *t)
+{
+    Graph *g = diff->g;
+    Init *zero = arena_alloc(g->arena, sizeof *zero);
+    *zero = (Init){.text = "0", .kind = INIT_CONST, .a = sc_real(g, 0)};
+    Tensor proto = {.name = arena_printf(g->arena, "pull.%s", t->name),
+                    .elem = ELEM_REAL,
+                    .role = ROLE_STATE,
+                    .per_example = true,
+                    .ndim = t->ndim,
+                    .init = zero,
+                    .lo = 0,
+                    .hi = -1,
+                    .span = t->span};
+    memcpy(proto.dims, t->dims, sizeof proto.dims);
+    t->pull = graph_tensor(g, proto);
+    Draft d = draft_new(g, t->next->grad, RED_NONE, t->span);
+    Scalar *index[MAX_DIMS];
+    for (int k = 0; k < t->ndim; k++) {
+        draft_letter(
+            &d,
+            (Letter){.axis = t->dims[k], .name = arena_printf(g->arena, "%c", 'p' + k), .parent = parent_dim(t, k)});
+        d.e.lhs[k] = index[k] = sc_letter(g, k);
+    }
+    d.e.body = sc_load(g, t->pull, t->ndim, index);
+    ARENA_PUSH(g->arena, diff->to[t->next->id].drafts, diff->to[t->next->id].n, d);
+}
+
 static Tensor *contribution_tensor(Graph *g, const Tensor *grad, int k)
 {
     Tensor proto = *grad;
@@ -465,9 +503,16 @@ void pass_differentiate(Graph *g)
             contribute(&d, e);
         }
     }
+    for (int i = 0; i < d.ntensors; i++) {
+        Tensor *t = g->tensors[i];
+        if (t->is_carried && t->grad && t->next->grad) {
+            contribute_pull(&d, t);
+        }
+    }
     for (int i = d.ntensors - 1; i >= 0; i--) {
         if (d.needed[i]) {
             finish_gradient(&d, g->tensors[i]);
+            g->tensors[i]->grad->is_output |= g->tensors[i]->is_carried; /* no equation reads it */
         }
     }
     graph_reorder(g);

@@ -79,11 +79,26 @@ typedef struct {
     int *scan_letter; /* per equation: its letter over the scan axis, or -1 */
 } Group;
 
+/* Groups that run once for each level of the step. A step with carried states has its examples in levels: the first
+ * example of every key in it, then the second of those keys that have one, and so on; example r of a level follows
+ * example r of the level before. Forwards, the states of a level are the next values of the level before; backwards,
+ * the pull of a level is the gradient of the states of the level after. */
+typedef struct {
+    int first, n; /* groups */
+    bool backwards;
+} Levels;
+
 typedef struct {
     Graph *graph;
     int ngroups;
     Group *groups;
+    int nlevels; /* 0, or 1: forwards, or 2: and then backwards */
+    Levels levels[2];
 } Schedule;
+
+/* Moves groups so that what lies between carried states and their next values is one run of groups, and so is what lies
+ * between pulls and gradients of carried states; pass_plan does it. */
+void schedule_levels(Schedule *s);
 
 /* plan: strongly connected components of equations become scans, the rest is ordered so that values are used soon
  * after they are made. NULL after an error (a recurrence that is not along one axis: E0230). */

@@ -237,5 +237,8 @@ Schedule *pass_plan(Graph *g)
         *group = (Group){.n = 1, .equations = first, .scan_letter = arena_alloc(g->arena, sizeof(int))};
         group->scan_letter[0] = -1;
     }
+    if (ok) {
+        schedule_levels(s);
+    }
     return ok ? s : NULL;
 }

@@ -212,31 +212,45 @@ static bool read_axis(Session *s, const Batch *b, int axis, int64_t *nrows, Erro
     return true;
 }
 
-/* A batch of levels: example b runs in round levels[b] of a scan over the batch; by default one after another. */
+/* Where each level of the batch begins; a batch that does not say has one. An example that follows another stands as
+ * far behind the beginning of its level as that one in the level before, so levels do not grow. */
 static bool read_levels(Session *s, const Batch *b, Error *e)
 {
+    const Array *given = batch_find(b, "levels");
+    int64_t n = given ? array_elements(given) : 2, bad = 0;
+    if (n < 2) {
+        return error_set(e, EXIT_DATA,
+                         "'levels' has %lld entries: it says where each level begins, and where the last ends",
+                         (long long)n);
+    }
     free(s->levels);
-    s->levels = malloc(((size_t)b->batch + 1) * sizeof *s->levels);
+    s->levels = malloc((size_t)n * sizeof *s->levels);
     if (!s->levels) {
         return error_set(e, EXIT_RESOURCES, "no memory for the levels of a batch");
     }
-    for (int64_t i = 0; i < b->batch; i++) {
-        s->levels[i] = i;
+    s->nlevels = n - 1;
+    s->levels[0] = 0;
+    s->levels[n - 1] = b->batch;
+    if (!given) {
+        return true;
     }
-    const Array *given = batch_find(b, "levels");
-    int64_t bad = 0;
-    if (given && array_elements(given) != b->batch) {
-        return error_set(e, EXIT_DATA, "'levels' has %lld entries for %lld examples", (long long)array_elements(given),
-                         (long long)b->batch);
-    }
-    if (given && convert(s->levels, DT_I64, 1, given->data, given->dtype, 1, b->batch, &bad) != CONVERT_OK) {
+    if (convert(s->levels, DT_I64, 1, given->data, given->dtype, 1, n, &bad) != CONVERT_OK) {
         return error_set(e, EXIT_DATA, "'levels', entry %lld is not a whole number", (long long)bad);
     }
-    for (int64_t i = 0; i < b->batch; i++) {
-        if (s->levels[i] < 0 || s->levels[i] >= b->batch) {
-            return error_set(e, EXIT_DATA, "'levels', entry %lld is %lld: levels run from 0 to %lld", (long long)i,
-                             (long long)s->levels[i], (long long)b->batch - 1);
+    if (s->levels[0] != 0 || s->levels[n - 1] != b->batch) {
+        return error_set(e, EXIT_DATA, "'levels' runs from %lld to %lld: the batch has examples 0 to %lld",
+                         (long long)s->levels[0], (long long)s->levels[n - 1], (long long)b->batch);
+    }
+    int64_t before = b->batch;
+    for (int64_t k = 0; k < s->nlevels; k++) {
+        int64_t size = s->levels[k + 1] - s->levels[k];
+        if (size < 1 || size > before) {
+            return error_set(e, EXIT_DATA,
+                             "level %lld has %lld examples after one with %lld: there is at least one and no "
+                             "level is larger than the one before",
+                             (long long)k, (long long)size, (long long)before);
         }
+        before = size;
     }
     return true;
 }
@@ -304,6 +318,14 @@ static int known_state(const Plan *p, int tensor)
     return -1;
 }
 
+/* Examples behind the first level go on from the one before them: their state is known. */
+static void know_followers(Session *s, int tensor)
+{
+    if (known_state(s->plan, tensor) >= 0 && s->nlevels > 1) {
+        memset((char *)s->data[tensor] + s->levels[1], 1, (size_t)(s->shapes.batch - s->levels[1]));
+    }
+}
+
 /* A state per example that the batch does not give starts at its initial value in every example. */
 static bool start_state(Session *s, int tensor, Error *e)
 {
@@ -338,11 +360,13 @@ bool bind_inputs(Session *s, const Batch *b, Error *e)
             if (!bind_copy(s, t, given, e)) {
                 return false;
             }
+            know_followers(s, t);
         } else if (t == p->row) {
             number_rows(s, t);
         } else if (known_state(p, t) >= 0) { /* given states are known, the others begin */
             bool known = batch_find(b, p->tensors[known_state(p, t)].name) != NULL;
             memset(s->data[t], known, (size_t)s->shapes.batch);
+            know_followers(s, t);
         } else if (x->role == PT_STATE) {
             if (x->per_example && !start_state(s, t, e)) {
                 return false;

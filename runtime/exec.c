@@ -4,7 +4,8 @@
  *   BATCH, ROWS, FIXED   tasks of `grain` items write disjoint cells
  *   REDUCE               chunk k adds into its own zeroed copy; the copies are added to the result in the order of k,
  *                        in parallel over its elements. Copies are made a wave at a time, which changes no sum
- *   scan                 a task is a few examples with all their positions, so positions need no barrier */
+ *   scan                 a task is a few examples with all their positions, so positions need no barrier
+ *   levels               the steps inside run on the examples of one level after another; each cuts them as above */
 #include "../ir/fault.h"
 #include "../ir/random.h"
 #include "session_impl.h"
@@ -46,17 +47,18 @@ static void zero_tensor(Session *s, int tensor)
 
 /* ---- one call --------------------------------------------------------------------------------------------- */
 
-static int64_t call_items(const Session *s, const PlanCall *c)
+/* Number of the first item of example b; of the batch's end: how many there are. */
+static int64_t item_of(const Session *s, const PlanCall *c, int64_t b)
 {
     switch (c->split) {
     case SPLIT_NONE:
-        return 1;
+        return b > 0;
     case SPLIT_FIXED:
-        return c->nitems;
+        return b > 0 ? c->nitems : 0;
     case SPLIT_BATCH:
-        return s->shapes.batch;
+        return b;
     default:
-        return c->rows_of >= 0 ? s->shapes.offsets[c->rows_of][s->shapes.batch] : s->shapes.batch;
+        return c->rows_of >= 0 ? s->shapes.offsets[c->rows_of][b] : b;
     }
 }
 
@@ -73,15 +75,16 @@ static int64_t call_grain(const PlanCall *c, int64_t items)
 typedef struct {
     const PlanCall *call;
     KernelArgs args;
-    int64_t items, grain;
+    int64_t from, items, grain; /* items from .. from + items - 1, `grain` to a task */
 } Job;
 
 static void run_task(void *ctx, int64_t task)
 {
     const Job *j = ctx;
     KernelArgs a = j->args;
-    a.lo = task * j->grain;
-    a.hi = a.lo + j->grain < j->items ? a.lo + j->grain : j->items;
+    int64_t lo = task * j->grain, hi = lo + j->grain < j->items ? lo + j->grain : j->items;
+    a.lo = j->from + lo;
+    a.hi = j->from + hi;
     j->call->fn(&a);
 }
 
@@ -110,8 +113,9 @@ static void reduce_chunk(void *ctx, int64_t i)
     const PlanCall *c = r->job.call;
     int64_t chunk = r->first + i;
     KernelArgs a = r->job.args;
-    a.lo = chunk * r->job.grain;
-    a.hi = a.lo + r->job.grain < r->job.items ? a.lo + r->job.grain : r->job.items;
+    int64_t lo = chunk * r->job.grain, hi = lo + r->job.grain < r->job.items ? lo + r->job.grain : r->job.items;
+    a.lo = r->job.from + lo;
+    a.hi = r->job.from + hi;
     if (!(chunk == 0 && r->in_place)) {
         void **tensors = r->pointers + i * c->ntensors;
         memcpy(tensors, r->job.args.tensors, (size_t)c->ntensors * sizeof *tensors);
@@ -200,10 +204,12 @@ static KernelArgs call_args(const Session *s, const CallArgs *a)
 
 static bool run_call(Session *s, const PlanCall *c, const CallArgs *a, int64_t t, int64_t last, bool is_first, Error *e)
 {
-    Job job = {.call = c, .args = call_args(s, a), .items = call_items(s, c)};
+    Job job = {.call = c, .args = call_args(s, a), .from = item_of(s, c, s->from)};
+    job.items = item_of(s, c, s->to) - job.from;
     job.grain = call_grain(c, job.items);
     job.args.t = t;
     job.args.last = last;
+    is_first = is_first && s->is_fresh;
     if (c->zero && is_first) {
         zero_tensor(s, c->tensors[0]);
     }
@@ -221,7 +227,6 @@ typedef struct {
     const PlanStep *step;
     const CallArgs *args;
     int64_t longest, grain;
-    int64_t level; /* scans over the batch */
 } Scan;
 
 static void run_positions(const Scan *n, int64_t lo, int64_t hi, int64_t t)
@@ -240,7 +245,7 @@ static void scan_task(void *ctx, int64_t task)
 {
     const Scan *n = ctx;
     const Shapes *shapes = &n->s->shapes;
-    int64_t lo = task * n->grain, hi = lo + n->grain < shapes->batch ? lo + n->grain : shapes->batch;
+    int64_t lo = n->s->from + task * n->grain, hi = lo + n->grain < n->s->to ? lo + n->grain : n->s->to;
     int64_t longest = 0;
     for (int64_t b = lo; b < hi; b++) {
         int64_t size = shapes_axis_size(shapes, n->step->scan_axis, b);
@@ -248,15 +253,6 @@ static void scan_task(void *ctx, int64_t task)
     }
     for (int64_t k = 0; k < longest - FAULT(34); k++) {
         run_positions(n, lo, hi, n->step->backwards ? longest - 1 - k : k);
-    }
-}
-
-/* Examples of one level do not depend on each other. */
-static void level_task(void *ctx, int64_t b)
-{
-    const Scan *n = ctx;
-    if (n->s->levels[b] == n->level) {
-        run_positions(n, b, b + 1, n->level);
     }
 }
 
@@ -270,11 +266,6 @@ static bool run_scan(Session *s, const PlanStep *step, const CallArgs *args, Err
         flop += step->calls[i].flop_per_item;
         n.grain = step->calls[i].grain > n.grain ? step->calls[i].grain : n.grain;
     }
-    if (s->plan->axes[step->scan_axis].kind == PAX_BATCH) {
-        for (int64_t b = 0; b < s->shapes.batch; b++) {
-            n.longest = s->levels[b] + 1 > n.longest || b == 0 ? s->levels[b] + 1 : n.longest;
-        }
-    }
     if (!by_example) { /* a barrier after each call of each position */
         for (int64_t k = 0; k < n.longest; k++) {
             for (int i = 0; i < step->ncalls; i++) {
@@ -287,21 +278,14 @@ static bool run_scan(Session *s, const PlanStep *step, const CallArgs *args, Err
         return true;
     }
     for (int i = 0; i < step->ncalls; i++) {
-        if (step->calls[i].zero) {
+        if (step->calls[i].zero && s->is_fresh) {
             zero_tensor(s, step->calls[i].tensors[0]);
         }
-    }
-    if (s->plan->axes[step->scan_axis].kind == PAX_BATCH) {
-        for (int64_t k = 0; k < n.longest; k++) {
-            n.level = step->backwards ? n.longest - 1 - k : k;
-            pool_run(s->pool, s->shapes.batch, level_task, &n);
-        }
-        return true;
     }
     if (n.grain <= 0) {
         n.grain = (s->shapes.batch + 31) / 32;
     }
-    pool_run(s->pool, tasks(s->shapes.batch, n.grain), scan_task, &n);
+    pool_run(s->pool, tasks(s->to - s->from, n.grain), scan_task, &n);
     return true;
 }
 
@@ -335,9 +319,43 @@ static double step_flop(const Session *s, const PlanStep *step)
     double flop = 0;
     for (int i = 0; i < n; i++) {
         double times = step->kind == STEP_SCAN ? (double)s->shapes.longest[step->scan_axis] : 1;
-        flop += calls[i].flop_per_item * (double)call_items(s, &calls[i]) * times;
+        int64_t items = item_of(s, &calls[i], s->to) - item_of(s, &calls[i], s->from);
+        flop += calls[i].flop_per_item * (double)items * times;
     }
     return flop;
+}
+
+static bool run_profiled(Session *s, int k, Error *e);
+
+/* Rows 0 .. n-1 of one level become those of another. */
+static void carry(Session *s, const PlanCarry *c, int64_t from, int64_t to, int64_t n)
+{
+    int64_t row = tensor_bytes(&s->shapes, c->from) / s->shapes.batch;
+    memcpy((char *)s->data[c->to] + to * row, (const char *)s->data[c->from] + from * row, (size_t)(n * row));
+}
+
+/* The steps after k, level by level. */
+static bool run_levels(Session *s, int k, Error *e)
+{
+    const PlanStep *step = &s->plan->steps[k];
+    bool good = true;
+    for (int64_t i = 0; i < s->nlevels && good; i++) {
+        int64_t level = step->backwards ? s->nlevels - 1 - i : i, ran = step->backwards ? level + 1 : level - 1;
+        s->from = s->levels[level];
+        s->to = s->levels[level + 1];
+        s->is_fresh = i == 0;
+        for (int c = 0; i > 0 && c < step->ncarries; c++) {
+            int64_t most = s->levels[ran + 1] - s->levels[ran], n = s->to - s->from;
+            carry(s, &step->carries[c], s->levels[ran], s->from, n < most ? n : most);
+        }
+        for (int j = 1; j <= step->nsteps && good; j++) {
+            good = run_profiled(s, k + j, e);
+        }
+    }
+    s->from = 0;
+    s->to = s->shapes.batch;
+    s->is_fresh = true;
+    return good;
 }
 
 static bool run_step(Session *s, int k, Error *e)
@@ -349,8 +367,10 @@ static bool run_step(Session *s, int k, Error *e)
         good = run_call(s, &step->call, args, 0, 0, true, e);
     } else if (step->kind == STEP_SCAN) {
         good = run_scan(s, step, args, e);
+    } else if (step->kind == STEP_LEVELS) {
+        return run_levels(s, k, e);
     } else {
-        extern_run(&s->externs[k], s);
+        extern_run(&s->externs[k], s, s->from, s->to, s->is_fresh);
     }
     for (int i = 0; good && i < s->ngiven; i++) {
         if (s->writer[s->given[i]] == k) {
@@ -358,6 +378,23 @@ static bool run_step(Session *s, int k, Error *e)
         }
     }
     return good;
+}
+
+static bool run_profiled(Session *s, int k, Error *e)
+{
+    double start = seconds_now();
+    if (!run_step(s, k, e)) {
+        return false;
+    }
+    if (s->plan->steps[k].kind != STEP_LEVELS) { /* those inside count for themselves */
+        double seconds = seconds_now() - start;
+        StepProfile *row = &s->profile[k];
+        row->least = row->runs == 0 || seconds < row->least ? seconds : row->least;
+        row->runs++;
+        row->seconds += seconds;
+        row->flop += step_flop(s, &s->plan->steps[k]);
+    }
+    return true;
 }
 
 /* ---- values that are no numbers ---------------------------------------------------------------------------- */
@@ -391,12 +428,14 @@ static bool report_nonfinite(Session *s, double loss, Error *e)
                              what, (unsigned long long)s->step, p->tensors[t].name);
         }
     }
-    for (int k = 0; k <= end; k++) {
+    int inside = 0; /* steps that have run already, level by level */
+    for (int k = 0; k <= end; k++, inside--) {
         const PlanCall *calls;
         int n = step_calls(&p->steps[k], &calls);
-        if (!run_step(s, k, e)) {
+        if (inside <= 0 && !run_step(s, k, e)) {
             return false;
         }
+        inside = p->steps[k].kind == STEP_LEVELS ? p->steps[k].nsteps + 1 : inside;
         for (int i = 0; i < n; i++) {
             int t = calls[i].tensors[0];
             int64_t at = find_bad(s, t, isinf(loss) && t == p->loss);
@@ -418,24 +457,20 @@ static bool report_nonfinite(Session *s, double loss, Error *e)
 bool exec_steps(Session *s, Error *e)
 {
     const Plan *p = s->plan;
+    s->from = 0;
+    s->to = s->shapes.batch;
+    s->is_fresh = true;
     prepare_calls(s);
     for (int t = 0; t < p->ntensors; t++) {
         if (p->tensors[t].role == PT_OUTPUT && s->writer[t] < 0 && s->root[t] == t && s->data[t]) {
             zero_tensor(s, t);
         }
     }
-    double start = seconds_now();
     for (int k = 0; k < p->nsteps; k++) {
-        if (!run_step(s, k, e)) {
+        if (!run_profiled(s, k, e)) {
             return false;
         }
-        double end = seconds_now();
-        StepProfile *row = &s->profile[k];
-        row->least = row->runs == 0 || end - start < row->least ? end - start : row->least;
-        row->runs++;
-        row->seconds += end - start;
-        row->flop += step_flop(s, &p->steps[k]);
-        start = end;
+        k += p->steps[k].kind == STEP_LEVELS ? p->steps[k].nsteps : 0;
         if (p->loss >= 0 && s->writer[p->loss] == k && p->tensors[p->loss].ndim == 0) {
             double loss = p->tensors[p->loss].dtype == DT_F64 ? *(const double *)s->data[p->loss]
                                                               : *(const float *)s->data[p->loss];

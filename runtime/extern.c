@@ -85,7 +85,7 @@ void extern_close(Extern *x)
     }
 }
 
-void extern_run(const Extern *x, Session *s)
+void extern_run(const Extern *x, Session *s, int64_t from, int64_t to, bool is_fresh)
 {
     const PlanExtern *p = x->plan;
     void *blocks[EXTERN_ARGS], *args[EXTERN_ARGS];
@@ -94,7 +94,7 @@ void extern_run(const Extern *x, Session *s)
     bool once = true;
     for (int i = 0; i < p->ntensors; i++) {
         once = once && !s->plan->tensors[p->tensors[i]].per_example;
-        if (i >= p->ntensors - p->nout) {
+        if (i >= p->ntensors - p->nout && is_fresh) {
             int64_t bytes = tensor_bytes(&s->shapes, p->tensors[i]);
             memset(s->data[p->tensors[i]], 0, (size_t)bytes);
         }
@@ -102,7 +102,7 @@ void extern_run(const Extern *x, Session *s)
     for (int i = 0; i < n; i++) {
         args[i] = i < p->ntensors ? (void *)&blocks[i] : (void *)&sizes[i - p->ntensors];
     }
-    for (int64_t b = 0; b < (once ? 1 : s->shapes.batch); b++) {
+    for (int64_t b = from; b < (once ? from + 1 : to); b++) {
         for (int i = 0; i < p->ntensors; i++) {
             int t = p->tensors[i];
             int64_t at = tensor_base(&s->shapes, t, b) * (int64_t)dtype_size[s->plan->tensors[t].dtype];

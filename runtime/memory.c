@@ -167,6 +167,19 @@ static void find_lives(Session *s)
             }
         }
     }
+    for (int k = 0; k < p->nsteps; k++) { /* a level goes on where the one before has already been to the end */
+        const PlanStep *step = &p->steps[k];
+        for (int t = 0; step->kind == STEP_LEVELS && t < p->ntensors; t++) {
+            if (s->root[t] == t && s->first[t] <= k + step->nsteps && s->last[t] > k) {
+                touch(s, t, s->first[t] > k ? k : s->first[t]);
+                touch(s, t, s->last[t] < k + step->nsteps ? k + step->nsteps : s->last[t]);
+            }
+        }
+        for (int c = 0; step->kind == STEP_LEVELS && c < step->ncarries; c++) {
+            touch(s, step->carries[c].from, k + step->nsteps);
+            touch(s, step->carries[c].to, k);
+        }
+    }
     for (int t = 0; t < p->ntensors; t++) {
         PlanRole role = p->tensors[t].role;
         bool is_bound = role == PT_INPUT || (role == PT_STATE && p->tensors[t].per_example);

@@ -121,15 +121,26 @@ typedef struct {
     double flop_per_item;
 } PlanCall;
 
+/* Rows of one tensor that become rows of another when a level begins. Both lie one example after another. */
 typedef struct {
-    enum { STEP_CALL, STEP_SCAN, STEP_EXTERN } kind;
+    int from, to;
+} PlanCarry;
+
+typedef struct {
+    enum { STEP_CALL, STEP_SCAN, STEP_EXTERN, STEP_LEVELS } kind;
     PlanCall call;
     /* SCAN: for t = 0 .. longest - 1 (or down): each call in order with that t. Calls are split over the batch. */
     int ncalls;
     PlanCall *calls;
-    int scan_axis; /* the axis of positions; PAX_BATCH: positions are the levels given by input `levels` */
+    int scan_axis; /* the axis of positions */
     bool backwards;
     struct PlanExtern *ext;
+    /* LEVELS: the `nsteps` steps that follow run once for each level of the batch (array "levels": where each level's
+     * examples begin, int64, levels + 1 entries), up or backwards down, on its examples alone. Before each but the
+     * first to run, the carries copy: row r of the level that ran becomes row r of the level about to. Items of the
+     * calls are examples or their rows. */
+    int nsteps, ncarries;
+    PlanCarry *carries;
 } PlanStep;
 
 /* A user's C function, called once per example through libffi (runtime/extern.c). The symbol is the one for the plan's

@@ -40,11 +40,21 @@ static bool check_plan(const Plan *p, Error *e)
     }
     for (int k = 0; k < p->nsteps; k++) {
         const PlanCall *calls;
-        int n = step_calls(&p->steps[k], &calls);
+        const PlanStep *step = &p->steps[k];
+        int n = step_calls(step, &calls);
         for (int i = 0; i < n; i++) {
             if (!check_call(p, &calls[i], e)) {
                 return false;
             }
+        }
+        bool good = step->kind != STEP_LEVELS || (step->nsteps >= 0 && step->nsteps < p->nsteps - k);
+        for (int i = 0; good && step->kind == STEP_LEVELS && i < step->ncarries; i++) {
+            int from = step->carries[i].from, to = step->carries[i].to;
+            good = from >= 0 && from < p->ntensors && to >= 0 && to < p->ntensors && p->tensors[from].per_example &&
+                   p->tensors[to].per_example;
+        }
+        if (!good) {
+            return error_set(e, EXIT_SPEC, "internal error: the levels of plan '%s' are malformed", p->name);
         }
     }
     return true;

@@ -67,7 +67,9 @@ struct Session {
     CallArgs *calls;
     Extern *externs; /* per step; only those of STEP_EXTERN are used */
     StepProfile *profile;
-    int64_t *levels; /* per example, for scans over the batch */
+    int64_t *levels, nlevels; /* where the examples of each level begin, nlevels + 1 entries */
+    int64_t from, to;         /* the examples that the steps now running work on */
+    bool is_fresh;            /* they are the first to: results have not been zeroed yet */
     const Batch *batch;
     uint64_t step;
     bool ran;
@@ -95,6 +97,7 @@ bool exec_steps(Session *s, Error *e);
 
 bool extern_open(Extern *x, const Session *s, const PlanExtern *plan, Error *e);
 void extern_close(Extern *x);
-void extern_run(const Extern *x, Session *s);
+/* For examples from .. to - 1; is_fresh: the results have not been zeroed yet. */
+void extern_run(const Extern *x, Session *s, int64_t from, int64_t to, bool is_fresh);
 
 #endif

@@ -284,10 +284,11 @@ def unirec():
     given["ctx"], given["safe"] = r.real(3, 4), torch.tensor([True, False, True])
     given["lab"], given["cand"], given["did"] = torch.tensor([0.0, 1.0, 1.0]), r.ids(3, below=ITEMS), r.ids(3, below=3)
     given["u"], given["u.known"] = r.real(3, d), torch.tensor([True, False, True])
+    given["levels"] = [0, 2, 3]  # the third example follows the first: its state is the first one's next
     params = {"ei": r.real(ITEMS, d), "ea": r.real(3, d), "eg": r.real(5, d), "ef": r.real(12, d), "rec": r.real(n, d)}
     params.update({"age": r.real(129, d), "src": r.real(4, d), "wx": r.real(4, d), "Wh": r.real(2, d, d)})
     params.update({"wo": r.real(d, 1), "bx": r.real(2, d), "bh": r.real(d), "bo": r.real(), "u0": r.real(d)})
-    params["We"] = r.real(3, d, d)  # these feed the next state, which no loss sees here
+    params["We"] = r.real(3, d, d)
     for key in ("Wz", "Wr", "Wh", "Uz", "Ur", "Uh"):
         params["gru.0." + key] = r.real(d, d)
     for key in ("bz", "br", "bh"):
@@ -319,11 +320,12 @@ def unirec():
         w = lambda key: p[f"{at}.{key}"]
         h = w("g1") * rms(x)
         q, k, v = (heads(h, w(m)).transpose(0, 1) for m in ("Wq", "Wk", "Wv"))
-        o = F.scaled_dot_product_attention(q, k, v, attn_mask=sees).transpose(0, 1)
+        scores = (q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).masked_fill(~sees, -torch.inf)
+        o = (F.softmax(scores, -1) @ v).transpose(0, 1)
         x = x + torch.einsum("ihe,hed->id", o, w("Wo"))
         return x + w("b2") + F.gelu(w("g2") * rms(x) @ w("W1") + w("b1")) @ w("W2")
 
-    def example(x, p, b):
+    def example(x, p, b, u):
         rows = range(events[b], events[b + 1])
         count = len(rows)
         sequence = []
@@ -338,7 +340,7 @@ def unirec():
             side.append((p["ef"][ids].mean(0) if len(ids) else 0) + p["src"][1])
         side.append(F.silu(p["bx"][0] + x["ctx"][b, :1] @ p["wx"][:1]) + p["src"][2])
         side.append(F.silu(p["bx"][1] + x["ctx"][b, 1:] @ p["wx"][1:]) + p["src"][2])
-        side.append((x["u"][b] if x["u.known"][b] else p["u0"]) + p["src"][3])
+        side.append(u + p["src"][3])
         z = block(p, blocks[0], torch.stack(sequence + side), count, x["safe"])
         for k, size in enumerate(slots):
             s = z[:count]
@@ -347,11 +349,25 @@ def unirec():
             z = block(p, blocks[k + 1], torch.cat([compressed, z[count:]]), size, x["safe"])
             count = size
         hid = F.gelu(p["bh"] + z[:count].mean(0) @ p["Wh"][0] + z[count:].mean(0) @ p["Wh"][1])
-        return p["bo"] + hid @ p["wo"][:, 0]
+        w = lambda key: p["gru.0." + key]
+        e = hid @ p["We"][0] + p["ei"][x["cand"][b]] @ p["We"][1] + p["ea"][x["did"][b]] @ p["We"][2]
+        write = torch.sigmoid(e @ w("Wz") + u @ w("Uz") + w("bz"))
+        reset = torch.sigmoid(e @ w("Wr") + u @ w("Ur") + w("br"))
+        fresh = torch.tanh(e @ w("Wh") + (reset * u) @ w("Uh") + w("bh"))
+        return p["bo"] + hid @ p["wo"][:, 0], (1 - write) * u + write * fresh
 
     def compute(x, p):
-        logit = torch.stack([example(x, p, b) for b in range(3)])
-        return {"logit": logit}, F.binary_cross_entropy_with_logits(logit, x["lab"])
+        before, logits, states = x["u"].clone().requires_grad_(True), [], []
+        for b in range(3):
+            u = states[0] if b == 2 else before[b] if x["u.known"][b] else p["u0"]
+            logit, after = example(x, p, b, u)
+            logits.append(logit)
+            states.append(after)
+        logit = torch.stack(logits)
+        loss = F.binary_cross_entropy_with_logits(logit, x["lab"])
+        by_state = torch.autograd.grad(loss, before, retain_graph=True)[0]
+        by_state[2] = torch.autograd.grad(loss, states[0], retain_graph=True)[0]
+        return {"logit": logit, "u'": torch.stack(states), "grad.u": by_state}, loss
 
     expect.write(HERE, "unirec", given, params, compute, 3)
 

@@ -52,6 +52,11 @@ static void print_schedule(const Schedule *s, Text *out)
 {
     for (int i = 0; i < s->ngroups; i++) {
         const Group *g = &s->groups[i];
+        for (int l = 0; l < s->nlevels; l++) {
+            if (i == s->levels[l].first) {
+                text_printf(out, "levels %s: %d\n", s->levels[l].backwards ? "backwards" : "forwards", s->levels[l].n);
+            }
+        }
         if (g->is_scan) {
             text_printf(out, "scan %s %s:", g->axis->name, g->backwards ? "backwards" : "forwards");
         }

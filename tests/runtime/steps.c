@@ -1,4 +1,4 @@
-/* Steps that the small model does not have: externs, scans over numbers, backwards and over the batch, states per
+/* Steps that the small model does not have: externs, scans over numbers, backwards; levels; states per
  * example, updates that cannot run in place, lists per field, memory that is used twice, and a loss that is no number.
  */
 #include "runtime.h"
@@ -18,6 +18,8 @@ enum {
     READER,
     STEPS_F,
     CHAIN,
+    CHAIN_NEXT,
+    COUNT,
     EXT,
     TMP1,
     TMP2,
@@ -60,12 +62,16 @@ static void kernel_fixed(const KernelArgs *k) /* s[b,f] = s[b,f+1] + f + 1, back
     }
 }
 
-static void kernel_chain(const KernelArgs *k) /* c[b] = 10 c[b-1] + 1, levels in order */
+static void kernel_chain(const KernelArgs *k) /* c'[b] = 10 c[b] + 1, level by level */
 {
-    float *c = k->tensors[0];
     for (int64_t b = k->lo; b < k->hi; b++) {
-        c[b] = (b > 0 ? 10 * c[b - 1] : 0) + 1;
+        ((float *)k->tensors[0])[b] = 10 * ((const float *)k->tensors[1])[b] + 1;
     }
+}
+
+static void kernel_count(const KernelArgs *k) /* count += examples; chunks of one */
+{
+    *(float *)k->tensors[0] += (float)(k->hi - k->lo);
 }
 
 static void kernel_copy(const KernelArgs *k) /* out, in; rows */
@@ -132,7 +138,9 @@ static PlanTensor tensors[] = {
     [READER] = {"reader", DT_F32, PT_OUTPUT, SHARED, .alias = -1},
     [STEPS_F] = {"steps", DT_F32, PT_OUTPUT, .per_example = true, .alias = -1, .ndim = 2, .dims = {AX_B, AX_F},
                  .order = {0, 1}, .offsets = OFF_B, .fixed = F},
-    [CHAIN] = {"chain", DT_F32, PT_OUTPUT, ONE, .alias = -1},
+    [CHAIN] = {"c", DT_F32, PT_STATE, ONE, .alias = -1, .init = {.kind = PINIT_CONST, .a = 0}},
+    [CHAIN_NEXT] = {"c'", DT_F32, PT_OUTPUT, ONE, .alias = -1},
+    [COUNT] = {"count", DT_F32, PT_OUTPUT, .alias = -1, .offsets = -1, .fixed = 1},
     [EXT] = {"ext", DT_F32, PT_OUTPUT, ONE, .alias = -1},
     [TMP1] = {"tmp1", DT_F32, PT_VALUE, ROWS},
     [TMP2] = {"tmp2", DT_F32, PT_VALUE, ROWS},
@@ -147,7 +155,7 @@ static PlanTensor tensors[] = {
 #define CALL(f, how, out, in, ...)                                                                                     \
     .fn = f, .name = #f, .split = how, .ntensors = 2, .tensors = (int[]){out, in}, __VA_ARGS__
 static PlanCall fixed_calls[] = {{CALL(kernel_fixed, SPLIT_BATCH, STEPS_F, STEPS_F, .rows_of = -1)}};
-static PlanCall chain_calls[] = {{CALL(kernel_chain, SPLIT_BATCH, CHAIN, CHAIN, .rows_of = -1)}};
+static PlanCarry carries[] = {{CHAIN_NEXT, CHAIN}};
 static PlanExtern ext = {.symbol = "user_function", .ntensors = 3, .nout = 1, .tensors = (int[]){VALUE, P, EXT}};
 static PlanStep steps[] = {
     {.kind = STEP_CALL,
@@ -168,7 +176,10 @@ static PlanStep steps[] = {
     {.kind = STEP_CALL, .call = {CALL(kernel_update, SPLIT_FIXED, P_NEXT, P, .rows_of = -1, .nitems = F, .grain = 1)}},
     {.kind = STEP_CALL, .call = {CALL(kernel_reader, SPLIT_FIXED, READER, P, .rows_of = -1, .nitems = F, .grain = 1)}},
     {.kind = STEP_SCAN, .ncalls = 1, .calls = fixed_calls, .scan_axis = AX_F, .backwards = true},
-    {.kind = STEP_SCAN, .ncalls = 1, .calls = chain_calls, .scan_axis = AX_B},
+    {.kind = STEP_LEVELS, .nsteps = 2, .ncarries = 1, .carries = carries},
+    {.kind = STEP_CALL, .call = {CALL(kernel_chain, SPLIT_BATCH, CHAIN_NEXT, CHAIN, .rows_of = -1)}},
+    {.kind = STEP_CALL,
+     .call = {CALL(kernel_count, SPLIT_REDUCE, COUNT, CHAIN, .rows_of = -1, .zero = true, .grain = 1)}},
     {.kind = STEP_CALL, .call = {CALL(kernel_seen, SPLIT_BATCH, SEEN, KNOWN, .rows_of = -1)}},
     {.kind = STEP_CALL, .call = {CALL(kernel_pairs, SPLIT_BATCH, PAIRS, PAIRS, .rows_of = -1)}},
 };
@@ -240,7 +251,8 @@ int main(void)
     expect(s, "p", F, (float[]){3, 3});      /* ... and after it */
     expect(s, "ext", 3, (float[]){6, 6, 44});
     expect(s, "steps", 3 * F, (float[]){3, 2, 3, 2, 3, 2});
-    expect(s, "chain", 3, (float[]){1, 11, 111});
+    expect(s, "c'", 3, (float[]){1, 1, 1}); /* one level */
+    expect(s, "count", 1, (float[]){3});
     expect(s, "pairs", 9, (float[]){0, 1, 2, 10, 11, 12, 20, 21, 22});
     CHECK_NEAR(session_scalar(s, "loss"), log(1.0 * 2 * 3 * 4 * 5 * 6 * 7), 1e-4);
     Array a;
@@ -250,6 +262,26 @@ int main(void)
     expect(s, "u'", 3, (float[]){3, 13, 42});
     expect(s, "seen", 3, (float[]){1, 1, 1});
     expect(s, "p", F, (float[]){4, 4});
+    int64_t levels[] = {0, 1, 2, 3};
+    Array with_levels[6];
+    memcpy(with_levels, arrays, sizeof arrays);
+    with_levels[5] = (Array){"levels", DT_I64, 1, {4}, levels};
+    Batch l = {.n = 6, .arrays = with_levels, .batch = 3};
+    CHECK(session_run(s, &l, 0, &e));
+    expect(s, "c'", 3, (float[]){1, 11, 111});
+    expect(s, "count", 1, (float[]){3});
+    expect(s, "u'", 3, (float[]){3, 13, 42}); /* not in the levels */
+    with_levels[5].dims[0] = 3;
+    levels[1] = 2;
+    levels[2] = 3;
+    CHECK(session_run(s, &l, 0, &e));
+    expect(s, "c'", 3, (float[]){1, 1, 11});
+    levels[1] = 1;
+    CHECK_ERROR(session_run(s, &l, 0, &e), e, EXIT_DATA, "level 1 has 2 examples after one with 1");
+    levels[2] = 2;
+    CHECK_ERROR(session_run(s, &l, 0, &e), e, EXIT_DATA, "'levels' runs from 0 to 2: the batch has examples 0 to 3");
+    with_levels[5].dims[0] = 1;
+    CHECK_ERROR(session_run(s, &l, 0, &e), e, EXIT_DATA, "'levels' has 1 entries");
     b.n = 4;
     field[1] = 2; /* the second field has two words only */
     CHECK_ERROR(session_run(s, &b, 0, &e), e, EXIT_DATA,
@@ -258,7 +290,7 @@ int main(void)
     value[4] = -1;
     CHECK_ERROR(session_run(s, &b, 4, &e), e, EXIT_NONFINITE,
                 "the loss is not a number at step 4: it begins in 'loss' (m.heddle, line 12)");
-    expect(s, "p", F, (float[]){4, 4}); /* nothing was updated */
+    expect(s, "p", F, (float[]){6, 6}); /* nothing was updated */
     value[4] = 0;
     CHECK_ERROR(session_run(s, &b, 5, &e), e, EXIT_NONFINITE, "the loss is infinite at step 5: it begins in 'loss'");
     t_offsets[1] = 0;

@@ -208,6 +208,17 @@ static void add_input(Maker *m, const Tensor *t)
     }
 }
 
+/* What later examples add to a gradient: nothing, unless a test says so. */
+static bool is_pull(const Graph *g, const Tensor *t)
+{
+    for (int i = 0; i < g->ntensors; i++) {
+        if (g->tensors[i]->pull == t) {
+            return true;
+        }
+    }
+    return false;
+}
+
 Batch batch_of(const Model *model, int64_t n, const int64_t *rows)
 {
     Maker m = {.plan = model->plan, .graph = model->plain, .rows = rows, .b = {.batch = n}};
@@ -218,7 +229,7 @@ Batch batch_of(const Model *model, int64_t n, const int64_t *rows)
     }
     for (int i = 0; i < m.graph->ntensors; i++) {
         const Tensor *t = m.graph->tensors[i];
-        bool given = t->role == ROLE_INPUT || (t->role == ROLE_STATE && t->per_example);
+        bool given = t->role == ROLE_INPUT || (t->role == ROLE_STATE && t->per_example && !is_pull(m.graph, t));
         if (given && plan_find(m.plan, t->name) >= 0 && strncmp(t->name, "opt.", 4) != 0) {
             add_input(&m, t);
         }

@@ -179,7 +179,7 @@ Comparison model_oracle(const Model *m, Session *s, const Batch *b, uint64_t ste
     if (oracle_bind(in, m->plain, s, m->plan, b, &c)) { /* before the run, which leaves other states behind */
         if (!session_run(s, b, step, &e)) {
             snprintf(c.error, sizeof c.error, "%.900s", e.text);
-        } else if (interp_run(in)) {
+        } else if (oracle_run(in, m->plain, b)) {
             oracle_compare(in, m->plain, s, m->plan, &c);
         } else {
             snprintf(c.error, sizeof c.error, "interpreter: %s", interp_error(in));

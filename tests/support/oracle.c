@@ -95,6 +95,100 @@ bool oracle_bind(Interp *in, const Graph *plain, Session *s, const Plan *plan, c
     return true;
 }
 
+/* ---- levels ---- */
+
+enum { MAX_CARRIED = 8 };
+
+typedef struct {
+    const Tensor *from, *to;
+    int64_t n;      /* cells of `to` */
+    double *values; /* what it is given */
+} HandOn;
+
+static bool start(Interp *in, const Batch *b, HandOn *h)
+{
+    const Array *given = find(b, h->to->name);
+    h->n = interp_count(in, h->from);
+    h->values = h->n >= 0 ? calloc((size_t)h->n + 1, sizeof *h->values) : NULL;
+    for (int64_t k = 0; h->values && given && k < h->n; k++) {
+        h->values[k] = value_of(given, k);
+    }
+    return h->values && interp_set(in, h->to, h->n, h->values);
+}
+
+/* Rows of a level that has run become rows of the level about to. */
+static bool hand_on(Interp *in, const Batch *b, HandOn *h, int64_t ran, int64_t level)
+{
+    const int64_t *at = find(b, "levels")->data;
+    int64_t width = h->n / b->batch, rows = at[level + 1] - at[level], most = at[ran + 1] - at[ran];
+    double *out = malloc((size_t)(h->n + 1) * sizeof *out);
+    bool ok = out && interp_get(in, h->from, h->n, out);
+    if (ok) {
+        memcpy(h->values + at[level] * width, out + at[ran] * width,
+               (size_t)((rows < most ? rows : most) * width) * sizeof *out);
+    }
+    free(out);
+    return ok && interp_set(in, h->to, h->n, h->values);
+}
+
+/* What follows another example has a state. */
+static bool know(Interp *in, const Graph *plain, const Batch *b, const Tensor *state, int64_t first)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%s.known", state->name);
+    const Tensor *known = graph_find(plain, name);
+    const Array *given = find(b, name);
+    int64_t *values = known ? calloc((size_t)b->batch, sizeof *values) : NULL;
+    for (int64_t k = 0; values && k < b->batch; k++) {
+        values[k] = k >= first || (given && value_of(given, k) != 0);
+    }
+    bool ok = values && interp_set_int(in, known, b->batch, values);
+    free(values);
+    return ok || !known;
+}
+
+bool oracle_run(Interp *in, const Graph *plain, const Batch *b)
+{
+    const Array *levels = find(b, "levels");
+    int64_t n = levels ? levels->dims[0] - 1 : 1;
+    HandOn up[MAX_CARRIED], down[MAX_CARRIED];
+    int nup = 0, ndown = 0;
+    bool ok = true;
+    for (int i = 0; i < plain->ntensors && ok; i++) {
+        const Tensor *t = plain->tensors[i];
+        if (t->is_carried && nup < MAX_CARRIED) {
+            up[nup] = (HandOn){.from = t->next, .to = t};
+            ok = start(in, b, &up[nup++]) && know(in, plain, b, t, levels ? ((int64_t *)levels->data)[1] : b->batch);
+        }
+        if (ok && t->pull && ndown < MAX_CARRIED) {
+            down[ndown] = (HandOn){.from = t->grad, .to = t->pull};
+            ok = start(in, b, &down[ndown++]);
+        }
+    }
+    ok = ok && interp_run(in);
+    for (int64_t k = 1; k < n && ok && nup > 0; k++) {
+        for (int i = 0; i < nup && ok; i++) {
+            ok = hand_on(in, b, &up[i], k - 1, k);
+        }
+        ok = ok && interp_run(in);
+    }
+    for (int64_t k = n - 2; k >= 0 && ok && ndown > 0; k--) {
+        for (int i = 0; i < ndown && ok; i++) {
+            ok = hand_on(in, b, &down[i], k + 1, k);
+        }
+        ok = ok && interp_run(in);
+    }
+    for (int i = 0; i < nup; i++) {
+        free(up[i].values);
+    }
+    for (int i = 0; i < ndown; i++) {
+        free(down[i].values);
+    }
+    return ok;
+}
+
+/* ---- comparing ---- */
+
 static void compare_cell(Comparison *c, const char *name, int64_t k, double x, double y)
 {
     double diff = fabs(x - y) / fmax(1, fabs(y));

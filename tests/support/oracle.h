@@ -16,6 +16,9 @@ typedef struct {
 
 /* Sets offsets, inputs, params (from the session) and draws in an interpreter of `plain`. */
 bool oracle_bind(Interp *in, const Graph *plain, Session *s, const Plan *plan, const Batch *b, Comparison *c);
+/* Runs the interpreter, which knows no levels, on a batch that may have some: once for each level, handing states on
+ * between runs, and once for each backwards, handing on gradients. False: interp_error. */
+bool oracle_run(Interp *in, const Graph *plain, const Batch *b);
 /* Every output of the plan that `plain` also has; the session has run. */
 void oracle_compare(Interp *in, const Graph *plain, Session *s, const Plan *plan, Comparison *c);
 

@@ -145,6 +145,9 @@ static void print_profile(const Session *s, int64_t top)
     fprintf(stderr, " line   calls  share    ms a call   least ms  defines\n");
     for (int i = 0; i < n && i < top; i++) {
         const StepProfile *x = &sorted[i];
+        if (x->runs == 0) { /* runs the steps after it, level by level */
+            continue;
+        }
         fprintf(stderr, "%5d  %6lld  %4.1f %%  %9.3f  %9.3f  %s\n", x->line, (long long)x->runs,
                 100 * x->seconds / total, 1e3 * x->seconds / (double)x->runs, 1e3 * x->least, x->label);
     }
