@@ -7,6 +7,8 @@
 /* Floating-point operations per second (two per multiply-add) / 1e9 that all threads of the pool reach together, with
  * operands in registers and the widest vectors the CPU has. Takes about `seconds`. */
 double peak_gflops(Pool *pool, DType real, double seconds);
+/* The clock in GHz at which the threads of the pool, working together, run vector code: the fastest one's. */
+double peak_clock_ghz(Pool *pool, double seconds);
 const char *peak_instructions(void); /* "avx512", "avx2", "sse2" or "generic" */
 
 #endif

@@ -1,4 +1,4 @@
-/* The measured peak lies where one core's can: a loop that the compiler had left out would be far above. */
+/* The measured peak and clock lie where one core's can: a loop that the compiler had left out would be far above. */
 #include "peak.h"
 #include "test.h"
 
@@ -8,6 +8,8 @@ int main(void)
     Pool *p = pool_new(1, &e);
     double single = peak_gflops(p, DT_F32, 0.1), wide = peak_gflops(p, DT_F64, 0.1);
     CHECK(single > 0.5 && single < 2000 && wide > 0.2 && wide < 1.5 * single);
+    double clock = peak_clock_ghz(p, 0.1);
+    CHECK(clock > 0.2 && clock < 10);
     CHECK(strlen(peak_instructions()) > 0);
     pool_free(p);
     return report("peak");

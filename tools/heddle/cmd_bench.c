@@ -79,29 +79,43 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Median seconds of a step, and of the first one. */
-static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training, double *first, double *median,
-                       Error *e)
+/* Seconds: of the first step, medians of the timed ones, by the clock and by the CPU time of all threads. */
+typedef struct {
+    double first, wall, cpu;
+} StepTime;
+
+static double cpu_seconds(void)
 {
-    double *t = calloc((size_t)steps, sizeof *t);
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+           1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
+}
+
+static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training, StepTime *out, Error *e)
+{
+    double *t = calloc((size_t)steps * 2, sizeof *t), *cpu = t ? t + steps : NULL;
     bool ok = t || error_set(e, EXIT_RESOURCES, "out of memory");
     for (int64_t i = -1; ok && i < steps; i++) {
         if (training) {
             session_set_scalar(s, "opt.lr", 1e-3);
         }
-        double start = seconds_now();
+        double start = seconds_now(), used = cpu_seconds();
         ok = session_run(s, b, (uint64_t)(i + 1), e);
         double spent = seconds_now() - start;
         if (i < 0) {
-            *first = spent;
+            out->first = spent;
             session_profile_reset(s);
         } else {
             t[i] = spent;
+            cpu[i] = cpu_seconds() - used;
         }
     }
     if (ok) {
         qsort(t, (size_t)steps, sizeof *t, by_value);
-        *median = t[steps / 2];
+        qsort(cpu, (size_t)steps, sizeof *cpu, by_value);
+        out->wall = t[steps / 2];
+        out->cpu = cpu[steps / 2];
     }
     free(t);
     return ok;
@@ -158,18 +172,17 @@ static void print_profile(const Session *s, int64_t top)
 
 /* One way of running the spec, compiled, timed. */
 static bool measure(Project *p, ProgramKind kind, const Load *load, Pool *pool, uint64_t seed, double *compile,
-                    double *step, Text *report, Error *e)
+                    StepTime *time, Text *report, Error *e)
 {
     Program *prog = project_compile(p, kind, report);
     Session *s = prog && longest_fits(prog->plan, load, e) ? session_new(prog->plan, pool, seed, e) : NULL;
     Batch b = {0};
-    double first = 0;
     bool ok = s && batch_generate(prog->plan, load->batch, load->lengths, seed, &b, e) &&
-              time_steps(s, &b, load->steps, kind == PROGRAM_TRAIN, &first, step, e);
+              time_steps(s, &b, load->steps, kind == PROGRAM_TRAIN, time, e);
     if (ok && load->profile > 0) {
         print_profile(s, load->profile);
     }
-    *compile = prog ? prog->seconds + fmax(0, first - *step) : 0;
+    *compile = prog ? prog->seconds + fmax(0, time->first - time->wall) : 0;
     generated_free(&b);
     session_free(s);
     program_free(prog);
@@ -206,7 +219,8 @@ int cmd_bench(int argc, char **argv)
         return code;
     }
     Text report = {0};
-    double train_compile = 0, infer_compile = 0, train_step = 1, infer_step = 1, flop = 0, executed = 0;
+    double train_compile = 0, infer_compile = 0, flop = 0, executed = 0;
+    StepTime train = {.wall = 1}, infer = {.wall = 1};
     Graph *written = project_graph(p, PROGRAM_TRAIN, "differentiate", &report);
     Graph *final = written ? project_graph(p, PROGRAM_TRAIN, NULL, &report) : NULL;
     Pool *pool = final ? pool_new((int)common.threads, &e) : NULL;
@@ -214,8 +228,8 @@ int cmd_bench(int argc, char **argv)
     if (ok) {
         flop = count_operations(written, load.batch, load.lengths);
         executed = count_operations(final, load.batch, load.lengths);
-        ok = measure(p, PROGRAM_TRAIN, &load, pool, (uint64_t)common.seed, &train_compile, &train_step, &report, &e) &&
-             measure(p, PROGRAM_RANK, &load, pool, (uint64_t)common.seed, &infer_compile, &infer_step, &report, &e);
+        ok = measure(p, PROGRAM_TRAIN, &load, pool, (uint64_t)common.seed, &train_compile, &train, &report, &e) &&
+             measure(p, PROGRAM_RANK, &load, pool, (uint64_t)common.seed, &infer_compile, &infer, &report, &e);
     }
     if (!ok) {
         code = report.s ? fail_text(EXIT_SPEC, &report) : fail_error(&e);
@@ -223,20 +237,22 @@ int cmd_bench(int argc, char **argv)
         struct rusage use;
         getrusage(RUSAGE_SELF, &use);
         double peak = peak_gflops(pool, p->options.real, 0.3), b = (double)load.batch;
-        double gflops = flop / train_step / 1e9;
+        double gflops = flop / train.wall / 1e9, clock = peak_clock_ghz(pool, 0.1);
         if (!common.json) {
             printf(
                 "training   %10.1f examples/s   %8.2f ms a step   %7.2f GFLOP/s, %.1f %% of the measured peak %.1f\n",
-                b / train_step, 1e3 * train_step, gflops, 100 * gflops / peak, peak);
-            printf("inference  %10.1f examples/s   %8.2f ms a batch\n", b / infer_step, 1e3 * infer_step);
+                b / train.wall, 1e3 * train.wall, gflops, 100 * gflops / peak, peak);
+            printf("inference  %10.1f examples/s   %8.2f ms a batch\n", b / infer.wall, 1e3 * infer.wall);
             printf("compiled in %.3f s (training), %.3f s (inference); peak memory %.1f MiB\n", train_compile,
                    infer_compile, (double)use.ru_maxrss / 1024);
         } else {
             printf("{\"train_examples_per_s\":%.9g,\"infer_examples_per_s\":%.9g,\"train_flop\":%.17g,"
                    "\"executed_flop\":%.17g,\"gflops\":%.6g,\"peak_gflops\":%.6g,\"peak_rss_bytes\":%lld,"
-                   "\"compile_s\":%.6g,\"infer_compile_s\":%.6g,\"threads\":%d,\"cpu\":\"%s\",\"lengths\":\"%s\"}\n",
-                   b / train_step, b / infer_step, flop, executed, gflops, peak, (long long)use.ru_maxrss * 1024,
-                   train_compile, infer_compile, pool_threads(pool), peak_instructions(), lengths);
+                   "\"compile_s\":%.6g,\"infer_compile_s\":%.6g,\"threads\":%d,\"cpu\":\"%s\",\"lengths\":\"%s\","
+                   "\"train_cpu_s\":%.6g,\"infer_cpu_s\":%.6g,\"clock_ghz\":%.4g}\n",
+                   b / train.wall, b / infer.wall, flop, executed, gflops, peak, (long long)use.ru_maxrss * 1024,
+                   train_compile, infer_compile, pool_threads(pool), peak_instructions(), lengths, train.cpu, infer.cpu,
+                   clock);
         }
         code = 0;
     }
