@@ -223,3 +223,19 @@ int spec_sources(const Spec *s, const Source *const **sources)
     *sources = s->sources;
     return s->nsources;
 }
+
+bool spec_lacks(const Spec *s, const char *define)
+{
+    for (int k = 0; k < s->nlacks; k++) {
+        if (strcmp(s->lacks[k], define) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int spec_variants(const Spec *s, const char *const **names)
+{
+    *names = s->variants;
+    return s->nvariants;
+}

@@ -340,6 +340,10 @@ struct Spec {
         const char *name;
         int64_t size;
     } * vocabs;
+    int nlacks; /* defines that set nothing (SpecOptions.lenient) */
+    const char **lacks;
+    int nvariants;
+    const char **variants;
     int nsources;
     const Source **sources;
     TrainSettings *train; /* NULL: no train section */

@@ -21,6 +21,7 @@ typedef struct {
     const Define *defines;
     const char *variant; /* NULL: none */
     const char *std_dir; /* models/std */
+    bool lenient;        /* a define that sets nothing here is no mistake: see spec_lacks */
 } SpecOptions;
 
 Spec *spec_load(Arena *arena, Diag *diag, const char *path, const SpecOptions *o); /* NULL after errors */
@@ -87,6 +88,8 @@ int spec_statements(const Spec *s, const Statement **statements);
 void spec_describe_json(Spec *s, const Graph *g, Text *out);
 void spec_describe_domains(Spec *s, const Graph *g, Text *out);
 const char *spec_name(const Spec *s);
+bool spec_lacks(const Spec *s, const char *define);          /* it has nothing of that name to set */
+int spec_variants(const Spec *s, const char *const **names); /* in textual order */
 int64_t spec_vocab_define(const Spec *s, const char *vocab); /* size that -D gives a vocabulary, -1: none */
 /* Every file read, for hashing: path and text. */
 int spec_sources(const Spec *s, const Source *const **sources);

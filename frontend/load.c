@@ -366,6 +366,10 @@ static Arg *find_bound(const Stmts *own, const char *name)
 
 static void unknown_define(Load *l, const Stmts *own, const Define *d, int nvocabs, const char **vocabs)
 {
+    if (l->options->lenient) {
+        ARENA_PUSH(l->arena, l->spec->lacks, l->spec->nlacks, d->name);
+        return;
+    }
     Text t = {0};
     for (int k = 0; k < own->n; k++) {
         const Stmt *s = own->v[k];
@@ -481,6 +485,9 @@ Spec *spec_load(Arena *arena, Diag *diag, const char *path, const SpecOptions *o
     Stmts own = {0};
     if (!read_spec(&l, s->path, (Span){0}, 0, &own)) {
         return NULL;
+    }
+    for (int k = 0; k < l.variants.n; k++) {
+        ARENA_PUSH(arena, s->variants, s->nvariants, l.variants.v[k]->name);
     }
     read_std(&l);
     if (o->variant != NULL && diag_errors(diag) == before) {

@@ -20,6 +20,7 @@ typedef struct {
     const char *variant;
     int ndefines;
     const Define *defines; /* hypers, axis sizes and vocabulary sizes */
+    bool lenient;          /* those that the spec lacks are left out */
     const char *std_dir;
     DType real;            /* DT_F32 or DT_F64 */
     const char *cpu;       /* see CodegenOptions */
@@ -49,6 +50,7 @@ typedef struct Project {
 /* NULL after errors: the diagnostics (or one sentence) are in *report. */
 Project *project_open(const ProjectOptions *o, Text *report);
 void project_close(Project *p);
+uint64_t project_hash(const Project *p);                        /* of the text of the spec and of all it uses */
 void project_vocab(Project *p, const char *name, int64_t size); /* a size that -D has set stays */
 int64_t project_vocab_size(void *project, const char *name);    /* -1: unknown */
 /* Takes sizes that are still unknown from the shapes of the params in a weights file. */

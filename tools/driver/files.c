@@ -91,3 +91,19 @@ bool file_exists(const char *path)
     struct stat st;
     return stat(path, &st) == 0;
 }
+
+void json_string(Text *out, const char *s)
+{
+    text_append(out, "\"", 1);
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\') {
+            text_printf(out, "\\%c", c);
+        } else if (c < 0x20) {
+            text_printf(out, "\\u%04x", c);
+        } else {
+            text_append(out, s, 1);
+        }
+    }
+    text_append(out, "\"", 1);
+}

@@ -44,7 +44,11 @@ Project *project_open(const ProjectOptions *o, Text *report)
     } else {
         default_cache_dir(p->cache_dir, sizeof p->cache_dir);
     }
-    SpecOptions so = {.ndefines = o->ndefines, .defines = o->defines, .variant = o->variant, .std_dir = o->std_dir};
+    SpecOptions so = {.ndefines = o->ndefines,
+                      .defines = o->defines,
+                      .variant = o->variant,
+                      .std_dir = o->std_dir,
+                      .lenient = o->lenient};
     p->spec = spec_load(arena, p->diag, o->spec, &so);
     if (!p->spec || diag_errors(p->diag) > 0) {
         diag_print(p->diag, report);
@@ -66,6 +70,19 @@ void project_close(Project *p)
         diag_free(p->diag);
         arena_free(p->arena);
     }
+}
+
+uint64_t project_hash(const Project *p)
+{
+    const Source *const *sources;
+    int n = spec_sources(p->spec, &sources);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (int i = 0; i < n; i++) {
+        for (const char *s = source_text(sources[i]); *s; s++) {
+            hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
+        }
+    }
+    return hash;
 }
 
 void project_vocab(Project *p, const char *name, int64_t size)

@@ -2,6 +2,7 @@
  * a run goes on to the same bits. */
 #include "train.h"
 #include "../../runtime/checkpoint.h"
+#include "count.h"
 #include "files.h"
 #include "progress.h"
 #include <math.h>
@@ -24,6 +25,11 @@ typedef struct {
     int64_t batch, epochs, per_epoch, total;
     int64_t step, misses; /* steps done; evaluations without improvement */
     double best;
+    int64_t examples; /* of this process's steps, and the time they took */
+    double seconds;
+    int nfigures; /* of the last evaluation, at step `measured` */
+    int64_t measured;
+    Figure figures[MAX_FIGURES];
     char path[4096];
 } Run;
 
@@ -114,28 +120,17 @@ static bool write_manifest(Run *r, Error *e)
 {
     const TrainOptions *o = r->o;
     Text t = {0};
-    const Source *const *sources;
-    int n = spec_sources(r->p->spec, &sources);
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (int i = 0; i < n; i++) {
-        for (const char *s = source_text(sources[i]); *s; s++) {
-            hash = (hash ^ (unsigned char)*s) * UINT64_C(0x100000001b3);
-        }
-    }
     text_printf(&t, "{\"arguments\":[");
     for (int i = 0; i < o->argc; i++) {
-        text_printf(&t, "%s\"", i ? "," : "");
-        for (const char *s = o->argv[i]; *s; s++) {
-            text_printf(&t, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
-        }
-        text_printf(&t, "\"");
+        text_printf(&t, "%s", i ? "," : "");
+        json_string(&t, o->argv[i]);
     }
     text_printf(&t,
                 "],\"spec\":\"%s\",\"spec_hash\":\"%016llx\",\"data\":\"%s\",\"seed\":%llu,\"threads\":%d,"
                 "\"batch\":%lld,\"dtype\":\"%s\",\"cpu\":\"%s\",\"version\":\"" HEDDLE_VERSION "\"}\n",
-                spec_name(r->p->spec), (unsigned long long)hash, r->ds->fingerprint, (unsigned long long)o->seed,
-                pool_threads(r->pool), (long long)r->batch, r->p->options.real == DT_F64 ? "f64" : "f32",
-                r->p->options.cpu ? r->p->options.cpu : "native");
+                spec_name(r->p->spec), (unsigned long long)project_hash(r->p), r->ds->fingerprint,
+                (unsigned long long)o->seed, pool_threads(r->pool), (long long)r->batch,
+                r->p->options.real == DT_F64 ? "f64" : "f32", r->p->options.cpu ? r->p->options.cpu : "native");
     bool ok = file_write(in_run(r, "manifest.json"), t.s, t.n, e);
     text_free(&t);
     return ok;
@@ -288,20 +283,30 @@ static bool one_step(Run *r, int64_t epoch, int64_t in_epoch, double *loss, int6
     return true;
 }
 
+/* The figures of the weights as they are; false after an error. */
+static bool measure(Run *r, Error *e)
+{
+    r->nfigures = 0;
+    if (r->rank_program) {
+        if (!weights_copy(r->rank_session, r->rank_program->plan, r->session, r->step_program->plan, e)) {
+            return false;
+        }
+        r->nfigures = evaluate(r->p, r->rank_session, r->eval_feed, r->batch, r->figures, e);
+    }
+    r->measured = r->step;
+    return r->nfigures >= 0;
+}
+
 /* Metrics after an epoch; *stop is set when the spec's patience is over. */
 static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, Error *e)
 {
     if (!r->rank_program || r->o->eval_every <= 0 || (epoch + 1) % r->o->eval_every != 0) {
         return true;
     }
-    Figure figures[MAX_FIGURES];
-    if (!weights_copy(r->rank_session, r->rank_program->plan, r->session, r->step_program->plan, e)) {
+    if (!measure(r, e)) {
         return false;
     }
-    int n = evaluate(r->p, r->rank_session, r->eval_feed, r->batch, figures, e);
-    if (n < 0) {
-        return false;
-    }
+    const Figure *figures = r->figures;
     progress_clear(progress);
     Text line = {0};
     text_printf(&line, "{\"epoch\":%lld,\"step\":%lld,\"split\":\"%s\"", (long long)epoch + 1, (long long)r->step,
@@ -310,7 +315,7 @@ static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, E
         printf("epoch %lld:", (long long)epoch + 1);
     }
     bool ok = true;
-    for (int i = 0; ok && i < n; i++) {
+    for (int i = 0; ok && i < r->nfigures; i++) {
         if (!r->o->json) {
             printf("  %s %.4f", figures[i].name, figures[i].value);
         }
@@ -344,12 +349,15 @@ static bool loop(Run *r, Error *e)
         feed_order(r->feed, true, r->o->seed, epoch);
         int64_t examples = 0;
         for (int64_t i = r->step % r->per_epoch; i < r->per_epoch && r->step < r->total; i++) {
+            double start = seconds_now();
             if (!one_step(r, epoch, i, &loss, &examples, e)) {
                 progress_clear(&progress);
                 return false;
             }
             since += examples;
             double now = seconds_now();
+            r->examples += examples;
+            r->seconds += now - start;
             if (now - window > 0.5 || rate == 0) {
                 rate = (double)since / (now - window);
                 window = now;
@@ -383,9 +391,51 @@ static bool loop(Run *r, Error *e)
     return true;
 }
 
-bool train(Project *p, const TrainOptions *o, Text *report, Error *e)
+/* Lists of the first batch of the first epoch stand for those of all examples. */
+static bool flop_of(Run *r, double *flop, Text *report, Error *e)
 {
-    Run r = {.p = p, .o = o, .best = -INFINITY};
+    Graph *written = project_graph(r->p, PROGRAM_TRAIN, "differentiate", report);
+    Batch b;
+    int64_t n = feed_rows(r->feed) < r->batch ? feed_rows(r->feed) : r->batch;
+    feed_order(r->feed, true, r->o->seed, 0);
+    int64_t *lengths = calloc((size_t)n, sizeof *lengths);
+    bool ok = written && lengths && feed_batch(r->feed, 0, n, &b, e);
+    for (int i = 0; ok && i < b.n; i++) {
+        const Array *a = &b.arrays[i];
+        const char *dot = strrchr(a->name, '.');
+        if (dot && strcmp(dot, ".offsets") == 0 && a->ndim == 1 && a->dims[0] == n + 1 && a->dtype == DT_I64) {
+            for (int64_t k = 0; k < n; k++) {
+                int64_t length = ((const int64_t *)a->data)[k + 1] - ((const int64_t *)a->data)[k];
+                lengths[k] = length > lengths[k] ? length : lengths[k];
+            }
+        }
+    }
+    *flop = ok ? count_operations(written, n, lengths) / (double)n : NAN;
+    free(lengths);
+    return ok;
+}
+
+static bool result_of(Run *r, TrainResult *out, Text *report, Error *e)
+{
+    const Plan *plan = r->step_program->plan;
+    *out = (TrainResult){.steps = r->step, .examples_per_s = r->seconds > 0 ? (double)r->examples / r->seconds : NAN};
+    for (int i = 0; i < plan->ntensors; i++) {
+        int64_t n = 0;
+        if (plan->tensors[i].role == PT_PARAM && session_param(r->session, plan->tensors[i].name, &n)) {
+            out->params += n;
+        }
+    }
+    if ((r->measured != r->step && !measure(r, e)) || !flop_of(r, &out->flop, report, e)) {
+        return false;
+    }
+    out->nfigures = r->nfigures;
+    memcpy(out->figures, r->figures, sizeof out->figures);
+    return true;
+}
+
+bool train(Project *p, const TrainOptions *o, TrainResult *result, Text *report, Error *e)
+{
+    Run r = {.p = p, .o = o, .best = -INFINITY, .measured = -1};
     bool ok = open_parts(&r, report, e) && dir_make(o->out, e) && (!o->record || dir_make(o->record, e));
     if (ok && !o->resume && file_exists(in_run(&r, "checkpoint.safetensors"))) {
         ok = error_set(e, EXIT_USAGE, "%s holds a run already: go on with --resume, or choose another --out", o->out);
@@ -405,6 +455,7 @@ bool train(Project *p, const TrainOptions *o, Text *report, Error *e)
     if (ok) {
         fprintf(stderr, "wrote %s\n", r.path);
     }
+    ok = ok && (!result || result_of(&r, result, report, e));
     close_parts(&r);
     return ok;
 }

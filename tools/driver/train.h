@@ -19,8 +19,17 @@ typedef struct {
     char **argv; /* for the manifest */
 } TrainOptions;
 
+/* What a finished run comes to. Figures are those of the last step; rates are of this process. */
+typedef struct {
+    int64_t steps, params;
+    double flop;           /* operations of the training equations as written, a training example on average */
+    double examples_per_s; /* of the steps alone; NaN if there was none */
+    int nfigures;          /* 0: the spec has no metrics */
+    Figure figures[MAX_FIGURES];
+} TrainResult;
+
 /* Trains; writes RUN/weights.safetensors, checkpoint.safetensors, metrics.jsonl, manifest.json. False after an error:
- * in *report (diagnostics of the spec) or *e. */
-bool train(Project *p, const TrainOptions *o, Text *report, Error *e);
+ * in *report (diagnostics of the spec) or *e. result may be NULL. */
+bool train(Project *p, const TrainOptions *o, TrainResult *result, Text *report, Error *e);
 
 #endif

@@ -1,5 +1,4 @@
 /* heddle eval: the metrics of the rank section, beside the best possible ones where the data knows them. */
-#include "checkpoint.h"
 #include "command.h"
 #include "evaluate.h"
 #include <cjson/cJSON.h>
@@ -38,32 +37,30 @@ int cmd_eval(int argc, char **argv)
 {
     const Command *self = command_named("eval");
     Common common = {0};
-    const char *data = NULL, *weights = NULL, *recipe = NULL, *split = "test";
+    RankerOptions o = {0};
+    DataOptions data = {0};
+    const char *split = "test";
     int64_t batch = 128;
-    TextList maps = {0};
     Option options[MAX_OPTIONS] = {
-        {"--data", "DATA", OPT_TEXT, &data, "data set, a directory made by heddle data"},
-        {"--weights", "W", OPT_TEXT, &weights, "params, a safetensors file"},
+        {"--weights", "W", OPT_TEXT, &o.weights, "params, a safetensors file"},
         {"--split", "test|valid|train", OPT_TEXT, &split, "which part is evaluated (test)"},
         {"--batch", "N", OPT_INT, &batch, "examples at a time (128); changes no figure"},
-        {"--recipe", "TEXT", OPT_TEXT, &recipe, "how the data is cut into examples (docs/data.md)"},
-        {"--map", "INPUT=COLUMN", OPT_LIST, &maps, "fill an input from a column of another name"},
     };
-    int n = json_option(options, run_options(options, 6, &common), &common);
+    int n = json_option(options, run_options(options, data_options(options, 3, &data), &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {
         return code;
     }
-    FeedSplit part = strcmp(split, "test") == 0    ? FEED_TEST
-                     : strcmp(split, "valid") == 0 ? FEED_VALID
-                     : strcmp(split, "train") == 0 ? FEED_TRAIN
-                                                   : FEED_SERVE;
-    if (!data || !weights || part == FEED_SERVE || batch == 0) {
+    o.split = strcmp(split, "test") == 0    ? FEED_TEST
+              : strcmp(split, "valid") == 0 ? FEED_VALID
+              : strcmp(split, "train") == 0 ? FEED_TRAIN
+                                            : FEED_SERVE;
+    if (!data.data || !o.weights || o.split == FEED_SERVE || batch == 0) {
         return usage_error(self,
-                           !data || !weights    ? "--data and --weights are both needed"
-                           : part == FEED_SERVE ? "--split is test, valid or train, not '%s'"
-                                                : "--batch is at least 1",
+                           !data.data || !o.weights ? "--data and --weights are both needed"
+                           : o.split == FEED_SERVE  ? "--split is test, valid or train, not '%s'"
+                                                    : "--batch is at least 1",
                            split);
     }
     Project *p = open_project(spec, &common, &code);
@@ -72,36 +69,19 @@ int cmd_eval(int argc, char **argv)
     }
     Error e = {0};
     Text report = {0};
-    Program *prog = NULL;
-    Pool *pool = NULL;
-    Session *s = NULL;
-    Feed *feed = NULL;
-    DataSet *ds = data_open(data, false, &e);
-    bool ok = ds != NULL;
+    Ranker r;
+    Figure figures[MAX_FIGURES];
+    int nfigures = -1;
+    use_data(&o, &data, &common);
+    bool ok =
+        ranker_open(&r, p, &o, &report, &e) && (nfigures = evaluate(p, r.session, r.feed, batch, figures, &e)) >= 0;
+    if (ok && nfigures == 0) {
+        ok = error_set(&e, EXIT_SPEC, "the spec's rank section has no metrics");
+    }
     if (ok) {
-        FeedOptions fo = {.recipe = recipe, .held_back = part == FEED_VALID, .nmaps = maps.n, .maps = maps.items};
-        ok = project_use_data(p, ds, &fo, &e);
-        prog = ok ? project_compile(p, PROGRAM_RANK, &report) : NULL;
+        print_figures(r.ds, figures, nfigures, common.json);
     }
-    if (ok && prog) {
-        Figure figures[MAX_FIGURES];
-        int nfigures = -1;
-        ok = (pool = pool_new((int)common.threads, &e)) &&
-             (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
-             (feed = feed_open(p, prog, part, &e)) && (nfigures = evaluate(p, s, feed, batch, figures, &e)) >= 0;
-        if (ok && nfigures == 0) {
-            ok = error_set(&e, EXIT_SPEC, "the spec's rank section has no metrics");
-        }
-        if (ok) {
-            print_figures(ds, figures, nfigures, common.json);
-        }
-    }
-    code = ok && !prog ? fail_text(EXIT_SPEC, &report) : ok ? 0 : fail_error(&e);
-    feed_close(feed);
-    session_free(s);
-    pool_free(pool);
-    program_free(prog);
-    data_close(ds);
+    ranker_close(&r);
     project_close(p);
-    return code;
+    return ok ? 0 : fail_either(&report, &e);
 }

@@ -1,7 +1,5 @@
 /* heddle rank: the best items for one user, by raw ids. */
-#include "checkpoint.h"
 #include "command.h"
-#include "feed.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,28 +83,47 @@ static void print_hits(const DataSet *ds, const char *vocab, const char *user, c
     text_free(&out);
 }
 
+static bool print_user(Ranker *r, const char *user, int64_t top, bool json, Error *e)
+{
+    const Plan *plan = r->program->plan;
+    if (plan_find(plan, "score.defined") < 0) {
+        return error_set(e, EXIT_SPEC, "the spec's rank section defines no score over a vocabulary");
+    }
+    const PlanTensor *t = &plan->tensors[plan_find(plan, "score")];
+    const char *vocab = plan->axes[t->dims[t->ndim - 1]].vocab;
+    int64_t id = data_find(r->ds, "user", user), n = 0;
+    Batch b;
+    Hit *hits = NULL;
+    bool ok = (id >= 0 || error_set(e, EXIT_DATA, "there is no user '%s' in %s", user, r->ds->dir)) &&
+              (vocab || error_set(e, EXIT_SPEC, "score is not over a vocabulary")) && feed_user(r->feed, id, &b, e) &&
+              session_run(r->session, &b, 0, e) && (hits = hits_of(r->session, &n, e));
+    if (ok) {
+        print_hits(r->ds, vocab, user, hits, top < n ? top : n, json);
+    }
+    free(hits);
+    return ok;
+}
+
 int cmd_rank(int argc, char **argv)
 {
     const Command *self = command_named("rank");
     Common common = {0};
-    const char *data = NULL, *weights = NULL, *user = NULL, *recipe = NULL;
+    RankerOptions o = {.split = FEED_SERVE};
+    DataOptions data = {0};
+    const char *user = NULL;
     int64_t top = 10;
-    TextList maps = {0};
     Option options[MAX_OPTIONS] = {
-        {"--data", "DATA", OPT_TEXT, &data, "data set with the user's history"},
-        {"--weights", "W", OPT_TEXT, &weights, "params, a safetensors file"},
+        {"--weights", "W", OPT_TEXT, &o.weights, "params, a safetensors file"},
         {"--user", "ID", OPT_TEXT, &user, "the user's raw id"},
         {"--top", "N", OPT_INT, &top, "how many items (10)"},
-        {"--recipe", "TEXT", OPT_TEXT, &recipe, "how the data is cut into examples (docs/data.md)"},
-        {"--map", "INPUT=COLUMN", OPT_LIST, &maps, "fill an input from a column of another name"},
     };
-    int n = json_option(options, run_options(options, 6, &common), &common);
+    int n = json_option(options, run_options(options, data_options(options, 3, &data), &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {
         return code;
     }
-    if (!data || !weights || !user) {
+    if (!data.data || !o.weights || !user) {
         return usage_error(self, "--data, --weights and --user are all needed");
     }
     static const char *score = "score";
@@ -117,44 +134,10 @@ int cmd_rank(int argc, char **argv)
     }
     Error e = {0};
     Text report = {0};
-    Program *prog = NULL;
-    Pool *pool = NULL;
-    Session *s = NULL;
-    Feed *feed = NULL;
-    Hit *hits = NULL;
-    int64_t nhits = 0;
-    DataSet *ds = data_open(data, false, &e);
-    bool ok = ds != NULL;
-    if (ok) {
-        FeedOptions fo = {.recipe = recipe, .nmaps = maps.n, .maps = maps.items};
-        ok = project_use_data(p, ds, &fo, &e);
-        prog = ok ? project_compile(p, PROGRAM_RANK, &report) : NULL;
-    }
-    if (ok && prog && plan_find(prog->plan, "score.defined") < 0) {
-        ok = error_set(&e, EXIT_SPEC, "the spec's rank section defines no score over a vocabulary");
-    }
-    if (ok && prog) {
-        const PlanTensor *t = &prog->plan->tensors[plan_find(prog->plan, "score")];
-        const char *vocab = prog->plan->axes[t->dims[t->ndim - 1]].vocab;
-        int64_t id = data_find(ds, "user", user);
-        Batch b;
-        ok = (id >= 0 || error_set(&e, EXIT_DATA, "there is no user '%s' in %s", user, data)) &&
-             (vocab || error_set(&e, EXIT_SPEC, "score is not over a vocabulary")) &&
-             (pool = pool_new((int)common.threads, &e)) &&
-             (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
-             (feed = feed_open(p, prog, FEED_SERVE, &e)) && feed_user(feed, id, &b, &e) && session_run(s, &b, 0, &e) &&
-             (hits = hits_of(s, &nhits, &e));
-        if (ok) {
-            print_hits(ds, vocab, user, hits, top < nhits ? top : nhits, common.json);
-        }
-    }
-    code = ok && !prog ? fail_text(EXIT_SPEC, &report) : ok ? 0 : fail_error(&e);
-    free(hits);
-    feed_close(feed);
-    session_free(s);
-    pool_free(pool);
-    program_free(prog);
-    data_close(ds);
+    Ranker r;
+    use_data(&o, &data, &common);
+    bool ok = ranker_open(&r, p, &o, &report, &e) && print_user(&r, user, top, common.json, &e);
+    ranker_close(&r);
     project_close(p);
-    return code;
+    return ok ? 0 : fail_either(&report, &e);
 }

@@ -2,7 +2,9 @@
 #ifndef HEDDLE_COMMAND_H
 #define HEDDLE_COMMAND_H
 
-#include "driver.h"
+#include "files.h"
+#include "ranker.h"
+#include "train.h"
 
 typedef struct {
     int n;
@@ -41,6 +43,7 @@ typedef struct {
     const char *variant, *dtype, *cpu, *skip;
     int64_t threads, seed;
     bool json, no_cache, verify;
+    bool lenient; /* defines that a spec lacks are left out (set by a command, not an option) */
     TextList defines, outputs;
 } Common;
 
@@ -51,14 +54,31 @@ int dtype_option(Option *options, int n, Common *c);
 int json_option(Option *options, int n, Common *c);
 int run_options(Option *options, int n, Common *c);
 
+/* Which data, and how they are read. */
+typedef struct {
+    const char *data, *recipe;
+    TextList maps;
+} DataOptions;
+int data_options(Option *options, int n, DataOptions *d);
+void use_data(RankerOptions *o, const DataOptions *d, const Common *c);
+
+/* How long a training loop runs and what it evaluates. use_loop fills the train options from all of them; it returns
+ * -1, or the exit code after a mistake, reported. */
+typedef struct {
+    const char *split;
+    int64_t epochs, steps, batch, checkpoint_steps, eval_every;
+} LoopOptions;
+int loop_options(Option *options, int n, LoopOptions *l);
+int use_loop(const Command *self, TrainOptions *t, const LoopOptions *l, const DataOptions *d, const Common *c);
+
 /* A project from a spec path and the common options; NULL with the exit code in *code after a mistake, reported. */
 Project *open_project(const char *spec, const Common *c, int *code);
 
-int fail_error(const Error *e);        /* prints "error: text", returns its exit code */
-int fail_text(int code, Text *report); /* prints the report, frees it */
+int fail_error(const Error *e);                /* prints "error: text", returns its exit code */
+int fail_text(int code, Text *report);         /* prints the report, frees it */
+int fail_either(Text *report, const Error *e); /* whichever of the two says why; frees the report */
 int usage_error(const Command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool progress_wanted(void);                 /* standard error is a terminal */
-void json_string(Text *out, const char *s); /* with quotes and escapes */
+bool progress_wanted(void); /* standard error is a terminal */
 const Command *command_named(const char *name);
 
 int cmd_check(int argc, char **argv);
@@ -69,6 +89,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_rank(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
 #endif

@@ -22,6 +22,10 @@ const Command commands[] = {
      "heddle train models/sequential/hstu.heddle --data ml1m --out runs/hstu --epochs 20\n"
      "heddle train models/sequential/hstu.heddle --data ml1m --out runs/hstu --resume\n",
      cmd_train},
+    {"compare", "SPEC... --data DATA --out DIR", "train specs and variants on the same data, one table",
+     "heddle compare models/sequential/sasrec.heddle models/sequential/hstu.heddle --data ml1m --out cmp --seeds 3\n"
+     "heddle compare my.heddle --variants all --data shop --out ablations --epochs 5\n",
+     cmd_compare},
     {"eval", "SPEC --data DATA --weights W", "compute the metrics of the rank section",
      "heddle eval models/sequential/hstu.heddle --data ml1m --weights runs/hstu/weights.safetensors\n", cmd_eval},
     {"rank", "SPEC --data DATA --weights W --user ID", "list the best items for one user",

@@ -182,6 +182,64 @@ int run_options(Option *options, int n, Common *c)
     return append(options, dtype_option(options, spec_options(options, n, c), c), table, sizeof table);
 }
 
+int data_options(Option *options, int n, DataOptions *d)
+{
+    const Option table[] = {
+        {"--data", "DATA", OPT_TEXT, &d->data, "data set, a directory made by heddle data"},
+        {"--recipe", "TEXT", OPT_TEXT, &d->recipe, "how the data is cut into examples (docs/data.md)"},
+        {"--map", "INPUT=COLUMN", OPT_LIST, &d->maps, "fill an input from a column of another name"},
+    };
+    return append(options, n, table, sizeof table);
+}
+
+void use_data(RankerOptions *o, const DataOptions *d, const Common *c)
+{
+    o->data = d->data;
+    o->feed = (FeedOptions){
+        .recipe = d->recipe, .held_back = o->split == FEED_VALID, .nmaps = d->maps.n, .maps = d->maps.items};
+    o->threads = (int)c->threads;
+    o->seed = (uint64_t)c->seed;
+}
+
+int loop_options(Option *options, int n, LoopOptions *l)
+{
+    *l = (LoopOptions){.split = "test", .epochs = -1, .steps = -1, .batch = -1, .eval_every = 1};
+    const Option table[] = {
+        {"--epochs", "N", OPT_INT, &l->epochs, "stop after N epochs (the spec's epochs)"},
+        {"--steps", "N", OPT_INT, &l->steps, "stop after N steps"},
+        {"--batch", "N", OPT_INT, &l->batch, "examples per step (the spec's batch)"},
+        {"--checkpoint-steps", "N", OPT_INT, &l->checkpoint_steps, "also write a checkpoint every N steps"},
+        {"--eval-every", "N", OPT_INT, &l->eval_every, "evaluate every N epochs (1; 0: never)"},
+        {"--eval-split", "test|valid", OPT_TEXT, &l->split, "which held-out event is evaluated (test)"},
+    };
+    return append(options, n, table, sizeof table);
+}
+
+int use_loop(const Command *self, TrainOptions *t, const LoopOptions *l, const DataOptions *d, const Common *c)
+{
+    if (l->batch == 0) {
+        return usage_error(self, "--batch is at least 1");
+    }
+    if (strcmp(l->split, "test") != 0 && strcmp(l->split, "valid") != 0) {
+        return usage_error(self, "--eval-split is test or valid, not '%s'", l->split);
+    }
+    t->data = d->data;
+    t->recipe = d->recipe;
+    t->nmaps = d->maps.n;
+    t->maps = d->maps.items;
+    t->epochs = l->epochs;
+    t->steps = l->steps;
+    t->batch = l->batch;
+    t->checkpoint_steps = l->checkpoint_steps;
+    t->eval_every = l->eval_every;
+    t->validate = strcmp(l->split, "valid") == 0;
+    t->seed = (uint64_t)c->seed;
+    t->threads = (int)c->threads;
+    t->json = c->json;
+    t->terminal = progress_wanted();
+    return -1;
+}
+
 int fail_error(const Error *e)
 {
     fprintf(stderr, "error: %s\n", e->text);
@@ -195,25 +253,17 @@ int fail_text(int code, Text *report)
     return code;
 }
 
+int fail_either(Text *report, const Error *e)
+{
+    if (report->s) {
+        return fail_text(e->code ? e->code : EXIT_SPEC, report);
+    }
+    return fail_error(e);
+}
+
 bool progress_wanted(void)
 {
     return isatty(STDERR_FILENO) == 1;
-}
-
-void json_string(Text *out, const char *s)
-{
-    text_append(out, "\"", 1);
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\') {
-            text_printf(out, "\\%c", c);
-        } else if (c < 0x20) {
-            text_printf(out, "\\u%04x", c);
-        } else {
-            text_append(out, s, 1);
-        }
-    }
-    text_append(out, "\"", 1);
 }
 
 /* The standard library: beside the source tree, or where HEDDLE_STD says. */
@@ -273,6 +323,7 @@ Project *open_project(const char *spec, const Common *c, int *code)
                         .variant = c->variant,
                         .ndefines = c->defines.n,
                         .defines = defines,
+                        .lenient = c->lenient,
                         .std_dir = std_dir(),
                         .real = real,
                         .cpu = c->cpu,
