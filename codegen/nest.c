@@ -258,10 +258,16 @@ static bool is_ancestor(const Equation *e, int letter)
     return false;
 }
 
-/* The letter that stands alone at dim d of dst, or inside an inject there, or -1. */
+/* What stands at dim d of dst: the index, or what is inside an inject there. */
+static const Scalar *position_at(const Equation *e, int d)
+{
+    return e->lhs[d]->op == OP_INJECT ? e->lhs[d]->args[0] : e->lhs[d];
+}
+
+/* The letter that stands there alone, or -1. */
 static int letter_at(const Equation *e, int d)
 {
-    const Scalar *s = e->lhs[d]->op == OP_INJECT ? e->lhs[d]->args[0] : e->lhs[d];
+    const Scalar *s = position_at(e, d);
     return s->op == OP_LETTER ? (int)s->inum : -1;
 }
 
@@ -278,7 +284,7 @@ void nest_choose(const KernelInfo *k, Nest *n)
             plain = plain && e->lhs[d]->op == OP_LETTER;
         } else {
             plain = false;
-            keyed = keyed || (e->lhs[d]->op != OP_CONST && e->op != RED_NONE);
+            keyed = keyed || (position_at(e, d)->op != OP_CONST && e->op != RED_NONE);
         }
     }
     unsigned all = (1u << e->nletters) - 1;
