@@ -414,7 +414,8 @@ static int64_t find_bad(const Session *s, int t, bool infinite)
     return -1;
 }
 
-/* The loss is not a number: the steps run once more, looking at each result, to name the equation where it began. */
+/* The loss is not a number: the steps run once more, looking at each result, to name the equation where it began.
+ * Inputs are bound again, because later results may lie in the memory of those that had been read. */
 static bool report_nonfinite(Session *s, double loss, Error *e)
 {
     const Plan *p = s->plan;
@@ -427,6 +428,9 @@ static bool report_nonfinite(Session *s, double loss, Error *e)
                              "resume from an earlier checkpoint with a lower learning rate",
                              what, (unsigned long long)s->step, p->tensors[t].name);
         }
+    }
+    if (!bind_inputs(s, s->batch, e)) {
+        return false;
     }
     int inside = 0; /* steps that have run already, level by level */
     for (int k = 0; k <= end; k++, inside--) {

@@ -79,6 +79,13 @@ static void kernel_copy(const KernelArgs *k) /* out, in; rows */
     memcpy((float *)k->tensors[0] + k->lo, (const float *)k->tensors[1] + k->lo, (size_t)(k->hi - k->lo) * 4);
 }
 
+static void kernel_root(const KernelArgs *k) /* out, in; rows */
+{
+    for (int64_t r = k->lo; r < k->hi; r++) {
+        ((float *)k->tensors[0])[r] = sqrtf(((const float *)k->tensors[1])[r]);
+    }
+}
+
 static void kernel_loss(const KernelArgs *k) /* loss, tmp3; rows */
 {
     for (int64_t r = k->lo; r < k->hi; r++) {
@@ -182,6 +189,15 @@ static PlanStep steps[] = {
      .call = {CALL(kernel_count, SPLIT_REDUCE, COUNT, CHAIN, .rows_of = -1, .zero = true, .grain = 1)}},
     {.kind = STEP_CALL, .call = {CALL(kernel_seen, SPLIT_BATCH, SEEN, KNOWN, .rows_of = -1)}},
     {.kind = STEP_CALL, .call = {CALL(kernel_pairs, SPLIT_BATCH, PAIRS, PAIRS, .rows_of = -1)}},
+};
+
+/* tmp2 may lie where value lay, which nobody reads after tmp1. */
+static PlanStep root_steps[] = {
+    {.kind = STEP_CALL, .call = {CALL(kernel_copy, SPLIT_ROWS, TMP1, VALUE, .rows_of = OFF_T)}},
+    {.kind = STEP_CALL, .call = {CALL(kernel_root, SPLIT_ROWS, TMP2, TMP1, .rows_of = OFF_T)}},
+    {.kind = STEP_CALL, .call = {CALL(kernel_copy, SPLIT_ROWS, TMP3, TMP2, .rows_of = OFF_T)}},
+    {.kind = STEP_CALL,
+     .call = {CALL(kernel_loss, SPLIT_REDUCE, LOSS, TMP3, .rows_of = OFF_T, .zero = true, .grain = 2)}},
 };
 
 static const Plan plan = {.name = "steps",
@@ -293,6 +309,14 @@ int main(void)
     expect(s, "p", F, (float[]){6, 6}); /* nothing was updated */
     value[4] = 0;
     CHECK_ERROR(session_run(s, &b, 5, &e), e, EXIT_NONFINITE, "the loss is infinite at step 5: it begins in 'loss'");
+    Plan root = plan;
+    root.steps = root_steps;
+    root.nsteps = sizeof root_steps / sizeof *root_steps;
+    Session *r = session_new(&root, pool, 1, &e);
+    value[4] = -1;
+    CHECK_ERROR(session_run(r, &b, 6, &e), e, EXIT_NONFINITE,
+                "the loss is not a number at step 6: it begins in 'tmp2'");
+    session_free(r);
     t_offsets[1] = 0;
     CHECK_ERROR(session_run(s, &b, 0, &e), e, EXIT_DATA, "has 0 rows on axis 'T', which has at least 1");
     session_free(s);
