@@ -326,6 +326,7 @@ static bool elab_case(Elab *E, Entity *e, Sym *sym, int k, Env *env, const Place
     }
     r->op = RED_NONE;
     r->body = v.s;
+    c->is_draw = c->is_draw || v.s->op == OP_RAND; /* the whole right-hand side: a batch may give its values */
     return true;
 }
 

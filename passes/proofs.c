@@ -181,15 +181,27 @@ static Scalar *dim_size(const Prover *f, const Scalar *load, int k)
     return sc_size(g, a, n, args);
 }
 
+/* A vocabulary whose size the data will tell, or a sum of axes with one among its parts: the front end has proven
+ * what is an id of it by its kind alone. */
+static bool size_is_unknown(const Axis *a)
+{
+    for (int p = 0; a->kind == AXIS_SUM && p < a->nparts; p++) {
+        if (size_is_unknown(a->parts[p])) {
+            return true;
+        }
+    }
+    return a->kind == AXIS_FIXED && a->size < 0;
+}
+
 bool prover_in_range(Prover *f, const Scalar *load, int *which)
 {
     for (int k = 0; k < load->tensor->ndim; k++) {
         const Scalar *index = load->args[k + load->at];
         const Axis *a = load->tensor->dims[k];
         Scalar *size = dim_size(f, load, k);
-        /* A vocabulary whose size the data will tell; an id in a table of vocabularies, checked when it is loaded. */
-        bool unknown = (a->kind == AXIS_FIXED && a->size < 0) ||
-                       (a->kind == AXIS_TABLE && index->op == OP_LOAD && index->tensor->role == ROLE_INPUT);
+        /* An id in a table of vocabularies is checked when it is loaded. */
+        bool unknown =
+            size_is_unknown(a) || (a->kind == AXIS_TABLE && index->op == OP_LOAD && index->tensor->role == ROLE_INPUT);
         bool checked =
             index->op == OP_LETTER && f->letters && f->letters[index->inum].axis == a && !axis_needs_parent(a);
         if (checked || unknown) {
