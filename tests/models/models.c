@@ -4,7 +4,7 @@
  *   test_models MODELS_DIR SPEC EXPECTED_DIR     SPEC relative to MODELS_DIR; a spec that specs.c does not know fails
  *
  * Outputs, loss and gradients are also compared with NAME.expect, of a variant NAME-VARIANT.expect, which independent
- * PyTorch programs wrote (reference.py, reference_ctr.py).
+ * PyTorch programs wrote (reference.py, reference_ctr.py, reference_sequential.py).
  *
  * Batches hold lists of the least length, of 1, of the bound and between (tests/support/batch.c); params are random
  * everywhere (model_fill). Bounds: f64 1e-10 of max(1, |value|); f32 1e-4, because cosine scores are divided by a
