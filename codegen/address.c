@@ -147,6 +147,24 @@ LLVMValueRef emit_letter_size(Emit *x, int letter)
     return emit_axis_size(x, e->letters[letter].axis, n, v);
 }
 
+void emit_item_range(Emit *x, LLVMValueRef *lo, LLVMValueRef *hi)
+{
+    const Scalar *tile = x->k->tile;
+    *lo = x->lo;
+    *hi = x->hi;
+    if (!tile || tile->op != OP_INJECT) {
+        return;
+    }
+    for (int i = 0; i < tile->inum; i++) {
+        LLVMValueRef before = emit_axis_size(x, tile->axis->parts[i], 1, &x->t);
+        *lo = LLVMBuildNSWSub(x->b, *lo, before, "");
+        *hi = LLVMBuildNSWSub(x->b, *hi, before, "");
+    }
+    *lo = emit_max(x, *lo, emit_i64(x, 0));
+    *hi = emit_min(x, *hi, emit_axis_size(x, tile->axis->parts[tile->inum], 1, &x->t));
+    *hi = emit_max(x, *hi, *lo);
+}
+
 /* ---- elements ---- */
 
 /* Indices of the ancestors of a dim with a list per element: the example, then the parent dims. */

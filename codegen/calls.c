@@ -72,7 +72,8 @@ static int count_equations(const Schedule *s)
     return n;
 }
 
-static bool describe(Build *b, Call *c, int writers, bool in_scan, int scan_letter, Text *why)
+/* letter: of the scan, or of a cluster's example; -1: neither. */
+static bool describe(Build *b, Call *c, int writers, int letter, Text *why)
 {
     KernelInfo *k = &c->info;
     if (equation_is_extern(c->e)) {
@@ -81,7 +82,8 @@ static bool describe(Build *b, Call *c, int writers, bool in_scan, int scan_lett
     k->e = c->e;
     k->g = b->schedule->graph;
     k->real = b->o->real;
-    k->scan = in_scan ? scan_letter : -1;
+    k->scan = letter;
+    k->tile = c->e->cluster ? c->e->tile : NULL;
     k->sole = writers == 1;
     k->item = k->key_dim = -1;
     if (!product_choose(k)) {
@@ -136,8 +138,7 @@ bool build_calls(Build *b, Text *why)
         for (int j = 0; j < group->n; j++) {
             Call *c = &b->calls[b->ncalls++];
             c->e = group->equations[j];
-            if (!describe(b, c, writers[c->e->dst->id], group->is_scan, group->is_scan ? group->scan_letter[j] : -1,
-                          why)) {
+            if (!describe(b, c, writers[c->e->dst->id], group->scan_letter[j], why)) {
                 return false;
             }
             wants[c->e->dst->id] = wants[c->e->dst->id] || c->info.zero;
@@ -146,7 +147,7 @@ bool build_calls(Build *b, Text *why)
     for (int i = 0; i < ncopies; i++) {
         Call *c = &b->calls[b->ncalls++];
         c->e = copies[i];
-        if (!describe(b, c, 1, false, -1, why)) {
+        if (!describe(b, c, 1, -1, why)) {
             return false;
         }
     }

@@ -160,6 +160,9 @@ static int put_tensor(Describe *d, const Tensor *t)
     if (elem_type(t->elem) == TYPE_INT && t->lo <= t->hi) {
         text_printf(&k->text, " in %lld %lld", (long long)t->lo, (long long)t->hi);
     }
+    if (t->tile_dim > 0) {
+        text_printf(&k->text, " tile %d", t->tile_dim);
+    }
     text_append(&k->text, "\n", 1);
     const Layout *l = &k->layouts[n];
     if (t->per_example && l->nsig > 0) {
@@ -331,6 +334,9 @@ bool kernel_describe(KernelInfo *k, const Target *target, Text *why)
     text_append(t, "=", 1);
     for (int i = 0; i < e->dst->ndim; i++) {
         text_printf(t, " %%%d", kernel_node(k, e->lhs[i]));
+    }
+    if (k->tile) {
+        text_printf(t, " tile %%%d", kernel_node(k, k->tile));
     }
     text_append(t, " if", 3);
     for (int i = 0; i < e->nconds; i++) {

@@ -51,6 +51,7 @@ typedef struct {
      * whose index there lies in [lo, hi); else -1. */
     Split split;
     int item, key_dim, scan;
+    const Scalar *tile; /* of an equation in a cluster: SPLIT_TILE, item is its letter, scan that of the example */
     bool sole;       /* no other equation writes dst: cells that fail the conds may be set to 0 */
     bool accumulate; /* adds into dst, which the runtime has zeroed, instead of setting it */
     bool zero;       /* wants dst zeroed: it does not reach every cell */
@@ -147,6 +148,8 @@ typedef struct {
     bool inner; /* set before loop_end: to be vectorised, with masks instead of a scalar remainder where they are cheap
                  */
 } Loop;
+/* The range of the letter `item` in a call: [lo, hi), of which a part of a sum of axes may have a piece. */
+void emit_item_range(Emit *x, LLVMValueRef *lo, LLVMValueRef *hi);
 void loop_begin(Emit *x, Loop *l, const char *name, LLVMValueRef lo, LLVMValueRef hi, int64_t step);
 void loop_end(Emit *x, Loop *l);
 /* A scope in which values may be memoised that do not dominate what follows it. */

@@ -1,7 +1,7 @@
 /* Where a tensor's elements lie: plan.h tells what the layout means, this file chooses it. A dim whose size is read
  * at a position of another dim follows that dim directly (together they count rows of one list); if exactly one
- * ragged group remains it comes right after the example, so that all rows of a batch lie densely one after another;
- * otherwise the declared order stays. */
+ * ragged group remains it comes right after the example, so that all rows of a batch lie densely one after another; so
+ * does a dim that is worked on in tiles, so that a tile is one stretch. Otherwise the declared order stays. */
 #include "internal.h"
 #include <string.h>
 
@@ -140,11 +140,12 @@ bool tensor_layout(const Tensor *t, Layout *l, const char **why)
     if (t->per_example) {
         l->order[n++] = 0;
     }
-    if (groups == 1) {
+    group = t->tile_dim > 0 ? t->tile_dim : groups == 1 ? group : -1;
+    if (group >= 0) {
         place(t, l, group, &n);
     }
     for (int d = t->per_example ? 1 : 0; d < t->ndim; d++) {
-        if (l->parent[d] < 0 && !(groups == 1 && d == group)) {
+        if (l->parent[d] < 0 && d != group) {
             place(t, l, d, &n);
         }
     }

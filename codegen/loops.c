@@ -74,7 +74,10 @@ void loops_choose(KernelInfo *k)
             batch = v;
         }
     }
-    if (e->dst->per_example && is_batch(e, bare(e, 0))) {
+    if (k->tile) {
+        k->split = SPLIT_TILE;
+        k->item = equation_tile_letter(e);
+    } else if (e->dst->per_example && is_batch(e, bare(e, 0))) {
         k->split = SPLIT_BATCH;
         k->item = bare(e, 0);
     } else if (k->scan >= 0) {
@@ -91,7 +94,8 @@ void loops_choose(KernelInfo *k)
     Nest n;
     nest_choose(k, &n);
     k->too_large = n.too_many;
-    k->accumulate = n.mode == NEST_KEYED || (k->scan >= 0 && e->op != RED_NONE && !(n.outputs >> k->scan & 1));
+    k->accumulate = n.mode == NEST_KEYED || (k->scan >= 0 && e->op != RED_NONE && !(n.outputs >> k->scan & 1)) ||
+                    (k->tile && e->op != RED_NONE && !(n.outputs >> k->item & 1));
     for (int i = 0; i < n.nouter && e->op != RED_NONE; i++) {
         k->accumulate = k->accumulate || !(n.outputs >> n.order[i] & 1);
     }
@@ -311,8 +315,7 @@ static void range_of(Loops *s, int level, LLVMValueRef *from, LLVMValueRef *to)
     int v = s->n.order[level];
     *from = emit_i64(x, 0);
     if (v == x->k->item) {
-        *from = x->lo;
-        *to = x->hi;
+        emit_item_range(x, from, to);
         return;
     }
     *to = emit_letter_size(x, v);

@@ -127,6 +127,7 @@ static bool build_tensor(Build *b, const Tensor *t, Text *why)
                     .ndim = t->ndim,
                     .fixed = l.fixed,
                     .batch_dims = l.batch_dims,
+                    .tile_dim = t->tile_dim,
                     .alias = -1,
                     .vocab = text_of(b, t->vocab),
                     .tags = copy_tags(b, t->tags),
@@ -211,6 +212,7 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
                   .rows_of = -1,
                   .grain = k->grain,
                   .zero = c->zero,
+                  .adds = k->tile && k->accumulate,
                   .ntensors = k->ntensors,
                   .noffsets = k->noffsets,
                   .nkeys = k->nkeys,
@@ -329,7 +331,7 @@ static bool build_steps(Build *b, void **fn, Text *why)
             break;
         }
         const Group *group = &s->groups[i];
-        if (!group->is_scan) {
+        if (!group->is_scan && !group->is_cluster) {
             for (int j = 0; j < group->n; j++, at++) {
                 if (equation_is_extern(b->calls[at].e)) {
                     build_extern(b, b->calls[at].e->body, done);
@@ -340,7 +342,8 @@ static bool build_steps(Build *b, void **fn, Text *why)
             }
             continue;
         }
-        PlanStep step = {.kind = STEP_SCAN, .scan_axis = group->axis->id, .backwards = group->backwards};
+        PlanStep step = {.kind = group->is_cluster ? STEP_TILES : STEP_SCAN, .backwards = group->backwards};
+        *(group->is_cluster ? &step.tile_axis : &step.scan_axis) = group->axis->id;
         step.calls = arena_alloc(b->arena, (size_t)(group->n + 1) * sizeof *step.calls);
         for (int j = 0; j < group->n; j++, at++) {
             step.calls[step.ncalls++] = build_call(b, &b->calls[at], fn[at]);

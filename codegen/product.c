@@ -61,6 +61,11 @@ static void choose_split(KernelInfo *k, const Product *p)
     const ProductIndex *m = &p->index[INDEX_M], *n = &p->index[INDEX_N], *sum = &p->index[INDEX_K];
     k->split = SPLIT_NONE;
     k->item = k->key_dim = -1;
+    if (k->tile) {
+        k->split = SPLIT_TILE;
+        k->item = equation_tile_letter(k->e);
+        return;
+    }
     int batch = -1;
     for (int i = p->nouter - 1; i >= 0; i--) {
         int l = p->outer[i];
@@ -87,6 +92,19 @@ static void choose_split(KernelInfo *k, const Product *p)
     }
 }
 
+/* The letter that is cut into tiles counts an index alone, is its outermost letter, or a loop. */
+static bool can_tile(const KernelInfo *k, const Product *p)
+{
+    for (int r = 0; r < 3; r++) {
+        for (int i = 0; i < p->index[r].n; i++) {
+            if (p->index[r].letter[i] == k->item && (i > 0 || p->index[r].nrows > 0)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 bool product_choose(KernelInfo *k)
 {
     Product p;
@@ -99,10 +117,11 @@ bool product_choose(KernelInfo *k)
         return false; /* most lanes or rows of every tile would be empty */
     }
     choose_split(k, &p);
-    if (k->scan >= 0 && k->split != SPLIT_BATCH) {
+    if (k->tile ? !can_tile(k, &p) : k->scan >= 0 && k->split != SPLIT_BATCH) {
         return false; /* a scan is cut over its examples, each with all its positions */
     }
-    bool sums_positions = k->scan >= 0 && !equation_is_output(k->e, k->scan);
+    bool sums_positions = (k->scan >= 0 && !equation_is_output(k->e, k->scan)) ||
+                          (k->tile && !equation_is_output(k->e, k->item));
     k->accumulate = k->split == SPLIT_REDUCE || sums_positions || (p.adds && !FAULT(29));
     k->zero = k->accumulate || p.is_partial || !k->sole;
     double flop = flop_per_item(k, &p);
@@ -192,9 +211,8 @@ static void bind_inner(Frame *f)
             }
             f->lower[l] = emit_i64(x, 0);
             f->upper[l] = i < p->index[r].nrows ? NULL : emit_letter_size(x, l);
-            if (l == x->k->item && x->k->split == SPLIT_FIXED) {
-                f->lower[l] = x->lo;
-                f->upper[l] = x->hi;
+            if (l == x->k->item && (x->k->split == SPLIT_FIXED || x->k->split == SPLIT_TILE)) {
+                emit_item_range(x, &f->lower[l], &f->upper[l]);
             }
         }
     }
@@ -368,8 +386,12 @@ static void emit_listed(Frame *f, unsigned bound)
     Emit *x = f->x;
     const Product *p = f->p;
     int l = p->index[INDEX_M].letter[0];
-    bool is_item = l == x->k->item;
-    LLVMValueRef from = is_item ? x->lo : emit_i64(x, 0), to = is_item ? x->hi : emit_letter_size(x, l);
+    LLVMValueRef from = emit_i64(x, 0), to;
+    if (l == x->k->item) {
+        emit_item_range(x, &from, &to);
+    } else {
+        to = emit_letter_size(x, l);
+    }
     LLVMValueRef counter = emit_local(x, x->i64, "count");
     for (int w = 0; w < 2; w++) {
         f->list[w] = emit_local(x, LLVMArrayType2(x->i64, LIST_ROWS), "rows");
@@ -416,10 +438,14 @@ static void emit_loops(Frame *f, int i, unsigned bound)
         }
     } else {
         int l = p->outer[i];
-        bool is_item = l == x->k->item;
+        LLVMValueRef from = emit_i64(x, 0), to;
+        if (l == x->k->item) {
+            emit_item_range(x, &from, &to);
+        } else {
+            to = emit_letter_size(x, l);
+        }
         Loop loop;
-        loop_begin(x, &loop, x->k->e->letters[l].name, is_item ? x->lo : emit_i64(x, 0),
-                   is_item ? x->hi : emit_letter_size(x, l), 1);
+        loop_begin(x, &loop, x->k->e->letters[l].name, from, to, 1);
         x->letter[l] = loop.i;
         emit_loops(f, i + 1, bound | 1u << l);
         loop_end(x, &loop);

@@ -239,6 +239,26 @@ bool equation_is_extern(const Equation *e)
     return e->body->op == OP_EXTERN;
 }
 
+int equation_tile_letter(const Equation *e)
+{
+    const Scalar *s = e->cluster == 0 ? NULL : e->tile->op == OP_INJECT ? e->tile->args[0] : e->tile;
+    return s && s->op == OP_LETTER ? (int)s->inum : -1;
+}
+
+int equation_example_letter(const Equation *e)
+{
+    int found = -1;
+    for (int k = 0; e->cluster > 0 && k < e->nletters; k++) {
+        if (e->letters[k].axis->kind == AXIS_BATCH) {
+            if (found >= 0) {
+                return -1;
+            }
+            found = k;
+        }
+    }
+    return found;
+}
+
 bool equation_is_output(const Equation *e, int letter)
 {
     for (int d = 0; d < e->dst->ndim; d++) {

@@ -185,6 +185,9 @@ struct Tensor {
     bool per_example; /* differs between examples; after pass_batch dims[0] is the batch axis */
     bool is_output;   /* wanted by the caller: never inlined, never dropped */
     bool is_draw;     /* a random draw by name: never inlined; a batch may give its values instead */
+    /* VALUE of a cluster (see Equation): the dim that is worked on a tile of positions at a time, so that only a tile
+     * of its cells exists at any moment; 0: all of it does. */
+    int tile_dim;
     int ndim;
     Axis *dims[MAX_DIMS];
     Init *init;              /* PARAM, STATE */
@@ -225,11 +228,19 @@ struct Equation {
     int nconds;
     Scalar *const *conds; /* BOOL, all must hold */
     Scalar *body;
+    /* Equations of one cluster (numbered from 1; 0: none) run together: for each example, for each tile of positions,
+     * each equation in order. `tile` is the position that is cut: a letter, or an inject of one into the sum of axes
+     * whose positions the cluster tiles. What the equations mean does not change; pass_fuse_stream forms clusters. */
+    int cluster;
+    Scalar *tile;
     Span span;
 };
 
 /* The letter stands bare on the left-hand side, or alone inside an inject there. */
 bool equation_is_output(const Equation *e, int letter);
+/* The letter whose positions the cluster cuts into tiles, and the letter of the example; -1: in no cluster. */
+int equation_tile_letter(const Equation *e);
+int equation_example_letter(const Equation *e);
 
 /* A call of a user's C function, once per example, on whole tensors. Each output is a tensor with one equation
  *
@@ -287,6 +298,11 @@ struct Graph {
     int nscalars;
     Extern **externs;
     int nexterns;
+    struct StoredTensor { /* tensors that would better not be stored, and why they are: for reports */
+        const Tensor *tensor;
+        const char *reason;
+    } *stored;
+    int nstored;
     Tensor *loss;         /* or NULL */
     Optimizer *optimizer; /* or NULL */
     struct ScalarTable *table;

@@ -229,6 +229,8 @@ static void parse_attributes(File *f, Tensor *t, Link *link)
             t->is_draw = true;
         } else if (parse_accept(p, "carried")) {
             t->is_carried = true;
+        } else if (parse_accept(p, "tile")) {
+            t->tile_dim = (int)parse_integer(p, "a dimension");
         } else if (parse_accept(p, "vocab")) {
             t->vocab = arena_strdup(arena, parse_name(p, "a vocabulary"));
         } else if (parse_accept(p, "range")) {
@@ -440,6 +442,19 @@ static void parse_with(File *f)
     } while (parse_accept(p, ","));
 }
 
+/* tile i of cluster 2 */
+static void parse_tile(File *f, Equation *e)
+{
+    Parser *p = &f->p;
+    e->tile = parse_scalar(p);
+    parse_expect(p, "of");
+    parse_expect(p, "cluster");
+    e->cluster = (int)parse_integer(p, "the number of a cluster");
+    if (!p->failed && e->cluster < 1) {
+        parse_fail(p, "clusters have numbers from 1");
+    }
+}
+
 static int find_clause(const Parser *p, const char *word)
 {
     for (int k = p->at; p->tokens[k].kind != TOK_LINE; k++) {
@@ -529,6 +544,9 @@ static void parse_equation(File *f)
     }
     if (!p->failed && p->at == with) {
         p->at = end;
+    }
+    if (parse_accept(p, "tile")) {
+        parse_tile(f, &e);
     }
     p->nnames = 0;
     if (!p->failed && p->tokens[p->at].kind != TOK_LINE) {

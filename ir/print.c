@@ -13,7 +13,7 @@
 #include <string.h>
 
 const char *const reserved_words[] = {"and",   "or",  "not", "over", "where", "with", "true",
-                                      "false", "inf", "nan", "inff", "nanf",  "self", NULL};
+                                      "false", "inf", "nan", "inff", "nanf",  "self", "tile", NULL};
 const char *const role_names[] = {"input", "param", "state", "value", NULL};
 const char *const elem_names[] = {"bool", "i32", "i64", "real", "f32", NULL};
 const char *const init_names[] = {"const", "normal", "uniform", "trunc_normal", "orthogonal", NULL};
@@ -358,7 +358,7 @@ static void print_equation(Printer *p, Text *out, const Equation *e)
             }
         }
     }
-    Text clauses[4] = {{0}};
+    Text clauses[5] = {{0}};
     print_name(&clauses[0], e->dst->name);
     text_printf(&clauses[0], "[");
     for (int d = 0; d < e->dst->ndim; d++) {
@@ -376,8 +376,13 @@ static void print_equation(Printer *p, Text *out, const Equation *e)
         text_printf(&clauses[3], "%s%%%d = ", k == 0 ? "with " : ", ", k);
         print_node(p, &clauses[3], p->shared[k], 0);
     }
-    join_clauses(out, clauses, 4);
-    for (int k = 0; k < 4; k++) {
+    if (e->cluster > 0) {
+        text_printf(&clauses[4], "tile ");
+        print_scalar(p, &clauses[4], e->tile, 0);
+        text_printf(&clauses[4], " of cluster %d", e->cluster);
+    }
+    join_clauses(out, clauses, 5);
+    for (int k = 0; k < 5; k++) {
         text_free(&clauses[k]);
     }
     ptrmap_free(&p->uses);
@@ -496,6 +501,9 @@ static void print_tensor(Printer *p, Text *out, const Tensor *t)
     text_printf(out, "%s : %s", t->ndim > 0 ? "]" : "", elem_names[t->elem]);
     text_printf(out, "%s%s%s%s", t->per_example ? " per_example" : "", t->is_output ? " output" : "",
                 t->is_draw ? " draw" : "", t->is_carried ? " carried" : "");
+    if (t->tile_dim > 0) {
+        text_printf(out, " tile %d", t->tile_dim);
+    }
     if (t->vocab != NULL) {
         text_printf(out, " vocab ");
         print_name(out, t->vocab);

@@ -104,6 +104,9 @@ static bool verify_tensor(const Graph *g, const Tensor *t, Text *why)
     if (t->role == ROLE_PARAM && t->init == NULL) {
         BROKEN("param %s has no initialiser", t->name);
     }
+    if (t->tile_dim < 0 || t->tile_dim >= (t->ndim > 0 ? t->ndim : 1) || (t->tile_dim > 0 && !t->per_example)) {
+        BROKEN("tensor %s has no dimension %d to tile", t->name, t->tile_dim);
+    }
     if (t->next != NULL) {
         if (t->role != ROLE_PARAM && t->role != ROLE_STATE) {
             BROKEN("tensor %s is neither param nor state and has a next value", t->name);
@@ -369,6 +372,37 @@ static bool verify_types(const Equation *e, Text *why)
     BROKEN("reduction %d", (int)e->op);
 }
 
+/* Every access to a tiled tensor is at the position that the equation's cluster cuts into tiles. */
+typedef struct {
+    const Equation *e;
+    const Tensor *wrong;
+} TileCheck;
+
+static void check_tiled(const Scalar *s, void *ctx)
+{
+    TileCheck *c = ctx;
+    if (s->op == OP_LOAD && s->tensor->tile_dim > 0 &&
+        (c->e->cluster == 0 || s->args[s->tensor->tile_dim] != c->e->tile)) {
+        c->wrong = s->tensor;
+    }
+}
+
+static bool verify_cluster(const Equation *e, Text *why)
+{
+    TileCheck c = {.e = e};
+    equation_walk(e, check_tiled, &c);
+    if (e->dst->tile_dim > 0 && (e->cluster == 0 || e->lhs[e->dst->tile_dim] != e->tile)) {
+        c.wrong = e->dst;
+    }
+    if (c.wrong) {
+        BROKEN("tensor %s is tiled, and not at the position that this equation's cluster cuts", c.wrong->name);
+    }
+    if (e->cluster < 0 || (e->cluster > 0 && (!e->tile || equation_tile_letter(e) < 0 || equation_example_letter(e) < 0))) {
+        BROKEN("cluster %d cuts no letter of it", e->cluster);
+    }
+    return true;
+}
+
 bool equation_verify(const Graph *g, const Equation *e, Text *why)
 {
     if (!has_tensor(g, e->dst) || e->dst->role != ROLE_VALUE) {
@@ -398,7 +432,7 @@ bool equation_verify(const Graph *g, const Equation *e, Text *why)
     if (calls != equation_is_extern(e)) {
         BROKEN("an extern is part of an expression");
     }
-    return verify_types(e, why) && (!equation_is_extern(e) || verify_extern(e, why));
+    return verify_types(e, why) && (!equation_is_extern(e) || verify_extern(e, why)) && verify_cluster(e, why);
 }
 
 /* ---- order ------------------------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
  *   lower (front end) ─► infer ─► simplify ─► batch ─► differentiate ─► optimize ─► clean ─► split
- *        ─► recompute ─► contract ─► fuse-map ─► plan ─► code generation
+ *        ─► recompute ─► contract ─► fuse-map ─► fuse-stream ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -45,6 +45,10 @@ void pass_contract(Graph *g);
 /* fuse-map: pointwise producers into their consumers. */
 void pass_fuse_map(Graph *g);
 
+/* fuse-stream: forms clusters, equations that run together tile by tile, so that tensors which grow with the square of
+ * a list are never stored. Last: nothing may rewrite equations afterwards. */
+void pass_fuse_stream(Graph *g);
+
 /* Whether the values of an equation are kept in memory: the one place that decides it. */
 bool should_store(const Graph *g, const Equation *e);
 
@@ -73,10 +77,11 @@ bool pipeline_run(Graph *g, const PipelineOptions *o);
 typedef struct {
     bool is_scan; /* a recurrence: equations[0..n) run once for each position of `axis`, in this order */
     bool backwards;
+    bool is_cluster; /* equations[0..n) run once for each tile of positions of `axis`, in this order */
     Axis *axis;
     int n;
     Equation **equations;
-    int *scan_letter; /* per equation: its letter over the scan axis, or -1 */
+    int *scan_letter; /* per equation: its letter over the scan axis; of a cluster: of the example. Or -1 */
 } Group;
 
 /* Groups that run once for each level of the step. A step with carried states has its examples in levels: the first
@@ -100,7 +105,8 @@ typedef struct {
  * between pulls and gradients of carried states; pass_plan does it. */
 void schedule_levels(Schedule *s);
 
-/* plan: strongly connected components of equations become scans, the rest is ordered so that values are used soon
+/* plan: strongly connected components of equations become scans, clusters stay together, the rest is ordered so that
+ * values are used soon
  * after they are made. NULL after an error (a recurrence that is not along one axis: E0230). */
 Schedule *pass_plan(Graph *g);
 

@@ -21,6 +21,7 @@ const Pass pipeline[] = {
     {"contract", pass_contract,
      "before fuse-map: factors become values of their own, which are then not inlined again"},
     {"fuse-map", pass_fuse_map, "last of all rewrites: what still stands alone becomes a kernel"},
+    {"fuse-stream", pass_fuse_stream, "on the kernels as they are: it only decides which of them run together"},
 };
 const int npasses = (int)(sizeof pipeline / sizeof *pipeline);
 

@@ -16,10 +16,11 @@
 
 enum { ZERO_BLOCK = 1 << 18, FOLD_BLOCK = 1 << 12, WAVE_BYTES = 1 << 26, MAX_WAVE = 256 };
 
-static double seconds_now(void)
+/* Of the profile. With one thread its own time, which other programs on the machine do not lengthen. */
+double profile_now(const Session *s)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(pool_threads(s->pool) == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -37,7 +38,7 @@ static void zero_block(void *ctx, int64_t block)
     memset(z->data + at, 0, (size_t)n);
 }
 
-static void zero_tensor(Session *s, int tensor)
+void zero_tensor(Session *s, int tensor)
 {
     Zero z = {.data = s->data[tensor], .bytes = tensor_bytes(&s->shapes, tensor)};
     if (z.bytes > 0) {
@@ -128,12 +129,33 @@ static void reduce_chunk(void *ctx, int64_t i)
 
 #define FOLD(TYPE, OP)                                                                                                 \
     do {                                                                                                               \
-        TYPE *restrict out = (TYPE *)r->out + at;                                                                      \
-        const TYPE *restrict in = (const TYPE *)(r->copies + k * r->copy_bytes) + at;                                  \
+        TYPE *restrict to = (TYPE *)out + at;                                                                          \
+        const TYPE *restrict from = (const TYPE *)copy + at;                                                           \
         for (int64_t i = 0; i < n; i++) {                                                                              \
-            out[i] = (TYPE)(out[i] OP in[i]);                                                                          \
+            to[i] = (TYPE)(to[i] OP from[i]);                                                                          \
         }                                                                                                              \
     } while (0)
+
+void fold_copy(DType type, void *out, const void *copy, int64_t at, int64_t n)
+{
+    switch (type) {
+    case DT_F32:
+        FOLD(float, +);
+        break;
+    case DT_F64:
+        FOLD(double, +);
+        break;
+    case DT_I32:
+        FOLD(int32_t, +);
+        break;
+    case DT_I64:
+        FOLD(int64_t, +);
+        break;
+    case DT_BOOL:
+        FOLD(uint8_t, |);
+        break;
+    }
+}
 
 static void fold_block(void *ctx, int64_t block)
 {
@@ -143,23 +165,7 @@ static void fold_block(void *ctx, int64_t block)
         if (r->first + k == 0 && r->in_place && !FAULT(33)) {
             continue;
         }
-        switch (r->type) {
-        case DT_F32:
-            FOLD(float, +);
-            break;
-        case DT_F64:
-            FOLD(double, +);
-            break;
-        case DT_I32:
-            FOLD(int32_t, +);
-            break;
-        case DT_I64:
-            FOLD(int64_t, +);
-            break;
-        case DT_BOOL:
-            FOLD(uint8_t, |);
-            break;
-        }
+        fold_copy(r->type, r->out, r->copies + k * r->copy_bytes, at, n);
     }
 }
 
@@ -318,8 +324,8 @@ static double step_flop(const Session *s, const PlanStep *step)
     int n = step_calls(step, &calls);
     double flop = 0;
     for (int i = 0; i < n; i++) {
-        double times = step->kind == STEP_SCAN ? (double)s->shapes.longest[step->scan_axis] : 1;
         int64_t items = item_of(s, &calls[i], s->to) - item_of(s, &calls[i], s->from);
+        double times = step->kind == STEP_SCAN ? (double)s->shapes.longest[step->scan_axis] : 1;
         flop += calls[i].flop_per_item * (double)items * times;
     }
     return flop;
@@ -367,6 +373,8 @@ static bool run_step(Session *s, int k, Error *e)
         good = run_call(s, &step->call, args, 0, 0, true, e);
     } else if (step->kind == STEP_SCAN) {
         good = run_scan(s, step, args, e);
+    } else if (step->kind == STEP_TILES) {
+        good = run_tiles(s, step, args, &s->profile[s->row_of[k]], e);
     } else if (step->kind == STEP_LEVELS) {
         return run_levels(s, k, e);
     } else {
@@ -380,19 +388,23 @@ static bool run_step(Session *s, int k, Error *e)
     return good;
 }
 
+void profile_add(StepProfile *row, double seconds, double flop)
+{
+    row->least = row->runs == 0 || seconds < row->least ? seconds : row->least;
+    row->runs++;
+    row->seconds += seconds;
+    row->flop += flop;
+}
+
 static bool run_profiled(Session *s, int k, Error *e)
 {
-    double start = seconds_now();
+    double start = profile_now(s);
     if (!run_step(s, k, e)) {
         return false;
     }
-    if (s->plan->steps[k].kind != STEP_LEVELS) { /* those inside count for themselves */
-        double seconds = seconds_now() - start;
-        StepProfile *row = &s->profile[k];
-        row->least = row->runs == 0 || seconds < row->least ? seconds : row->least;
-        row->runs++;
-        row->seconds += seconds;
-        row->flop += step_flop(s, &s->plan->steps[k]);
+    const PlanStep *step = &s->plan->steps[k];
+    if (step->kind != STEP_LEVELS && step->kind != STEP_TILES) { /* those inside count for themselves */
+        profile_add(&s->profile[s->row_of[k]], profile_now(s) - start, step_flop(s, step));
     }
     return true;
 }

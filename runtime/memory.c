@@ -25,6 +25,7 @@ int step_calls(const PlanStep *step, const PlanCall **calls)
         *calls = &step->call;
         return 1;
     case STEP_SCAN:
+    case STEP_TILES:
         *calls = step->calls;
         return step->ncalls;
     default:
@@ -227,7 +228,7 @@ bool memory_init(Session *s, Error *e)
         s->birth_of[step] = nb;
         s->death_of[step] = nd;
         for (int t = 0; t < p->ntensors; t++) {
-            if (s->root[t] != t || outlives_step(p, t) || s->last[t] < 0) {
+            if (s->root[t] != t || outlives_step(p, t) || s->last[t] < 0 || p->tensors[t].tile_dim > 0) {
                 continue;
             }
             if (s->first[t] == step) {
@@ -359,7 +360,8 @@ bool memory_reserve(Session *s, Error *e)
     }
     for (int t = 0; t < p->ntensors; t++) {
         int r = s->root[t];
-        s->data[t] = s->kept[r] ? s->kept[r] : s->last[r] < 0 ? NULL : s->arena + s->places[r];
+        bool is_absent = s->last[r] < 0 || p->tensors[r].tile_dim > 0;
+        s->data[t] = s->kept[r] ? s->kept[r] : is_absent ? NULL : s->arena + s->places[r];
     }
     int64_t peak = s->kept_total + s->arena_bytes + s->private_bytes;
     s->peak = peak > s->peak ? peak : s->peak;

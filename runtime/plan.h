@@ -60,6 +60,8 @@ typedef struct {
     int offsets;          /* per_example: signature of its ragged dims, index into Plan.offsets */
     int64_t fixed;        /* product of the sizes of its other dims that are known now */
     int batch_dims;       /* how many further dims range over the batch: multiply by the batch size */
+    int tile_dim;         /* VALUE of a step of tiles: this dim comes first in memory, and only the positions of one tile
+                             exist at a time, in memory of the thread that works on it; 0: it is whole */
     int alias;            /* tensor whose storage this one shares (a param after its update), or -1 */
     const char *vocab;    /* INPUT of ids */
     bool is_bounded;      /* integers a batch may give must lie in lo .. hi, both included */
@@ -97,6 +99,7 @@ typedef enum {
     SPLIT_BATCH, /* items are examples; they write disjoint cells */
     SPLIT_ROWS,  /* items are packed rows of signature `rows_of` */
     SPLIT_FIXED, /* items are 0 .. nitems of a fixed axis; disjoint cells */
+    SPLIT_TILE,  /* of a step of tiles: one call does positions lo <= item < hi of example t */
     SPLIT_REDUCE /* items are examples (or packed rows if rows_of >= 0): every chunk of `grain` items adds into a
                     private zeroed copy of tensors[0], the copies are then added in order */
 } Split;
@@ -108,7 +111,8 @@ typedef struct {
     int64_t nitems; /* SPLIT_FIXED */
     int rows_of;    /* index into Plan.offsets or -1 */
     int64_t grain;  /* REDUCE: items per chunk. Else: a hint, items per task */
-    bool zero;      /* tensors[0] is zeroed before the (first) call */
+    bool zero;      /* tensors[0] is zeroed before the (first) call; a tiled one before each tile */
+    bool adds;      /* SPLIT_TILE: tiles of an example add into the same cells, so they run one after another */
     int ntensors;   /* tensors[0] is the one written */
     int *tensors;
     int noffsets;
@@ -127,13 +131,16 @@ typedef struct {
 } PlanCarry;
 
 typedef struct {
-    enum { STEP_CALL, STEP_SCAN, STEP_EXTERN, STEP_LEVELS } kind;
+    enum { STEP_CALL, STEP_SCAN, STEP_TILES, STEP_EXTERN, STEP_LEVELS } kind;
     PlanCall call;
-    /* SCAN: for t = 0 .. longest - 1 (or down): each call in order with that t. Calls are split over the batch. */
+    /* TILES: for each example, for each tile of positions of `tile_axis`: each call in order. Results that are the same
+     * for all examples are summed per group of examples and then in the order of the groups, as with REDUCE.
+     * SCAN: for t = 0 .. longest - 1 (or down): each call in order with that t. Calls are split over the batch. */
     int ncalls;
     PlanCall *calls;
     int scan_axis; /* the axis of positions */
     bool backwards;
+    int tile_axis;
     struct PlanExtern *ext;
     /* LEVELS: the `nsteps` steps that follow run once for each level of the batch (array "levels": where each level's
      * examples begin, int64, levels + 1 entries), up or backwards down, on its examples alone. Before each but the

@@ -47,6 +47,7 @@ typedef struct Pool Pool;
 Pool *pool_new(int threads, Error *e);
 void pool_free(Pool *p);
 int pool_threads(const Pool *p);
+int pool_worker(void); /* inside pool_run: number of the thread that runs the item, below pool_threads */
 /* Runs fn(ctx, item) for 0 <= item < n, in any order, on all threads; returns when all are done. Flushes denormals
  * inside (MXCSR). */
 void pool_run(Pool *p, int64_t n, void (*fn)(void *ctx, int64_t item), void *ctx);
@@ -78,7 +79,8 @@ uint64_t session_seed(const Session *s);
 /* Copies params and states that both sessions have (a training and a ranking plan of one spec). */
 bool session_adopt(Session *s, Session *from, Error *e);
 
-/* Where the time went: one row per step of the plan, added up over all runs since the last reset. */
+/* Where the time went: one row per step of the plan, per call in steps of tiles, added up over all runs since the last
+ * reset. */
 typedef struct {
     const char *label; /* the equation's name; a scan has that of its first call */
     int line;

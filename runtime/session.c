@@ -65,17 +65,21 @@ static bool new_calls(Session *s, Error *e)
     const Plan *p = s->plan;
     s->call_of = calloc((size_t)p->nsteps + 1, sizeof(int));
     s->externs = calloc((size_t)p->nsteps + 1, sizeof(Extern));
-    s->profile = calloc((size_t)p->nsteps + 1, sizeof(StepProfile));
-    if (!s->call_of || !s->externs || !s->profile) {
+    s->row_of = calloc((size_t)p->nsteps + 1, sizeof(int));
+    if (!s->call_of || !s->externs || !s->row_of) {
         return error_set(e, EXIT_RESOURCES, "no memory for the steps of '%s'", p->name);
     }
     for (int k = 0; k < p->nsteps; k++) {
         const PlanCall *calls;
+        int n = step_calls(&p->steps[k], &calls);
         s->call_of[k] = s->ncalls;
-        s->ncalls += step_calls(&p->steps[k], &calls);
+        s->row_of[k] = s->nrows;
+        s->ncalls += n;
+        s->nrows += p->steps[k].kind == STEP_TILES ? n : 1;
     }
     s->calls = calloc((size_t)s->ncalls + 1, sizeof(CallArgs));
-    if (!s->calls) {
+    s->profile = calloc((size_t)s->nrows + 1, sizeof(StepProfile));
+    if (!s->calls || !s->profile) {
         return error_set(e, EXIT_RESOURCES, "no memory for the steps of '%s'", p->name);
     }
     for (int k = 0; k < p->nsteps; k++) {
@@ -90,11 +94,13 @@ static bool new_calls(Session *s, Error *e)
                 return error_set(e, EXIT_RESOURCES, "no memory for the steps of '%s'", p->name);
             }
         }
-        if (n > 0) {
-            s->profile[k].label = calls[0].label ? calls[0].label : calls[0].name;
-            s->profile[k].line = calls[0].line;
-        } else if (p->steps[k].kind == STEP_EXTERN) {
-            s->profile[k].label = p->steps[k].ext->symbol;
+        StepProfile *rows = &s->profile[s->row_of[k]];
+        for (int i = 0; i < (p->steps[k].kind == STEP_TILES || n == 0 ? n : 1); i++) {
+            rows[i].label = calls[i].label ? calls[i].label : calls[i].name;
+            rows[i].line = calls[i].line;
+        }
+        if (p->steps[k].kind == STEP_EXTERN) {
+            rows->label = p->steps[k].ext->symbol;
             if (!extern_open(&s->externs[k], s, p->steps[k].ext, e)) {
                 return false;
             }
@@ -195,6 +201,7 @@ void session_free(Session *s)
     free(s->call_of);
     free(s->calls);
     free(s->externs);
+    free(s->row_of);
     free(s->profile);
     free(s->levels);
     free(s);
@@ -293,12 +300,12 @@ uint64_t session_seed(const Session *s)
 int session_profile(const Session *s, const StepProfile **rows)
 {
     *rows = s->profile;
-    return s->plan->nsteps;
+    return s->nrows;
 }
 
 void session_profile_reset(Session *s)
 {
-    for (int k = 0; k < s->plan->nsteps; k++) {
+    for (int k = 0; k < s->nrows; k++) {
         s->profile[k].runs = 0;
         s->profile[k].seconds = s->profile[k].least = s->profile[k].flop = 0;
     }

@@ -2,7 +2,7 @@
  *
  *   session.c   creation, params and states       memory.c  liveness and the arena
  *   bind.c      a batch's sizes, inputs, draws    exec.c    the steps          fetch.c   results
- *   bind_values.c  one array into its tensor      extern.c  a user's C functions */
+ *   bind_values.c  one array into its tensor      tiles.c   steps of tiles     extern.c  a user's C functions */
 #ifndef HEDDLE_SESSION_IMPL_H
 #define HEDDLE_SESSION_IMPL_H
 
@@ -66,6 +66,7 @@ struct Session {
     int ncalls;
     CallArgs *calls;
     Extern *externs; /* per step; only those of STEP_EXTERN are used */
+    int *row_of, nrows; /* of the profile: per step its first row; steps of tiles have one per call, others one */
     StepProfile *profile;
     int64_t *levels, nlevels; /* where the examples of each level begin, nlevels + 1 entries */
     int64_t from, to;         /* the examples that the steps now running work on */
@@ -94,6 +95,14 @@ const char *shape_text(int ndim, const int64_t *dims, char *out, size_t size);
 int64_t array_elements(const Array *a);
 
 bool exec_steps(Session *s, Error *e);
+void zero_tensor(Session *s, int tensor);
+/* out[at .. at + n) += copy[at .. at + n), or |= of booleans. */
+void fold_copy(DType type, void *out, const void *copy, int64_t at, int64_t n);
+
+double profile_now(const Session *s); /* seconds */
+void profile_add(StepProfile *row, double seconds, double flop);
+/* On examples s->from .. s->to - 1; rows: of the profile, one per call. */
+bool run_tiles(Session *s, const PlanStep *step, const CallArgs *args, StepProfile *rows, Error *e);
 
 bool extern_open(Extern *x, const Session *s, const PlanExtern *plan, Error *e);
 void extern_close(Extern *x);

@@ -36,7 +36,7 @@ struct Pool {
     int threads; /* the caller included */
     int started;
     int64_t spin_ns;
-    pthread_t *workers;
+    struct Worker *workers;
     pthread_mutex_t lock;
     pthread_cond_t wake;
 };
@@ -110,9 +110,24 @@ static unsigned wait_for_work(Pool *p, unsigned seen)
     return atomic_load(&p->generation);
 }
 
+static _Thread_local int worker_number; /* the caller of a region is 0 */
+
+int pool_worker(void)
+{
+    return worker_number;
+}
+
+struct Worker {
+    pthread_t thread;
+    Pool *pool;
+    int number;
+};
+
 static void *worker(void *arg)
 {
-    Pool *p = arg;
+    const struct Worker *w = arg;
+    Pool *p = w->pool;
+    worker_number = w->number;
     flush_denormals();
     unsigned seen = 0; /* generations count from 0, so a worker that starts late joins the region in progress */
     for (;;) {
@@ -178,7 +193,9 @@ Pool *pool_new(int threads, Error *e)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     for (int i = 1; i < p->threads; i++) {
-        int status = pthread_create(&p->workers[i], NULL, worker, p);
+        p->workers[i].pool = p;
+        p->workers[i].number = i;
+        int status = pthread_create(&p->workers[i].thread, NULL, worker, &p->workers[i]);
         if (status) {
             error_set(e, EXIT_RESOURCES, "thread %d of %d could not be started (%s): use fewer with --threads", i + 1,
                       p->threads, strerror(status));
@@ -198,7 +215,7 @@ void pool_free(Pool *p)
     atomic_store(&p->stop, true);
     announce(p);
     for (int i = 1; i <= p->started; i++) {
-        pthread_join(p->workers[i], NULL);
+        pthread_join(p->workers[i].thread, NULL);
     }
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->wake);

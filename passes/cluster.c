@@ -1,0 +1,413 @@
+/* Which equations run together. A virtual tensor is computed again wherever it is read, so what forms a cluster are
+ * its sinks: equations that read a virtual tensor and define a stored one. Sinks that share virtual tensors share a
+ * cluster, unless one needs the finished result of the other.
+ *
+ *     s, a virtual      o[i] = sum j: a[i,j] v[j]     row sink: finished with each tile, may be read inside the next
+ *                       gk[j] = sum i: gs[i,j] q[i]   column sink: finished when all tiles are
+ *
+ * Sinks are taken in the order of execution. One joins a cluster if whatever it reads is there before the cluster
+ * starts, or is finished with the tile: written by the cluster at the very positions of the tile. A stored equation in
+ * between, which turns one into the other position by position (1 / l[i] between a softmax's sum and its weights), is
+ * drawn into the cluster. */
+#include "cluster.h"
+
+#include <string.h>
+
+/* ---- sets ---- */
+
+static bool set_has(const ClusterSet *s, int c)
+{
+    return s->word[c / 64] >> (c % 64) & 1;
+}
+
+static void set_add(ClusterSet *s, int c)
+{
+    s->word[c / 64] |= UINT64_C(1) << (c % 64);
+}
+
+static void set_join(ClusterSet *s, const ClusterSet *t)
+{
+    for (int i = 0; i < CLUSTER_WORDS; i++) {
+        s->word[i] |= t->word[i];
+    }
+}
+
+/* Whether cluster `from` has to wait for cluster `to`. */
+static bool waits_for(const Clusters *c, int from, int to)
+{
+    ClusterSet seen = {{0}}, todo = c->needs[from];
+    for (bool more = true; more;) {
+        more = false;
+        for (int k = 1; k <= c->nclusters; k++) {
+            if (set_has(&todo, k) && !set_has(&seen, k)) {
+                if (k == to) {
+                    return true;
+                }
+                set_add(&seen, k);
+                set_join(&todo, &c->needs[k]);
+                more = true;
+            }
+        }
+    }
+    return false;
+}
+
+/* ---- positions ---- */
+
+typedef struct {
+    const Clusters *c;
+    const Equation *e;
+    Scalar *position;
+    int example;
+    const char *why;
+} Position;
+
+static void look_at_access(Position *p, const Tensor *t, Scalar *const *index)
+{
+    if (!p->c->is_virtual[t->id]) {
+        return;
+    }
+    Scalar *at = index[p->c->dim[t->id]];
+    const Scalar *letter = at->op == OP_INJECT ? at->args[0] : at;
+    if (letter->op != OP_LETTER || (p->position && p->position != at)) {
+        p->why = "two of its positions are read at once, or one that is computed";
+        return;
+    }
+    const Letter *l = &p->e->letters[letter->inum];
+    bool whole = at->op == OP_INJECT || axis_bound(l->axis) == axis_bound(t->dims[p->c->dim[t->id]]);
+    if (!axis_is_plain(l->axis) || !whole || (l->axis->kind == AXIS_RAGGED && l->axis->parent)) {
+        p->why = "its positions are counted along a list inside a list, or by another axis";
+        return;
+    }
+    if (index[0]->op != OP_LETTER || (p->example >= 0 && p->example != (int)index[0]->inum)) {
+        p->why = "it is read in another example";
+        return;
+    }
+    p->position = at;
+    p->example = (int)index[0]->inum;
+}
+
+static void look_at_load(const Scalar *load, void *ctx)
+{
+    look_at_access(ctx, load->tensor, load->args);
+}
+
+static Scalar *position_of(const Clusters *c, const Equation *e, const char **why)
+{
+    Position p = {.c = c, .e = e, .example = -1};
+    equation_loads(e, look_at_load, &p);
+    look_at_access(&p, e->dst, e->lhs);
+    for (int k = 0; k < e->nletters && !p.why; k++) {
+        if (e->letters[k].axis->kind == AXIS_BATCH && k != p.example) {
+            p.why = "it is read over several examples at once";
+        }
+    }
+    if (c->u.order.in_cycle[e->id] || equation_is_extern(e)) {
+        p.why = "a recurrence or a C function reads it";
+    }
+    if (p.why) {
+        *why = p.why;
+        return NULL;
+    }
+    return p.position;
+}
+
+Scalar *cluster_position(const Clusters *c, const Equation *e, const char **why)
+{
+    return position_of(c, e, why);
+}
+
+static bool is_bare_at(const Equation *e, const Scalar *index)
+{
+    for (int d = 0; d < e->dst->ndim; d++) {
+        if (e->lhs[d] == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Elements of a result that every chunk of examples keeps a copy of. */
+enum { COPY_LIMIT = 1 << 17 };
+
+/* Whether a sink can be fed tile by tile. */
+static bool can_be_fed(const Equation *e, const Scalar *position, const char **why)
+{
+    if (!is_bare_at(e, position) && e->op != RED_SUM) {
+        *why = "something other than a sum goes over the positions that are tiled";
+        return false;
+    }
+    if (e->dst->per_example) {
+        if (e->lhs[0]->op != OP_LETTER || e->letters[e->lhs[0]->inum].axis->kind != AXIS_BATCH) {
+            *why = "its sum goes to another example";
+            return false;
+        }
+        return true;
+    }
+    int64_t size = 1;
+    for (int d = 0; d < e->dst->ndim; d++) {
+        int64_t n = axis_bound(e->dst->dims[d]);
+        if (n < 0 || __builtin_mul_overflow(size, n, &size)) {
+            size = INT64_MAX;
+        }
+    }
+    if (e->op != RED_SUM || size > COPY_LIMIT) {
+        *why = "its sum over the batch is too large to keep a copy of it per group of examples";
+        return false;
+    }
+    return true;
+}
+
+/* ---- joining ---- */
+
+typedef struct {
+    Clusters *c;
+    int cluster;
+    const Equation *reader;
+    const Scalar *position; /* of the reader */
+    ClusterSet needs;
+    Equation **drawn; /* equations that come along */
+    Scalar **drawn_at;
+    int ndrawn;
+    bool *seen; /* by equation id */
+    bool failed;
+} Join;
+
+static void join_reads(Join *j, const Equation *e, const Scalar *position);
+
+/* The dim of a load that is read at the reader's position, or -1. */
+static int tiled_dim(const Scalar *load, const Scalar *position)
+{
+    for (int d = 1; d < load->nargs; d++) {
+        if (load->args[d] == position) {
+            return d;
+        }
+    }
+    return -1;
+}
+
+typedef struct {
+    const Clusters *c;
+    bool found;
+} Candidates;
+
+static void look_for_candidate(const Scalar *load, void *ctx)
+{
+    Candidates *f = ctx;
+    f->found |= f->c->is_candidate[load->tensor->id];
+}
+
+/* Row by row: e defines its tensor at the position with which the reader's dim d moves. What reads a candidate finds a
+ * cluster by itself. */
+static bool is_row_by_row(const Join *j, const Equation *e, int d)
+{
+    Candidates f = {.c = j->c, .found = j->c->is_candidate[e->dst->id]};
+    equation_loads(e, look_for_candidate, &f);
+    if (f.found) {
+        return false;
+    }
+    const Scalar *at = e->lhs[d], *letter = at->op == OP_INJECT ? at->args[0] : at;
+    int nbatch = 0;
+    for (int k = 0; k < e->nletters; k++) {
+        nbatch += e->letters[k].axis->kind == AXIS_BATCH;
+    }
+    return nbatch == 1 && letter->op == OP_LETTER && e->dst->per_example && e->lhs[0]->op == OP_LETTER &&
+           e->letters[e->lhs[0]->inum].axis->kind == AXIS_BATCH && axis_is_plain(e->letters[letter->inum].axis) &&
+           !j->c->u.order.in_cycle[e->id] && !equation_is_extern(e);
+}
+
+static void join_load(const Scalar *load, void *ctx)
+{
+    Join *j = ctx;
+    Clusters *c = j->c;
+    const Tensor *t = load->tensor;
+    if (j->failed || !c->u.defs[t->id]) {
+        return;
+    }
+    const Scalar *position = j->position;
+    bool inside = set_has(&c->avail[t->id], j->cluster);
+    for (int k = 0; c->u.defs[t->id][k] && !j->failed; k++) {
+        Equation *def = c->u.defs[t->id][k];
+        if (c->is_virtual[t->id]) {
+            if (!j->seen[def->id]) {
+                j->seen[def->id] = true;
+                join_reads(j, def, c->tile[def->id]);
+                j->position = position;
+            }
+            continue;
+        }
+        if (!inside) {
+            continue;
+        }
+        int d = tiled_dim(load, position);
+        bool is_member = c->member[def->id] == j->cluster || j->seen[def->id];
+        if (d < 0 || (is_member ? def->lhs[d] != c->tile[def->id] : c->member[def->id] || !is_row_by_row(j, def, d))) {
+            j->failed = true;
+        } else if (!is_member) {
+            j->seen[def->id] = true;
+            c->tile[def->id] = def->lhs[d];
+            ARENA_PUSH(c->u.g->arena, j->drawn, j->ndrawn, def);
+            join_reads(j, def, def->lhs[d]);
+            j->position = position;
+        }
+    }
+    for (int k = 1; k <= c->nclusters && !inside && !j->failed && !c->is_virtual[t->id]; k++) {
+        if (set_has(&c->avail[t->id], k)) {
+            j->failed = waits_for(c, k, j->cluster);
+            set_add(&j->needs, k);
+        }
+    }
+}
+
+static void join_reads(Join *j, const Equation *e, const Scalar *position)
+{
+    j->position = position;
+    equation_loads(e, join_load, j);
+}
+
+static bool try_to_join(Clusters *c, Equation *e, int cluster)
+{
+    Join j = {.c = c, .cluster = cluster, .reader = e};
+    j.seen = arena_alloc(c->u.g->arena, (size_t)c->u.g->nequations + 1);
+    join_reads(&j, e, c->tile[e->id]);
+    if (j.failed) {
+        return false;
+    }
+    c->member[e->id] = cluster;
+    for (int i = 0; i < j.ndrawn; i++) {
+        c->member[j.drawn[i]->id] = cluster;
+        c->avail[j.drawn[i]->dst->id] = (ClusterSet){{0}};
+        set_add(&c->avail[j.drawn[i]->dst->id], cluster);
+    }
+    for (int i = 0; i < c->u.g->nequations; i++) {
+        if (j.seen[i] && c->is_virtual[c->u.g->equations[i]->dst->id]) {
+            c->holds[cluster][c->u.g->equations[i]->dst->id] = true;
+        }
+    }
+    set_join(&c->needs[cluster], &j.needs);
+    return true;
+}
+
+/* ---- all of them ---- */
+
+typedef struct {
+    const Clusters *c;
+    ClusterSet avail;
+    bool reads_virtual;
+    int cluster; /* shares: a cluster that computes one of them */
+    bool shares;
+} Reads;
+
+static void add_avail(const Scalar *load, void *ctx)
+{
+    Reads *r = ctx;
+    set_join(&r->avail, &r->c->avail[load->tensor->id]);
+    r->reads_virtual |= r->c->is_virtual[load->tensor->id];
+}
+
+static void add_shares(const Scalar *load, void *ctx)
+{
+    Reads *r = ctx;
+    const Clusters *c = r->c;
+    const Tensor *t = load->tensor;
+    if (!c->is_virtual[t->id] || r->shares) {
+        return;
+    }
+    r->shares = c->holds[r->cluster][t->id];
+    for (int k = 0; c->u.defs[t->id] && c->u.defs[t->id][k] && !r->shares; k++) {
+        equation_loads(c->u.defs[t->id][k], add_shares, r);
+    }
+}
+
+static bool shares_virtual(const Clusters *c, const Equation *e, int cluster)
+{
+    Reads r = {.c = c, .cluster = cluster};
+    equation_loads(e, add_shares, &r);
+    return r.shares;
+}
+
+/* Puts a sink into the latest cluster that it can join, else into one of its own. */
+static bool place_sink(Clusters *c, Equation *e)
+{
+    for (int k = c->nclusters; k >= 1; k--) {
+        if (shares_virtual(c, e, k) && try_to_join(c, e, k)) {
+            return true;
+        }
+    }
+    if (c->nclusters + 1 == MAX_CLUSTERS) {
+        return false;
+    }
+    c->nclusters++;
+    memset(&c->needs[c->nclusters], 0, sizeof c->needs[0]);
+    c->holds[c->nclusters] = arena_alloc(c->u.g->arena, (size_t)c->ntensors * sizeof(bool));
+    return try_to_join(c, e, c->nclusters);
+}
+
+typedef struct {
+    const Clusters *c;
+    const Tensor *t;
+} First;
+
+static void find_virtual(const Scalar *load, void *ctx)
+{
+    First *f = ctx;
+    if (!f->t && f->c->is_virtual[load->tensor->id]) {
+        f->t = load->tensor;
+    }
+}
+
+static const Tensor *first_virtual(const Clusters *c, const Equation *e)
+{
+    First f = {.c = c, .t = c->is_virtual[e->dst->id] ? e->dst : NULL};
+    equation_loads(e, find_virtual, &f);
+    return f.t;
+}
+
+const Tensor *clusters_form(Clusters *c, const bool *group, const char **why)
+{
+    Graph *g = c->u.g;
+    memset(c->avail, 0, (size_t)c->ntensors * sizeof *c->avail);
+    for (int i = 0; i < g->nequations; i++) {
+        Equation *e = c->u.order.order[i];
+        Reads r = {.c = c};
+        equation_loads(e, add_avail, &r);
+        const Tensor *t = first_virtual(c, e);
+        bool is_new = t && group[t->id];
+        if (is_new) {
+            const char *reason = "it is read where nothing can be tiled";
+            Scalar *position = position_of(c, e, &reason);
+            if (!position) {
+                *why = reason;
+                return t;
+            }
+            c->tile[e->id] = position;
+            if (!c->is_virtual[e->dst->id] && !c->member[e->id]) {
+                if (!can_be_fed(e, position, &reason) || !place_sink(c, e)) {
+                    *why = reason;
+                    return t;
+                }
+            } else if (c->is_virtual[e->dst->id] && !is_bare_at(e, position)) {
+                *why = "it is defined at positions that cannot be tiled";
+                return t;
+            }
+        }
+        int cluster = c->member[e->id];
+        if (cluster) {
+            ClusterSet own = {{0}};
+            set_add(&own, cluster);
+            for (int k = 1; k <= c->nclusters && !is_new; k++) { /* of an earlier group: nothing may have come between */
+                if (k != cluster && set_has(&r.avail, k)) {
+                    set_add(&c->needs[cluster], k);
+                    if (waits_for(c, k, cluster)) {
+                        *why = "two clusters would wait for each other";
+                        return t ? t : e->dst;
+                    }
+                }
+            }
+            set_join(&c->avail[e->dst->id], &own);
+        } else {
+            set_join(&c->avail[e->dst->id], &r.avail);
+        }
+    }
+    return NULL;
+}
