@@ -52,9 +52,9 @@ typedef struct {
     Split split;
     int item, key_dim, scan;
     const Scalar *tile; /* of an equation in a cluster: SPLIT_TILE, item is its letter, scan that of the example */
-    bool sole;       /* no other equation writes dst: cells that fail the conds may be set to 0 */
-    bool accumulate; /* adds into dst, which the runtime has zeroed, instead of setting it */
-    bool zero;       /* wants dst zeroed: it does not reach every cell */
+    bool sole;          /* no other equation writes dst: cells that fail the conds may be set to 0 */
+    bool accumulate;    /* adds into dst, which the runtime has zeroed, instead of setting it */
+    bool zero;          /* wants dst zeroed: it does not reach every cell */
     int64_t grain;
     bool too_large;  /* has more conditions than a loop nest can take: reported as the user's mistake */
     bool is_product; /* product_emit makes it; already vectorised, so it gets the short pipeline */

@@ -301,7 +301,7 @@ struct Graph {
     struct StoredTensor { /* tensors that would better not be stored, and why they are: for reports */
         const Tensor *tensor;
         const char *reason;
-    } *stored;
+    } * stored;
     int nstored;
     Tensor *loss;         /* or NULL */
     Optimizer *optimizer; /* or NULL */

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const reserved_words[] = {"and",   "or",  "not", "over", "where", "with", "true",
-                                      "false", "inf", "nan", "inff", "nanf",  "self", "tile", NULL};
+const char *const reserved_words[] = {"and", "or",  "not",  "over", "where", "with", "true", "false",
+                                      "inf", "nan", "inff", "nanf", "self",  "tile", NULL};
 const char *const role_names[] = {"input", "param", "state", "value", NULL};
 const char *const elem_names[] = {"bool", "i32", "i64", "real", "f32", NULL};
 const char *const init_names[] = {"const", "normal", "uniform", "trunc_normal", "orthogonal", NULL};

@@ -397,7 +397,8 @@ static bool verify_cluster(const Equation *e, Text *why)
     if (c.wrong) {
         BROKEN("tensor %s is tiled, and not at the position that this equation's cluster cuts", c.wrong->name);
     }
-    if (e->cluster < 0 || (e->cluster > 0 && (!e->tile || equation_tile_letter(e) < 0 || equation_example_letter(e) < 0))) {
+    if (e->cluster < 0 ||
+        (e->cluster > 0 && (!e->tile || equation_tile_letter(e) < 0 || equation_example_letter(e) < 0))) {
         BROKEN("cluster %d cuts no letter of it", e->cluster);
     }
     return true;

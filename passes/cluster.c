@@ -395,7 +395,8 @@ const Tensor *clusters_form(Clusters *c, const bool *group, const char **why)
         if (cluster) {
             ClusterSet own = {{0}};
             set_add(&own, cluster);
-            for (int k = 1; k <= c->nclusters && !is_new; k++) { /* of an earlier group: nothing may have come between */
+            for (int k = 1; k <= c->nclusters && !is_new;
+                 k++) { /* of an earlier group: nothing may have come between */
                 if (k != cluster && set_has(&r.avail, k)) {
                     set_add(&c->needs[cluster], k);
                     if (waits_for(c, k, cluster)) {

@@ -113,8 +113,7 @@ static void find_candidates(Clusters *c)
     }
     for (int i = 0; i < g->ntensors; i++) {
         const Tensor *t = g->tensors[i];
-        bool fits =
-            t->role == ROLE_VALUE && t->per_example && !c->u.pinned[i] && c->u.defs[i] && is_large(t, &pairs);
+        bool fits = t->role == ROLE_VALUE && t->per_example && !c->u.pinned[i] && c->u.defs[i] && is_large(t, &pairs);
         for (int k = 0; fits && c->u.defs[i][k]; k++) {
             const Equation *def = c->u.defs[i][k];
             fits = !c->u.order.in_cycle[def->id] && !equation_is_extern(def);

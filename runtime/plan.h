@@ -60,11 +60,11 @@ typedef struct {
     int offsets;          /* per_example: signature of its ragged dims, index into Plan.offsets */
     int64_t fixed;        /* product of the sizes of its other dims that are known now */
     int batch_dims;       /* how many further dims range over the batch: multiply by the batch size */
-    int tile_dim;         /* VALUE of a step of tiles: this dim comes first in memory, and only the positions of one tile
-                             exist at a time, in memory of the thread that works on it; 0: it is whole */
-    int alias;            /* tensor whose storage this one shares (a param after its update), or -1 */
-    const char *vocab;    /* INPUT of ids */
-    bool is_bounded;      /* integers a batch may give must lie in lo .. hi, both included */
+    int tile_dim;      /* VALUE of a step of tiles: this dim comes first in memory, and only the positions of one tile
+                          exist at a time, in memory of the thread that works on it; 0: it is whole */
+    int alias;         /* tensor whose storage this one shares (a param after its update), or -1 */
+    const char *vocab; /* INPUT of ids */
+    bool is_bounded;   /* integers a batch may give must lie in lo .. hi, both included */
     int64_t lo, hi;
     const char *const *tags;
     /* PARAM, STATE: what it starts as. Values depend on (seed, name, flat index) alone. */

@@ -65,7 +65,7 @@ struct Session {
     int *call_of;
     int ncalls;
     CallArgs *calls;
-    Extern *externs; /* per step; only those of STEP_EXTERN are used */
+    Extern *externs;    /* per step; only those of STEP_EXTERN are used */
     int *row_of, nrows; /* of the profile: per step its first row; steps of tiles have one per call, others one */
     StepProfile *profile;
     int64_t *levels, nlevels; /* where the examples of each level begin, nlevels + 1 entries */

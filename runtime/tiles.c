@@ -31,12 +31,12 @@ typedef struct {
     int ntiled, tiled[MAX_TILED];   /* tensors */
     int nshared, shared[MAX_TILED]; /* results that are the same for all examples */
     int64_t shared_at[MAX_TILED], copy_bytes;
-    bool by_tile;     /* tiles are tasks of their own: none adds to what another writes */
-    int64_t first;    /* group of the first copy */
-    char *copies;     /* a wave of private copies of the shared results */
-    char *memory;     /* thread w: memory + w * thread_bytes */
+    bool by_tile;  /* tiles are tasks of their own: none adds to what another writes */
+    int64_t first; /* group of the first copy */
+    char *copies;  /* a wave of private copies of the shared results */
+    char *memory;  /* thread w: memory + w * thread_bytes */
     int64_t thread_bytes;
-    void **pointers;  /* thread w: pointers + w * npointers, the tensors of all calls */
+    void **pointers; /* thread w: pointers + w * npointers, the tensors of all calls */
     int64_t npointers;
     int64_t *tile_of; /* number of the first tile of each example from s->from on */
     double *seconds;  /* thread w: seconds + w * ncalls, spent in each call */
