@@ -309,6 +309,8 @@ struct Ctx {
         const Axis *axis;
         const Expr *index;
     } * shifts;
+    int nunbound; /* letters reported as unbound: each once, however often the statement uses it */
+    const char **unbound;
     int nsubs;
     Sub *subs;
     int nrands;

@@ -92,6 +92,12 @@ Val slot_val(Ctx *c, const Slot *s, Span span)
 static Val unbound(Env *env, const Slot *s, const Expr *e)
 {
     Elab *E = env->ctx->E;
+    for (int k = 0; k < env->ctx->nunbound; k++) {
+        if (strcmp(env->ctx->unbound[k], e->name) == 0) {
+            return bad_val();
+        }
+    }
+    ARENA_PUSH(E->arena, env->ctx->unbound, env->ctx->nunbound, e->name);
     if (s->axis == NULL) {
         mistake(E, "E0104", e->op_span, NULL, "index '%s' is used but not bound", e->name);
     } else {
