@@ -269,7 +269,8 @@ static bool default_fields(Builder *b, Error *e)
         const Column *c = &b->columns[i];
         bool of_item = c->table == TABLE_MAIN && strcmp(c->name, "item") == 0;
         bool beside = c->table != TABLE_MAIN || b->form == DATA_ROWS;
-        if (c->shape == SHAPE_TEXT || !(beside || of_item)) {
+        bool is_part = c->vocab >= 0 && strcmp(b->vocabs[c->vocab].name, "part") == 0; /* how the data is cut */
+        if (c->shape == SHAPE_TEXT || !(beside || of_item) || is_part) {
             continue;
         }
         if (c->vocab >= 0 && !builder_field(b, "cat", i, c->table == TABLE_USER, e)) {

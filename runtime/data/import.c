@@ -45,11 +45,24 @@ static cJSON *source_json(Importer *im, int npaths, const char *const *paths)
         cJSON_AddItemToObject(extra, "outcomes", im->outcomes);
         im->outcomes = NULL;
     }
+    if (*im->recipe) {
+        cJSON_AddStringToObject(extra, "recipe", im->recipe);
+    }
+    if (im->numbers) {
+        cJSON_AddItemToObject(extra, "numbers", im->numbers);
+        im->numbers = NULL;
+    }
     cJSON *source = cJSON_AddObjectToObject(extra, "source");
     cJSON_AddStringToObject(source, "format", r->format);
     cJSON *files = cJSON_AddArrayToObject(source, "paths");
     for (int i = 0; i < npaths; i++) {
         cJSON_AddItemToArray(files, cJSON_CreateString(import_base(paths[i])));
+    }
+    if (im->options->valid) {
+        cJSON_AddStringToObject(source, "valid", import_base(im->options->valid));
+    }
+    if (im->options->test) {
+        cJSON_AddStringToObject(source, "test", import_base(im->options->test));
     }
     cJSON_AddNumberToObject(source, "bad_rows", (double)r->bad);
     cJSON_AddNumberToObject(source, "unknown_rows", (double)r->unknown);
@@ -66,6 +79,15 @@ static bool read_all(Importer *im, const char *format, int npaths, const char *c
     if (strcmp(format, "text") == 0) {
         return import_text(im, npaths, paths, out);
     }
+    if (strcmp(format, "libsvm") == 0) {
+        return import_libsvm(im, npaths, paths, out);
+    }
+    if (strcmp(format, "criteo") == 0) {
+        return import_criteo(im, npaths, paths, out);
+    }
+    if (im->options->valid || im->options->test) {
+        return error_set(im->e, EXIT_USAGE, "format %s has no files of parts (--valid, --test)", format);
+    }
     if (npaths != 1) {
         return error_set(im->e, EXIT_USAGE, "format %s reads one path, a directory; %d were given", format, npaths);
     }
@@ -75,7 +97,8 @@ static bool read_all(Importer *im, const char *format, int npaths, const char *c
     if (strcmp(format, "recbole") == 0) {
         return import_recbole(im, paths[0], out);
     }
-    return error_set(im->e, EXIT_USAGE, "there is no format '%s'; choose movielens, text or recbole", format);
+    return error_set(im->e, EXIT_USAGE, "there is no format '%s'; choose movielens, text, recbole, libsvm or criteo",
+                     format);
 }
 
 bool data_import(const char *format, int npaths, const char *const *paths, const char *out, const ImportOptions *o,
@@ -92,12 +115,12 @@ bool data_import(const char *format, int npaths, const char *const *paths, const
     }
     if (!format && !(format = guess(paths[0], o))) {
         return error_set(e, EXIT_USAGE,
-                         "cannot tell the format of %s; name it: movielens, recbole, or text with the "
-                         "declaration of its columns",
+                         "cannot tell the format of %s; name it: movielens, recbole, libsvm, criteo, or text with "
+                         "the declaration of its columns",
                          paths[0]);
     }
     snprintf(report->format, sizeof report->format, "%s", format);
-    Importer im = {.options = o, .report = report, .e = e};
+    Importer im = {.options = o, .report = report, .e = e, .part_column = -1};
     bool good = read_all(&im, format, npaths, paths, out);
     Builder *b = im.builder;
     if (good && !builder_failed(b)) { /* after a failed write builder_finish says so */
@@ -115,6 +138,11 @@ bool data_import(const char *format, int npaths, const char *const *paths, const
     }
     cJSON *extra = good ? source_json(&im, npaths, paths) : NULL;
     cJSON_Delete(im.outcomes);
+    cJSON_Delete(im.numbers);
+    for (int i = 0; i < im.nrules; i++) {
+        rule_free(&im.rules[i]);
+    }
+    free(im.rules);
     if (!good) {
         builder_abort(b);
         return false;

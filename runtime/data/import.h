@@ -2,6 +2,8 @@
  *
  *   movielens  a directory with ratings.dat, movies.dat, users.dat (1M) or u.data, u.item, u.user (100K)
  *   text       delimited files with a declaration of their columns in JSON (import_text.c)
+ *   libsvm     rows of a label and numbered features, also libfm (import_libsvm.c)
+ *   criteo     rows of a label, 13 numbers and 26 categories (import_criteo.c)
  *   recbole    NAME.inter with NAME.user and NAME.item beside it, typed headers
  *
  * Any file may be gzip. Ids are dense from 0: in the order of the side table where there is one, else of first
@@ -19,6 +21,9 @@ typedef struct {
     bool replace;      /* replace a data set that stands at `out` */
     bool has_missing;  /* an empty number is this value; else a bad row */
     double missing;
+    const char *valid, *test; /* files of the other parts, the paths being the training part; NULL: there are none */
+    int64_t min_count; /* libsvm, criteo: names rarer than that in the training part are unknown; 0: the format's own */
+    bool fields;       /* libsvm: the k-th feature of a row is the value of its field k */
     const char *schema; /* text: path of the declaration */
     /* recbole: which fields are the user, the item, the time and the label; NULL: user_id, item_id, timestamp, label */
     const char *user_field, *item_field, *time_field, *label_field;
@@ -26,7 +31,7 @@ typedef struct {
     void *ctx;
 } ImportOptions;
 
-enum { IMPORT_SHOWN = 10 };
+enum { IMPORT_SHOWN = 10, IMPORT_LINE = 256 };
 
 typedef struct {
     char format[16];
@@ -36,12 +41,12 @@ typedef struct {
     bool has_time;
     int64_t time_min, time_max;
     int nshown;
-    char shown[IMPORT_SHOWN][256]; /* the first bad rows, "file:line: reason" */
+    char shown[IMPORT_SHOWN][IMPORT_LINE]; /* the first bad rows, "file:line: reason" */
     double seconds;
 } ImportReport;
 
-/* format: "movielens", "text", "recbole", or NULL to tell by the files. After an error nothing stands at `out`, and the
- * report holds what was counted so far. */
+/* format: "movielens", "text", "recbole", "libsvm", "criteo", or NULL to tell by the files. After an error nothing
+ * stands at `out`, and the report holds what was counted so far. */
 bool data_import(const char *format, int npaths, const char *const *paths, const char *out, const ImportOptions *o,
                  ImportReport *report, Error *e);
 

@@ -27,6 +27,7 @@ typedef struct {
     Part *parts; /* the fields of the current line */
     int nparts, room;
     int *position, *column, *vocab; /* by declared field */
+    VocabRule **rule;
     int64_t *ints;
     double *reals;
     int user, item; /* declared fields with these roles, or -1 */
@@ -278,6 +279,10 @@ static bool parse_name(Reader *r, int field, char *s, size_t n)
         import_bad(r->im, r->path, r->line, "%s: not valid UTF-8 text (is the encoding latin1?)", d->name);
         return false;
     }
+    const VocabRule *rule = r->rule[field];
+    if (rule && !r->im->scanning && !rule->unknown && !rule_keeps(rule, s, n)) {
+        return bad(r, field, rule->listed ? "a name of its list" : "a name that is frequent enough", (Part){s, n});
+    }
     if (d->closed && names_find(builder_names(r->im->builder, r->vocab[field]), s, n) < 0) {
         return bad(r, field, "one of the declared names", (Part){s, n});
     }
@@ -296,17 +301,34 @@ static bool parse_flags(Reader *r, int field)
     return true;
 }
 
+/* The name of the bucket of the cell p, empty for an empty cell. */
+static Part bucket_name(Reader *r, int field, Part p, char *buffer)
+{
+    return (Part){buffer, p.n == 0 ? 0 : number_bucket(r->decl->fields[field].number, r->reals[field], buffer)};
+}
+
+static bool check_bucket(Reader *r, int field)
+{
+    char name[BUCKET_NAME];
+    Part p = bucket_name(r, field, r->parts[r->position[field]], name);
+    return parse_name(r, field, p.s, p.n);
+}
+
 static bool parse_field(Reader *r, int field)
 {
     const FieldDecl *d = &r->decl->fields[field];
     Part p = r->parts[r->position[field]];
     bool is_number = d->type == FIELD_INT || d->type == FIELD_REAL;
+    if (p.n == 0 && is_number && d->number && d->number->has_missing) {
+        r->reals[field] = d->number->missing;
+        return true;
+    }
     if (p.n == 0 && is_number && r->im->options->has_missing) {
         r->reals[field] = r->im->options->missing;
         r->ints[field] = (int64_t)r->im->options->missing;
         return true;
     }
-    bool may_be_empty = d->type >= FIELD_IDS || (d->type == FIELD_ID && d->optional);
+    bool may_be_empty = d->type >= FIELD_IDS || ((d->type == FIELD_ID || d->type == FIELD_BUCKET) && d->optional);
     if (p.n == 0 && (!may_be_empty || d->type == FIELD_TIME)) {
         import_bad(r->im, r->path, r->line, "%s is empty%s", d->name,
                    is_number ? " (give a value for missing numbers)" : "");
@@ -317,6 +339,8 @@ static bool parse_field(Reader *r, int field)
         return parse_int(r, field, p.s, p.n);
     case FIELD_REAL:
         return parse_real(r, field, p.s, p.n);
+    case FIELD_BUCKET:
+        return p.n == 0 || (parse_real(r, field, p.s, p.n) && check_bucket(r, field));
     case FIELD_TIME:
         return parse_time(r, field, p);
     case FIELD_ID:
@@ -338,6 +362,10 @@ static bool parse_field(Reader *r, int field)
 
 static int64_t intern(Reader *r, int field, const char *s, size_t n)
 {
+    if (r->rule[field]) { /* settled: what is not there is the unknown entry */
+        int64_t id = names_find(builder_names(r->im->builder, r->vocab[field]), s, n);
+        return id >= 0 ? id : 0;
+    }
     int64_t id = names_add(builder_names(r->im->builder, r->vocab[field]), s, n);
     if (id < 0) {
         error_set(r->im->e, EXIT_RESOURCES, "no memory for the names of %s (or more than 2^31 of them)",
@@ -364,8 +392,9 @@ static bool put_int(Reader *r, int field, char *s, size_t n)
 
 static bool put_real(Reader *r, int field, char *s, size_t n)
 {
+    const NumberRule *rule = r->decl->fields[field].number;
     parse_real(r, field, s, n);
-    builder_real(r->im->builder, r->column[field], r->reals[field]);
+    builder_real(r->im->builder, r->column[field], rule ? number_apply(rule, r->reals[field]) : r->reals[field]);
     return true;
 }
 
@@ -393,8 +422,13 @@ static bool put_field(Reader *r, int field)
         builder_int(b, column, r->ints[field]);
         return true;
     case FIELD_REAL:
-        builder_real(b, column, r->reals[field]);
+        builder_real(b, column, d->number && p.n > 0 ? number_apply(d->number, r->reals[field]) : r->reals[field]);
         return true;
+    case FIELD_BUCKET: {
+        char name[BUCKET_NAME];
+        Part bucket = bucket_name(r, field, p, name);
+        return put_name(r, field, bucket.s, bucket.n);
+    }
     case FIELD_ID:
         return put_name(r, field, p.s, p.n);
     case FIELD_TEXT:
@@ -433,10 +467,56 @@ static bool is_unknown(Reader *r, int field, DataTable table, Part p)
     return true;
 }
 
+static bool count_name(Reader *r, int field, char *s, size_t n)
+{
+    return rule_count(r->rule[field], s, n) ||
+           error_set(r->im->e, EXIT_RESOURCES, "no memory for the names of %s", r->decl->fields[field].name);
+}
+
+static bool note_number(Reader *r, int field, char *s, size_t n)
+{
+    parse_real(r, field, s, n);
+    number_note(r->decl->fields[field].number, r->reals[field]);
+    return true;
+}
+
+/* The first pass: what the rules want to know of the row. */
+static bool count_row(Reader *r)
+{
+    for (int f = 0; f < r->decl->nfields; f++) {
+        const FieldDecl *d = &r->decl->fields[f];
+        Part p = r->parts[r->position[f]];
+        char name[BUCKET_NAME];
+        bool good = true;
+        if (d->number && d->type == FIELD_REAL && p.n > 0) {
+            number_note(d->number, r->reals[f]);
+        } else if (d->number && d->type == FIELD_REALS) {
+            good = each_element(r, f, p, note_number);
+        } else if (r->rule[f] && r->rule[f]->listed) {
+            continue;
+        } else if (r->rule[f] && d->type == FIELD_IDS) {
+            good = each_element(r, f, p, count_name);
+        } else if (r->rule[f]) {
+            p = d->type == FIELD_BUCKET ? bucket_name(r, f, p, name) : p;
+            good = count_name(r, f, p.s, p.n);
+        }
+        if (!good) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Appends the row of the current line (of a sequence: the event with the item at `item`). */
 static bool put_row(Reader *r)
 {
     const TableDecl *t = r->decl;
+    if (r->im->scanning) {
+        return count_row(r);
+    }
+    if (t->table == TABLE_MAIN && r->im->part_column >= 0) {
+        builder_int(r->im->builder, r->im->part_column, r->im->part);
+    }
     int64_t user = -1;
     if (t->row_user) {
         char name[24];
@@ -534,8 +614,9 @@ static bool make_columns(Reader *r, DataForm form)
 {
     const TableDecl *t = r->decl;
     static const DataShape shapes[] = {
-        [FIELD_IDS] = SHAPE_LIST,   [FIELD_INTS] = SHAPE_LIST, [FIELD_REALS] = SHAPE_LIST,
-        [FIELD_FLAGS] = SHAPE_LIST, [FIELD_TEXT] = SHAPE_TEXT, [FIELD_TIME] = SHAPE_SCALAR};
+        [FIELD_BUCKET] = SHAPE_SCALAR, [FIELD_IDS] = SHAPE_LIST,   [FIELD_INTS] = SHAPE_LIST,
+        [FIELD_REALS] = SHAPE_LIST,    [FIELD_FLAGS] = SHAPE_LIST, [FIELD_TEXT] = SHAPE_TEXT,
+        [FIELD_TIME] = SHAPE_SCALAR};
     for (int f = 0; f < t->nfields; f++) {
         const FieldDecl *d = &t->fields[f];
         r->position[f] = d->position;
@@ -545,10 +626,14 @@ static bool make_columns(Reader *r, DataForm form)
         } else if (d->role == ROLE_ITEM) {
             r->item = f;
         }
+        r->rule[f] = d->vocab ? import_rule(r->im, d->vocab) : NULL;
         if (d->vocab && (r->vocab[f] = builder_vocab(r->im->builder, d->vocab, r->im->e)) < 0) {
             return false;
         }
-        for (int i = 0; i < d->nnames; i++) {
+        if (r->im->scanning) {
+            continue;
+        }
+        for (int i = 0; i < d->nnames && !r->rule[f]; i++) {
             if (intern(r, f, d->names[i], strlen(d->names[i])) < 0) {
                 return false;
             }
@@ -579,9 +664,10 @@ bool import_table(Importer *im, const TableDecl *decl, const char *path)
     r.position = calloc(n, sizeof *r.position);
     r.column = calloc(n, sizeof *r.column);
     r.vocab = calloc(n, sizeof *r.vocab);
+    r.rule = calloc(n, sizeof *r.rule);
     r.ints = calloc(n, sizeof *r.ints);
     r.reals = calloc(n, sizeof *r.reals);
-    if (!r.position || !r.column || !r.vocab || !r.ints || !r.reals) {
+    if (!r.position || !r.column || !r.vocab || !r.rule || !r.ints || !r.reals) {
         error_set(im->e, EXIT_RESOURCES, "no memory to read %s", path);
         goto done;
     }
@@ -617,7 +703,133 @@ done:
     free(r.position);
     free(r.column);
     free(r.vocab);
+    free(r.rule);
     free(r.ints);
     free(r.reals);
     return good;
+}
+
+/* ---- rules and parts --------------------------------------------------------------------------------------- */
+
+VocabRule *import_rule(Importer *im, const char *vocab)
+{
+    for (int i = 0; i < im->nrules; i++) {
+        if (strcmp(im->rules[i].vocab, vocab) == 0) {
+            return &im->rules[i];
+        }
+    }
+    return NULL;
+}
+
+VocabRule *import_add_rule(Importer *im, const char *vocab, int64_t min_count, const char *unknown)
+{
+    VocabRule *more = realloc(im->rules, (size_t)(im->nrules + 1) * sizeof *more);
+    if (!more) {
+        error_set(im->e, EXIT_RESOURCES, "no memory for vocabulary %s", vocab);
+        return NULL;
+    }
+    im->rules = more;
+    VocabRule *rule = &more[im->nrules];
+    *rule = (VocabRule){.vocab = strdup(vocab), .unknown = unknown ? strdup(unknown) : NULL, .min_count = min_count};
+    names_init(&rule->names);
+    if (!rule->vocab || (unknown && !rule->unknown)) {
+        error_set(im->e, EXIT_RESOURCES, "no memory for vocabulary %s", vocab);
+        rule_free(rule);
+        return NULL;
+    }
+    im->nrules++;
+    return rule;
+}
+
+/* Whether a column waits for the first pass, or only for the names that are listed. */
+static bool needs_scan(Importer *im, const TableDecl *decl)
+{
+    bool scan = false;
+    for (int f = 0; f < decl->nfields; f++) {
+        const FieldDecl *d = &decl->fields[f];
+        const VocabRule *rule = d->vocab ? import_rule(im, d->vocab) : NULL;
+        scan |= (rule && !rule->listed) || (d->number && d->number->standardise);
+    }
+    return scan;
+}
+
+static bool scan(Importer *im, const TableDecl *decl, int npaths, const char *const *paths)
+{
+    ImportReport report = *im->report; /* bad rows are reported when they are read for good */
+    bool good = true;
+    im->scanning = true;
+    for (int i = 0; good && i < npaths; i++) {
+        good = import_table(im, decl, paths[i]);
+    }
+    im->scanning = false;
+    *im->report = report;
+    for (int f = 0; good && f < decl->nfields; f++) {
+        const NumberRule *rule = decl->fields[f].number;
+        if (rule && rule->standardise) {
+            im->numbers = im->numbers ? im->numbers : cJSON_CreateObject();
+            cJSON *json = cJSON_AddObjectToObject(im->numbers, decl->fields[f].name);
+            cJSON_AddNumberToObject(json, "mean", rule->mean);
+            cJSON_AddNumberToObject(json, "deviation", number_deviation(rule));
+        }
+    }
+    return good;
+}
+
+static bool settle_rules(Importer *im)
+{
+    for (int i = 0; i < im->nrules; i++) {
+        int vocab = builder_vocab(im->builder, im->rules[i].vocab, im->e);
+        if (vocab < 0) {
+            return false;
+        }
+        if (builder_names(im->builder, vocab)->n > 0) {
+            return error_set(im->e, EXIT_DATA,
+                             "vocabulary %s has names already (from a side table), so it cannot have a rule of its own",
+                             im->rules[i].vocab);
+        }
+        if (!rule_settle(&im->rules[i], builder_names(im->builder, vocab))) {
+            return error_set(im->e, EXIT_RESOURCES, "no memory for vocabulary %s", im->rules[i].vocab);
+        }
+    }
+    return true;
+}
+
+static bool make_parts(Importer *im)
+{
+    static const char *const names[] = {"train", "valid", "test"};
+    int vocab = builder_vocab(im->builder, "part", im->e);
+    for (int i = 0; vocab >= 0 && i < 3; i++) {
+        names_add(builder_names(im->builder, vocab), names[i], strlen(names[i]));
+    }
+    im->part_column =
+        vocab < 0 ? -1 : builder_column(im->builder, TABLE_MAIN, "part", SHAPE_SCALAR, DT_I32, vocab, im->e);
+    snprintf(im->recipe, sizeof im->recipe, "%s,part=part", im->report->is_log ? "events" : "rows");
+    return im->part_column >= 0;
+}
+
+bool import_settle(Importer *im)
+{
+    return settle_rules(im) && (!(im->options->valid || im->options->test) || make_parts(im));
+}
+
+bool import_parts(Importer *im, const TableDecl *decl, int npaths, const char *const *paths)
+{
+    const char *const others[] = {im->options->valid, im->options->test};
+    if ((needs_scan(im, decl) && !scan(im, decl, npaths, paths)) || !import_settle(im)) {
+        return false;
+    }
+    for (int i = 0; i < npaths; i++) {
+        im->again = i > 0;
+        if (!import_table(im, decl, paths[i])) {
+            return false;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        im->again = true;
+        im->part = i + 1;
+        if (others[i] && !import_table(im, decl, others[i])) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -4,6 +4,7 @@
 
 #include "builder.h"
 #include "import.h"
+#include "import_rules.h"
 
 typedef struct {
     const ImportOptions *options;
@@ -13,13 +14,20 @@ typedef struct {
     bool known[TABLE_COUNT]; /* the side table of users, items has been read: other ids are unknown */
     struct cJSON *outcomes;  /* names of the columns that are outcomes; NULL: none yet */
     bool again;              /* one more file of the table read last: its columns are there */
+    bool scanning;           /* the first pass: rows are counted, nothing is written */
+    int nrules;
+    VocabRule *rules;
+    int part, part_column; /* of the rows that are read: train, valid, test; column -1: there are no parts */
+    char recipe[96];       /* how the data is cut unless the user says otherwise; "": by its form */
+    struct cJSON *numbers; /* what numbers were divided by, for schema.json */
 } Importer;
 
 typedef enum {
     FIELD_INT, /* a whole number */
     FIELD_REAL,
-    FIELD_ID,  /* a name of a vocabulary */
-    FIELD_IDS, /* names between separators: a list */
+    FIELD_BUCKET, /* the name of a number's bucket: an id */
+    FIELD_ID,     /* a name of a vocabulary */
+    FIELD_IDS,    /* names between separators: a list */
     FIELD_INTS,
     FIELD_REALS,
     FIELD_TEXT,  /* kept as it is */
@@ -45,7 +53,8 @@ typedef struct {
     int nnames; /* FLAGS; ID, IDS: the vocabulary starts with these names, or has only these if closed */
     const char *const *names;
     bool closed;
-    bool outcome; /* known only after the event: an input that reads it of the target event must be a label */
+    NumberRule *number; /* REAL, REALS, BUCKET; NULL: as it is */
+    bool outcome;       /* known only after the event: an input that reads it of the target event must be a label */
 } FieldDecl;
 
 typedef struct {
@@ -62,6 +71,18 @@ typedef struct {
 /* Reads the file into the builder; false with e set. Bad rows are no error here: import.c decides at the end. */
 bool import_table(Importer *im, const TableDecl *decl, const char *path);
 
+/* Reads all files of the events or rows: `paths`, which are the training part if the options name files of the other
+ * parts. Before that, where a column has a rule, a first pass over `paths`. */
+bool import_parts(Importer *im, const TableDecl *decl, int npaths, const char *const *paths);
+
+/* Between the passes: the vocabularies with rules get their names; the column of parts, if the options name any. */
+bool import_settle(Importer *im);
+
+/* The rule of a vocabulary, or NULL. */
+VocabRule *import_rule(Importer *im, const char *vocab);
+/* A new one; its texts are copied. NULL: no memory. */
+VocabRule *import_add_rule(Importer *im, const char *vocab, int64_t min_count, const char *unknown);
+
 /* Notes a bad row; the reason as for printf. */
 void import_bad(Importer *im, const char *path, int64_t line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -73,5 +94,7 @@ const char *import_base(const char *path); /* what follows the last slash */
 bool import_movielens(Importer *im, const char *dir, const char *out);
 bool import_text(Importer *im, int npaths, const char *const *paths, const char *out);
 bool import_recbole(Importer *im, const char *path, const char *out);
+bool import_libsvm(Importer *im, int npaths, const char *const *paths, const char *out);
+bool import_criteo(Importer *im, int npaths, const char *const *paths, const char *out);
 
 #endif

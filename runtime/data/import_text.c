@@ -9,9 +9,12 @@
  *       {"name": "when",  "role": "time", "unit": "ms"},          s (default), ms, us, day
  *       {"name": "price", "type": "f32"},               type: id (default), ids, i32, i64, f32, f64, i32s, f32s, text
  *       {"name": "tags",  "type": "ids", "vocab": "tag", "separator": "|"},
+ *       {"name": "age",   "type": "f32", "transform": ["log", "standardise"], "missing": 0},
+ *       {"name": "clicks", "type": "bucket", "edges": [0, 1, 10]},  the number of edges at most as large: an id
  *       {"name": "kind",  "optional": true},            an empty id is an entry of its own
  *       {"name": "stars", "type": "i32", "outcome": true},   known only after the event, like the label
  *       {"type": "skip"} ],                             a column without a name is passed over
+ *     "vocabularies": {"tag": {"min_count": 5, "unknown": "<rare>"}, "kind": {"names": "kinds.txt"}},
  *     "items": {"file": "items.csv", "columns": [ ... ]},         side tables, beside the declaration; their own
  *     "users": {"file": "users.csv", ...},                        separator, header, encoding, or those above
  *     "fields": {"cat": ["kind", "item.brand"], "num": ["price"]} }
@@ -25,13 +28,19 @@
 #include "schema.h"
 
 #include <cjson/cJSON.h>
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_NUMBERS = 512 };
 
 typedef struct {
     Importer *im;
     const char *path; /* of the declaration */
     cJSON *json;
+    int nnumbers;
+    NumberRule *numbers; /* MAX_NUMBERS of them */
 } Text;
 
 static bool wrong(Text *t, const char *what, const char *which)
@@ -102,30 +111,91 @@ static bool declare_type(Text *t, const char *type, const cJSON *json, FieldDecl
         const char *name;
         FieldType type;
         DType dtype;
-    } types[] = {{"id", FIELD_ID, DT_I32},     {"ids", FIELD_IDS, DT_I32},   {"i32", FIELD_INT, DT_I32},
-                 {"i64", FIELD_INT, DT_I64},   {"f32", FIELD_REAL, DT_F32},  {"f64", FIELD_REAL, DT_F64},
-                 {"i32s", FIELD_INTS, DT_I32}, {"i64s", FIELD_INTS, DT_I64}, {"f32s", FIELD_REALS, DT_F32},
-                 {"text", FIELD_TEXT, DT_BOOL}};
+    } types[] = {{"id", FIELD_ID, DT_I32},         {"ids", FIELD_IDS, DT_I32},   {"i32", FIELD_INT, DT_I32},
+                 {"i64", FIELD_INT, DT_I64},       {"f32", FIELD_REAL, DT_F32},  {"f64", FIELD_REAL, DT_F64},
+                 {"bucket", FIELD_BUCKET, DT_F64}, {"i32s", FIELD_INTS, DT_I32}, {"i64s", FIELD_INTS, DT_I64},
+                 {"f32s", FIELD_REALS, DT_F32},    {"text", FIELD_TEXT, DT_BOOL}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (strcmp(types[i].name, type) != 0) {
             continue;
         }
         d->type = types[i].type;
         d->dtype = types[i].dtype;
-        bool is_id = d->type == FIELD_ID || d->type == FIELD_IDS;
+        bool is_id = d->type == FIELD_ID || d->type == FIELD_IDS || d->type == FIELD_BUCKET;
         d->vocab = is_id ? declared_text(json, NULL, "vocab", d->name) : NULL;
         d->optional = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "optional"));
         d->separator = declared_text(json, NULL, "separator", " ");
         return *d->separator || wrong(t, "the separator is empty in column", d->name);
     }
-    return wrong(t, "the type of a column is id, ids, i32, i64, f32, f64, i32s, i64s, f32s, text or skip, not", type);
+    return wrong(t, "the type of a column is id, ids, bucket, i32, i64, f32, f64, i32s, i64s, f32s, text or skip, not",
+                 type);
+}
+
+static bool declare_edges(Text *t, const cJSON *edges, const char *column, NumberRule *rule)
+{
+    const cJSON *item;
+    if (cJSON_IsString(edges) && strcmp(edges->valuestring, "log-squared") == 0) {
+        rule->log_square = true;
+        return true;
+    }
+    cJSON_ArrayForEach(item, edges)
+    {
+        bool ascends = rule->nedges == 0 || item->valuedouble > rule->edges[rule->nedges - 1];
+        if (!cJSON_IsNumber(item) || !ascends || rule->nedges == MAX_EDGES) {
+            rule->nedges = 0;
+            break;
+        }
+        rule->edges[rule->nedges++] = item->valuedouble;
+    }
+    return (cJSON_IsArray(edges) && rule->nedges > 0) ||
+           wrong(t, "the edges of a bucket are up to 256 ascending numbers, or \"log-squared\", in column", column);
+}
+
+/* "transform", "missing" and "edges". */
+static bool declare_number(Text *t, const cJSON *json, FieldDecl *d)
+{
+    const cJSON *transform = cJSON_GetObjectItemCaseSensitive(json, "transform"), *item;
+    const cJSON *missing = cJSON_GetObjectItemCaseSensitive(json, "missing");
+    const cJSON *edges = cJSON_GetObjectItemCaseSensitive(json, "edges");
+    if (!transform && !missing && !edges && d->type != FIELD_BUCKET) {
+        return true;
+    }
+    bool real = d->type == FIELD_REAL || d->type == FIELD_REALS;
+    if (transform && !real) {
+        return wrong(t, "only f32, f64 and f32s have a transform, not column", d->name);
+    }
+    if (missing && !(d->type == FIELD_REAL && cJSON_IsNumber(missing) && fabs(missing->valuedouble) < FLT_MAX)) {
+        return wrong(t, "missing is a number, of columns f32 and f64, not in column", d->name);
+    }
+    if ((edges != NULL) != (d->type == FIELD_BUCKET)) {
+        return wrong(t, edges ? "only a bucket has edges, not column" : "a bucket needs edges:", d->name);
+    }
+    NumberRule *rule = t->nnumbers < MAX_NUMBERS ? &t->numbers[t->nnumbers++] : NULL;
+    if (!rule) {
+        return wrong(t, "more than 512 columns have a transform, a missing value or edges", NULL);
+    }
+    *rule = (NumberRule){.has_missing = missing != NULL, .missing = missing ? missing->valuedouble : 0};
+    d->number = rule;
+    cJSON_ArrayForEach(item, transform)
+    {
+        const char *name = cJSON_GetStringValue(item);
+        if (name && strcmp(name, "log") == 0 && !rule->standardise) {
+            rule->log = true;
+        } else if (name && strcmp(name, "standardise") == 0) {
+            rule->standardise = true;
+        } else {
+            return wrong(t, "a transform is [\"log\"], [\"standardise\"] or [\"log\", \"standardise\"], not in column",
+                         d->name);
+        }
+    }
+    return !edges || declare_edges(t, edges, d->name, rule);
 }
 
 /* One member of "columns". *skip: it is only passed over. */
 static bool declare_column(Text *t, const cJSON *json, DataTable table, bool header, FieldDecl *d, bool *skip)
 {
-    static const char *const keys[] = {"name",      "column", "role",     "type",    "vocab",
-                                       "separator", "unit",   "optional", "outcome", NULL};
+    static const char *const keys[] = {"name",     "column",  "role",      "type",    "vocab", "separator", "unit",
+                                       "optional", "outcome", "transform", "missing", "edges", NULL};
     const char *name = declared_text(json, NULL, "name", NULL), *role = declared_text(json, NULL, "role", NULL);
     const char *type = declared_text(json, NULL, "type", "id"), *column = declared_text(json, NULL, "column", name);
     *skip = cJSON_IsObject(json) && !role && strcmp(type, "skip") == 0;
@@ -139,6 +209,9 @@ static bool declare_column(Text *t, const cJSON *json, DataTable table, bool hea
     *d = (FieldDecl){.name = name};
     if (!known_keys(t, json, keys, "a column") ||
         !(role ? declare_role(t, role, json, table, d) : declare_type(t, type, json, d))) {
+        return false;
+    }
+    if (!declare_number(t, json, d)) {
         return false;
     }
     d->outcome |= table == TABLE_MAIN && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "outcome"));
@@ -209,12 +282,31 @@ static bool read_table(Text *t, const cJSON *json, DataTable table, int npaths, 
         good = wrong(t, "lines without a user are numbered, so there can be one file only", NULL);
     }
     decl.width = decl.header || decl.sequence ? 0 : position;
-    for (int i = 0; good && i < npaths; i++) {
-        t->im->again = i > 0;
-        good = import_table(t->im, &decl, paths[i]);
+    for (int f = 0; good && table != TABLE_MAIN && f < decl.nfields; f++) {
+        if ((fields[f].vocab && import_rule(t->im, fields[f].vocab)) ||
+            (fields[f].number && fields[f].number->standardise)) {
+            good = wrong(t, "counting and standardising are for the columns of events and rows, not of a side table:",
+                         fields[f].name);
+        }
     }
+    t->im->again = false;
+    good = good &&
+           (table == TABLE_MAIN ? import_parts(t->im, &decl, npaths, paths) : import_table(t->im, &decl, paths[0]));
     free(fields);
     return good;
+}
+
+/* Path of a file that the declaration names, free() it; NULL: an error has been set. */
+static char *beside(Text *t, const char *file)
+{
+    const char *slash = strrchr(t->path, '/');
+    char *dir = *file == '/' ? strdup("") : slash ? strndup(t->path, (size_t)(slash - t->path)) : strdup(".");
+    char *path = dir ? import_find(dir, *file == '/' ? file + 1 : file) : NULL;
+    free(dir);
+    if (!path) {
+        wrong(t, "beside the declaration there is no file, plain or gzip,", file);
+    }
+    return path;
 }
 
 static bool read_side(Text *t, const char *key, DataTable table)
@@ -228,13 +320,9 @@ static bool read_side(Text *t, const char *key, DataTable table)
     if (!file) {
         return wrong(t, "there is no file in", key);
     }
-    const char *slash = strrchr(t->path, '/');
-    char *dir = *file == '/' ? strdup("") : slash ? strndup(t->path, (size_t)(slash - t->path)) : strdup(".");
-    char *path = dir ? import_find(dir, *file == '/' ? file + 1 : file) : NULL;
-    bool good = path ? known_keys(t, json, keys, key) && read_table(t, json, table, 1, (const char *const[]){path})
-                     : wrong(t, "there is no such file beside the declaration, plain or with .gz:", file);
+    char *path = beside(t, file);
+    bool good = path && known_keys(t, json, keys, key) && read_table(t, json, table, 1, (const char *const[]){path});
     free(path);
-    free(dir);
     return good;
 }
 
@@ -260,10 +348,41 @@ static bool declare_fields(Text *t)
     return true;
 }
 
+/* "vocabularies": {"tag": {"min_count": 5, "unknown": "<rare>"}, "brand": {"names": "brands.txt"}} */
+static bool declare_vocabularies(Text *t)
+{
+    static const char *const keys[] = {"min_count", "unknown", "names", NULL};
+    const cJSON *json;
+    cJSON_ArrayForEach(json, cJSON_GetObjectItemCaseSensitive(t->json, "vocabularies"))
+    {
+        const cJSON *least = cJSON_GetObjectItemCaseSensitive(json, "min_count");
+        const char *unknown = declared_text(json, NULL, "unknown", NULL);
+        const char *names = declared_text(json, NULL, "names", NULL);
+        if (!json->string || !cJSON_IsObject(json) || !known_keys(t, json, keys, "a vocabulary")) {
+            return cJSON_IsObject(json) ? false : wrong(t, "a vocabulary is declared by an object:", json->string);
+        }
+        if (t->im->report->is_log && strcmp(json->string, "user") == 0) {
+            return wrong(t, "the users of a log are all kept: there is no rule for the vocabulary", "user");
+        }
+        if (names ? least != NULL
+                  : !(cJSON_IsNumber(least) && least->valuedouble >= 1 && least->valuedouble < 0x1p53)) {
+            return wrong(t, "a vocabulary has a min_count from 1, or the file of its names, in", json->string);
+        }
+        VocabRule *rule = import_add_rule(t->im, json->string, names ? 0 : (int64_t)least->valuedouble, unknown);
+        char *path = rule && names ? beside(t, names) : NULL;
+        bool good = rule && (!names || (path && rule_list(rule, path, t->im->e)));
+        free(path);
+        if (!good) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_declaration(Text *t)
 {
-    static const char *const keys[] = {"form",    "separator", "header", "encoding", "quote", "layout",
-                                       "columns", "items",     "users",  "fields",   NULL};
+    static const char *const keys[] = {"form",    "separator", "header", "encoding", "quote",        "layout",
+                                       "columns", "items",     "users",  "fields",   "vocabularies", NULL};
     DataMap map;
     if (!map_file(t->path, &map, t->im->e)) {
         return false;
@@ -288,16 +407,19 @@ static bool read_declaration(Text *t)
 
 bool import_text(Importer *im, int npaths, const char *const *paths, const char *out)
 {
-    Text t = {im, im->options->schema, NULL};
+    Text t = {.im = im, .path = im->options->schema};
     if (!t.path) {
         return error_set(im->e, EXIT_USAGE, "format text needs the declaration of the columns (a JSON file)");
     }
-    bool good = read_declaration(&t);
+    t.numbers = calloc(MAX_NUMBERS, sizeof *t.numbers);
+    bool good = t.numbers ? read_declaration(&t) : error_set(im->e, EXIT_RESOURCES, "no memory for %s", t.path);
     if (good) {
         im->builder = builder_new(out, im->report->is_log ? DATA_LOG : DATA_ROWS, im->options->replace, im->e);
-        good = im->builder && read_side(&t, "users", TABLE_USER) && read_side(&t, "items", TABLE_ITEM) &&
-               read_table(&t, t.json, TABLE_MAIN, npaths, paths) && declare_fields(&t);
+        good = im->builder && declare_vocabularies(&t) && read_side(&t, "users", TABLE_USER) &&
+               read_side(&t, "items", TABLE_ITEM) && read_table(&t, t.json, TABLE_MAIN, npaths, paths) &&
+               declare_fields(&t);
     }
     cJSON_Delete(t.json);
+    free(t.numbers);
     return good;
 }

@@ -3,7 +3,8 @@
  *
  *     test_data_import DIR [--update]
  *
- * args: FORMAT PATH... [schema=FILE] [skip_bad] [drop_unknown] [missing=N] [gz]; paths are relative to the case, and gz
+ * args: FORMAT PATH... [schema=FILE] [valid=FILE] [test=FILE] [min_count=N] [fields] [skip_bad] [drop_unknown]
+ * [missing=N] [gz]; paths are relative to the case, and gz
  * packs every input file first, which must not change anything. */
 #include "data/import.h"
 #include "data/dataset.h"
@@ -127,7 +128,7 @@ static void pack(const char *from, const char *to)
 /* Runs the case of the current directory. */
 static char *run_case(bool packed, const char *out)
 {
-    char paths[8][300], schema[300] = "", format[32] = "";
+    char paths[8][300], schema[300] = "", format[32] = "", valid[300], test[300];
     const char *pointers[8];
     int npaths = 0;
     ImportOptions o = {.replace = true};
@@ -140,6 +141,16 @@ static char *run_case(bool packed, const char *out)
         } else if (strncmp(word, "schema=", 7) == 0) {
             snprintf(schema, sizeof schema, "%s", word + 7);
             o.schema = schema;
+        } else if (strncmp(word, "valid=", 6) == 0) {
+            snprintf(valid, sizeof valid, "%s%s", word + 6, packed ? ".gz" : "");
+            o.valid = valid;
+        } else if (strncmp(word, "test=", 5) == 0) {
+            snprintf(test, sizeof test, "%s%s", word + 5, packed ? ".gz" : "");
+            o.test = test;
+        } else if (strncmp(word, "min_count=", 10) == 0) {
+            o.min_count = atoi(word + 10);
+        } else if (strcmp(word, "fields") == 0) {
+            o.fields = true;
         } else if (strncmp(word, "missing=", 8) == 0) {
             o.has_missing = true;
             o.missing = atof(word + 8);

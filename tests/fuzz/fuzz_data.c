@@ -3,6 +3,7 @@
  *
  *   r  ratings.dat beside good users and movies     i  a RecBole .inter file     t  text with a good declaration
  *   d  a declaration, for good text                 s  schema.json of a good data set
+ *   l  rows of libsvm, f  the same as fields        c  rows of Criteo, also as the test part
  *   o  offsets of a good data set                   z  ratings.dat.gz */
 #include "data/builder.h"
 #include "data/import.h"
@@ -55,6 +56,7 @@ static void set_up(void)
     put_text("users.dat", "1::F::1::10::48067\n2::M::56::16::70072\n");
     put_text("movies.dat", "1::A::X|Y\n2::B::Y\n7::C::Z\n");
     put_text("good.csv", "u1,a,4,2.5,x|y\nu2,b,3,1,\nu1,b,9,0,y\n");
+    put_text("good.libsvm", "1 1:1 5:1\n-1 2:1 5:1\n1 1:1 6:1\n");
     put_text("good.json",
              "{\"columns\": [{\"role\": \"user\"}, {\"role\": \"item\"}, {\"role\": \"time\"}, "
              "{\"name\": \"p\", \"type\": \"f32\"}, {\"name\": \"t\", \"type\": \"ids\", \"separator\": \"|\"}]}");
@@ -101,16 +103,22 @@ static void load(const DataSet *ds)
     free(data_describe(ds));
 }
 
-static void import_it(const char *format, const char *file, const char *schema)
+static void import_parts(const char *format, const char *file, const char *schema, const char *test, bool fields)
 {
-    char path[128], declaration[128], out[128];
+    char path[128], declaration[128], out[128], other[128];
     const char *paths[] = {path};
+    snprintf(other, sizeof other, "%s/%s", dir, test ? test : "");
     snprintf(path, sizeof path, "%s/%s", dir, file);
     snprintf(declaration, sizeof declaration, "%s/%s", dir, schema ? schema : "");
     snprintf(out, sizeof out, "%s/out", dir);
     for (int skip = 0; skip < 2; skip++) {
-        ImportOptions o = {
-            .replace = true, .skip_bad = skip, .drop_unknown = skip, .schema = schema ? declaration : NULL};
+        ImportOptions o = {.replace = true,
+                           .skip_bad = skip,
+                           .drop_unknown = skip,
+                           .schema = schema ? declaration : NULL,
+                           .test = test ? other : NULL,
+                           .fields = fields,
+                           .min_count = test ? 1 : 0};
         ImportReport r;
         Error e = {0};
         bool good = data_import(format, 1, paths, out, &o, &r, &e);
@@ -126,6 +134,11 @@ static void import_it(const char *format, const char *file, const char *schema)
             data_close(ds);
         }
     }
+}
+
+static void import_it(const char *format, const char *file, const char *schema)
+{
+    import_parts(format, file, schema, NULL, false);
 }
 
 /* A file of a good data set, replaced. */
@@ -172,6 +185,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 't':
         put("x.csv", data, size);
         import_it("text", "x.csv", "good.json");
+        break;
+    case 'l':
+    case 'f':
+        put("x.libsvm", data, size);
+        import_parts("libsvm", "x.libsvm", NULL, NULL, kind == 'f');
+        import_parts("libsvm", "good.libsvm", NULL, "x.libsvm", kind == 'f');
+        break;
+    case 'c':
+        put("x.txt", data, size);
+        import_parts("criteo", "x.txt", NULL, NULL, false);
+        import_parts("criteo", "x.txt", NULL, "x.txt", false);
         break;
     case 'd':
         put("x.json", data, size);

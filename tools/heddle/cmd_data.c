@@ -17,18 +17,25 @@ static void show_progress(void *ctx, const char *file, int64_t rows)
 
 static int import(int argc, char **argv)
 {
-    static const Command self = {"data import", "[movielens|text|recbole] PATH... --out DATA",
+    static const Command self = {"data import", "[movielens|text|recbole|libsvm|criteo] PATH... --out DATA",
                                  "read files into a data set",
                                  "heddle data import movielens ml-1m --out ml1m\n"
                                  "heddle data import recbole beauty.inter --out beauty\n"
-                                 "heddle data import text clicks.csv.gz --schema clicks.json --out clicks\n",
+                                 "heddle data import text clicks.csv.gz --schema clicks.json --out clicks\n"
+                                 "heddle data import libsvm train.libfm --test test.libfm --fields --out rows\n",
                                  import};
     const char *out = NULL, *missing = NULL, *unknown = NULL;
+    int64_t min_count = 0;
     bool json = false;
     ImportOptions o = {0};
     const Option options[] = {
         {"--out", "DATA", OPT_TEXT, &out, "where the data set goes, a directory"},
         {"--schema", "FILE", OPT_TEXT, &o.schema, "text: the declaration of its columns (docs/data.md)"},
+        {"--valid", "FILE", OPT_TEXT, &o.valid,
+         "text, libsvm, criteo: the validation part; the paths are for training"},
+        {"--test", "FILE", OPT_TEXT, &o.test, "the test part, likewise"},
+        {"--min-count", "N", OPT_INT, &min_count, "libsvm, criteo: rarer names are unknown (1 with parts; criteo 10)"},
+        {"--fields", NULL, OPT_FLAG, &o.fields, "libsvm: the k-th feature of every row is the value of field k"},
         {"--skip-bad", NULL, OPT_FLAG, &o.skip_bad, "leave out rows that cannot be read instead of refusing"},
         {"--unknown", "error|drop", OPT_TEXT, &unknown, "events whose user or item is not listed (error)"},
         {"--missing", "NUMBER", OPT_TEXT, &missing, "what an empty number stands for (default: a bad row)"},
@@ -60,10 +67,11 @@ static int import(int argc, char **argv)
             return usage_error(&self, "--missing wants a number, not '%s'", missing);
         }
     }
-    static const char *const formats[] = {"movielens", "text", "recbole"};
+    o.min_count = min_count;
+    static const char *const formats[] = {"movielens", "text", "recbole", "libsvm", "criteo"};
     const char *format = NULL;
     int first = 0;
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (strcmp(args[0], formats[i]) == 0) {
             format = formats[i];
             first = 1;
