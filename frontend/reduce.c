@@ -376,6 +376,45 @@ static Val uniform_draw(Ctx *c, const Pending *p)
     return r;
 }
 
+/* Whether the weights are the same for all cells of the left-hand side, which are several. */
+static bool draws_share_weights(const Ctx *c, const Pending *p)
+{
+    const Axis *axis = c->vars[p->vars[0]].axis;
+    for (int k = 0; k < c->nout; k++) {
+        bool used = uses_var(p->body, c->out[k]);
+        for (int m = 0; m < p->conds.n; m++) {
+            used = used || uses_var(p->conds.v[m], c->out[k]);
+        }
+        if (used) {
+            return false;
+        }
+    }
+    return c->nout > 0 && axis->kind != AXIS_SUM;
+}
+
+/* Weights are added up once, upto[v] = upto[v - 1] + weight[v]; a cell takes the first v with upto[v] >= x for an x
+ * uniform in (0, total]. It has a weight above 0, and there is one, however the sums are rounded. */
+static Val draw_by_sums(Ctx *c, const Pending *p, Scalar *u, Span span)
+{
+    Graph *g = c->E->g;
+    int v = p->vars[0];
+    Axis *axis = c->vars[v].axis;
+    Scalar *at = sc_letter(g, v), *one = sc_int(g, 1), *before = sc_op(g, OP_sub, at, one);
+    Scalar *weight[] = {conds_all(c, &p->conds), sc_op(g, OP_real, p->body), sc_real(g, 0)};
+    bool per = axis_is_ragged(axis) || depends_on_example(c, RED_NONE, 0, NULL, &p->conds, p->body);
+    Tensor *upto = value_tensor(c->E, fresh_name(c->E, c->base, ""), ELEM_REAL, 1, &axis, per, span);
+    Scalar *old[] = {sc_op(g, OP_le, one, at), sc_load(g, upto, 1, &before), sc_real(g, 0)};
+    Scalar *sum = sc_op(g, OP_add, sc_opv(g, OP_select, 3, old), sc_opv(g, OP_select, 3, weight));
+    emit(c, upto, &at, 1, &v, RED_NONE, 0, NULL, &(Conds){0}, sum, span);
+    Scalar *last = sc_op(g, OP_sub, sc_size(g, axis, 0, NULL), one);
+    Scalar *x = sc_op(g, OP_mul, sc_op(g, OP_sub, sc_real(g, 1), u), sc_load(g, upto, 1, &last));
+    Pending below = {.op = RED_SUM, .nvars = 1, .vars = {v}, .body = one};
+    conds_push(c->E, &below.conds, sc_op(g, OP_lt, sc_load(g, upto, 1, &at), x));
+    Val r = plain_val(sc_op(g, OP_min, emit_pending(c, &below, span), last));
+    r.home = axis;
+    return r;
+}
+
 static Val elab_draw(Env *env, const Expr *e, Pending *p, Val r)
 {
     Ctx *c = env->ctx;
@@ -395,6 +434,11 @@ static Val elab_draw(Env *env, const Expr *e, Pending *p, Val r)
     Scalar *args[MAX_DIMS + 1];
     for (int k = 0; k < c->nout; k++) {
         args[k] = sc_letter(g, c->out[k]);
+    }
+    if (draws_share_weights(c, p)) {
+        Val v = draw_by_sums(c, p, sc_rand(g, c->base, c->by_step, c->nout, args), e->op_span);
+        v.conds = r.conds;
+        return v;
     }
     args[c->nout] = sc_letter(g, p->vars[0]);
     Scalar *u = sc_rand(g, c->base, c->by_step, c->nout + 1, args);
