@@ -205,9 +205,20 @@ const Value *spec_hyper(const Spec *s, const char *name)
 
 int64_t spec_vocab_define(const Spec *s, const char *vocab)
 {
-    for (int k = 0; k < s->nvocabs; k++) {
+    for (int k = s->nvocabs - 1; k >= 0; k--) { /* of two, the later one holds */
         if (strcmp(s->vocabs[k].name, vocab) == 0) {
             return s->vocabs[k].size;
+        }
+    }
+    return -1;
+}
+
+int64_t spec_group_define(const Spec *s, const char *group, const int64_t **sizes)
+{
+    for (int k = s->ngroups - 1; k >= 0; k--) {
+        if (strcmp(s->groups[k].name, group) == 0) {
+            *sizes = s->groups[k].sizes;
+            return s->groups[k].n;
         }
     }
     return -1;

@@ -344,6 +344,12 @@ struct Spec {
     const char **lacks;
     int nvariants;
     const char **variants;
+    int ngroups; /* -D cat=[5,7]: sizes of the vocabularies of a group of fields */
+    struct FieldGroup {
+        const char *name;
+        int64_t n;
+        const int64_t *sizes;
+    } * groups;
     int nsources;
     const Source **sources;
     TrainSettings *train; /* NULL: no train section */

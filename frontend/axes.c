@@ -157,13 +157,20 @@ static const char *data_name(Elab *E, const AxisInfo *info)
     return NULL;
 }
 
+/* Fields of a group with the sizes of their vocabularies, as -D or the data give them; -1: neither does. */
+static int64_t group_fields(Elab *E, const char *group, const int64_t **sizes)
+{
+    const char *const *names = NULL;
+    int64_t n = spec_group_define(E->spec, group, sizes);
+    return n < 0 && E->o->fields != NULL ? E->o->fields(E->o->ctx, group, &names, sizes) : n;
+}
+
 /* Sizes by position of the parent: of a field's vocabulary, or of a number's width. */
 static const int64_t *field_sizes(Elab *E, const AxisInfo *parent, int64_t *total)
 {
-    const char *const *names = NULL;
     const int64_t *sizes = NULL;
     const char *name = parent->stmt != NULL && parent->stmt->axis->nargs == 1 ? data_name(E, parent) : NULL;
-    int64_t n = name != NULL && E->o->fields != NULL ? E->o->fields(E->o->ctx, name, &names, &sizes) : -1;
+    int64_t n = name != NULL ? group_fields(E, name, &sizes) : -1;
     *total = 0;
     int64_t *copy = arena_alloc(E->g->arena, (size_t)(n > 0 ? n : 1) * sizeof *copy);
     for (int64_t k = 0; k < n; k++) {
@@ -323,11 +330,10 @@ static void make_axis(Elab *E, AxisInfo *info)
             info->broken = true;
             return;
         }
-        const char *const *names = NULL;
         const int64_t *sizes = NULL;
         proto.kind = AXIS_FIXED;
         proto.fields = name;
-        proto.size = E->o->fields != NULL ? E->o->fields(E->o->ctx, name, &names, &sizes) : -1;
+        proto.size = group_fields(E, name, &sizes);
     } else {
         mistake(E, "E0151", s->span, "kinds are a size, {members}, ragged, vocab, fields, width, batch, and sums A | B",
                 "axis %s has no kind '%s'", s->name, d->kind != NULL ? d->kind : "");

@@ -91,6 +91,8 @@ const char *spec_name(const Spec *s);
 bool spec_lacks(const Spec *s, const char *define);          /* it has nothing of that name to set */
 int spec_variants(const Spec *s, const char *const **names); /* in textual order */
 int64_t spec_vocab_define(const Spec *s, const char *vocab); /* size that -D gives a vocabulary, -1: none */
+/* Number of fields that -D gives a group, with the sizes of their vocabularies; -1: none. */
+int64_t spec_group_define(const Spec *s, const char *group, const int64_t **sizes);
 /* Every file read, for hashing: path and text. */
 int spec_sources(const Spec *s, const Source *const **sources);
 

@@ -311,10 +311,17 @@ static void apply_variant(Load *l, Stmts *own, const char *name, Span at, int de
 
 /* ---- defines ---------------------------------------------------------------------------------------------- */
 
-/* Names of vocabularies in axes, inputs and dimensions of params. */
-static void add_vocab(Load *l, const char *type, int nargs, const Arg *args, int *n, const char ***names)
+/* Names whose sizes the data would tell: vocabularies in axes, inputs and dimensions of params, groups of fields. */
+typedef struct {
+    int nvocabs, ngroups;
+    const char **vocabs, **groups;
+} DataNames;
+
+/* NAME of vocab(NAME) or fields(NAME), if `type` is the `kind` looked for. */
+static void add_name(Load *l, const char *kind, const char *type, int nargs, const Arg *args, int *n,
+                     const char ***names)
 {
-    if (strcmp(type, "vocab") != 0 || nargs != 1 || args[0].value->kind != EX_NAME) {
+    if (strcmp(type, kind) != 0 || nargs != 1 || args[0].value->kind != EX_NAME) {
         return;
     }
     for (int k = 0; k < *n; k++) {
@@ -325,24 +332,35 @@ static void add_vocab(Load *l, const char *type, int nargs, const Arg *args, int
     ARENA_PUSH(l->arena, *names, *n, args[0].value->name);
 }
 
-static void find_vocabs(Load *l, const Stmts *list, int *n, const char ***names)
+static void find_names(Load *l, const Stmts *list, DataNames *out)
 {
     for (int k = 0; k < list->n; k++) {
         const Stmt *s = list->v[k];
         if (s->kind == ST_AXIS && s->axis->kind != NULL) {
-            add_vocab(l, s->axis->kind, s->axis->nargs, s->axis->args, n, names);
+            add_name(l, "vocab", s->axis->kind, s->axis->nargs, s->axis->args, &out->nvocabs, &out->vocabs);
+            add_name(l, "fields", s->axis->kind, s->axis->nargs, s->axis->args, &out->ngroups, &out->groups);
         } else if (s->kind == ST_INPUT) {
-            add_vocab(l, s->input->type, s->input->nargs, s->input->args, n, names);
+            add_name(l, "vocab", s->input->type, s->input->nargs, s->input->args, &out->nvocabs, &out->vocabs);
         } else if (s->kind == ST_PARAM) {
             for (int j = 0; j < s->decl->ndims; j++) {
                 const Expr *d = s->decl->dims[j];
                 if (d->kind == EX_CALL) {
-                    add_vocab(l, d->name, d->nargs, d->args, n, names);
+                    add_name(l, "vocab", d->name, d->nargs, d->args, &out->nvocabs, &out->vocabs);
                 }
             }
         }
-        find_vocabs(l, &s->body, n, names);
+        find_names(l, &s->body, out);
     }
+}
+
+static bool is_among(const char *name, int n, const char *const *names)
+{
+    for (int k = 0; k < n; k++) {
+        if (strcmp(names[k], name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The bound that "T.max" names in axis T : ragged(max = 200), or NULL. */
@@ -364,7 +382,7 @@ static Arg *find_bound(const Stmts *own, const char *name)
     return NULL;
 }
 
-static void unknown_define(Load *l, const Stmts *own, const Define *d, int nvocabs, const char **vocabs)
+static void unknown_define(Load *l, const Stmts *own, const Define *d, const DataNames *data)
 {
     if (l->options->lenient) {
         ARENA_PUSH(l->arena, l->spec->lacks, l->spec->nlacks, d->name);
@@ -382,8 +400,11 @@ static void unknown_define(Load *l, const Stmts *own, const Define *d, int nvoca
             }
         }
     }
-    for (int k = 0; k < nvocabs; k++) {
-        text_printf(&t, "%s%s", t.n > 0 ? ", " : "", vocabs[k]);
+    for (int k = 0; k < data->nvocabs; k++) {
+        text_printf(&t, "%s%s", t.n > 0 ? ", " : "", data->vocabs[k]);
+    }
+    for (int k = 0; k < data->ngroups; k++) {
+        text_printf(&t, "%s%s=[...]", t.n > 0 ? ", " : "", data->groups[k]);
     }
     const char *known = t.n > 0 ? arena_printf(l->arena, "known are %s", t.s) : "the spec has nothing to set";
     diag_report(l->diag, DIAG_ERROR, "E0030", (Span){0}, known,
@@ -396,7 +417,23 @@ static void bad_define(Load *l, const Define *d, const char *problem)
     diag_report(l->diag, DIAG_ERROR, "E0031", (Span){0}, NULL, "-D %s=%s: %s", d->name, d->value, problem);
 }
 
-static void apply_define(Load *l, Stmts *own, const Define *d, int nvocabs, const char **vocabs)
+/* -D cat=[5,7]: the group has two fields, with vocabularies of 5 and 7. */
+static void define_group(Load *l, const Define *d, const Value *v)
+{
+    bool good = v->is_list && v->is_int && v->n > 0;
+    int64_t *sizes = arena_alloc(l->arena, (size_t)(good ? v->n : 1) * sizeof *sizes);
+    for (int k = 0; good && k < v->n; k++) {
+        good = v->list[k] >= 1 && v->list[k] <= 1e15;
+        sizes[k] = (int64_t)v->list[k];
+    }
+    if (!good) {
+        bad_define(l, d, "a group of fields has a list of vocabulary sizes: write [5,7]");
+        return;
+    }
+    ARENA_PUSH(l->arena, l->spec->groups, l->spec->ngroups, ((struct FieldGroup){d->name, v->n, sizes}));
+}
+
+static void apply_define(Load *l, Stmts *own, const Define *d, const DataNames *data)
 {
     const Source *source = diag_source(l->diag, arena_printf(l->arena, "-D %s", d->name), d->value);
     Expr *value = parse_value(l->arena, l->diag, source);
@@ -405,10 +442,8 @@ static void apply_define(Load *l, Stmts *own, const Define *d, int nvocabs, cons
     }
     Stmt *hyper = find_stmt(own, ST_HYPER, d->name), *axis = find_stmt(own, ST_AXIS, d->name);
     Arg *bound = find_bound(own, d->name);
-    bool is_vocab = false;
-    for (int k = 0; k < nvocabs; k++) {
-        is_vocab |= strcmp(vocabs[k], d->name) == 0;
-    }
+    bool is_vocab = is_among(d->name, data->nvocabs, data->vocabs);
+    bool is_group = !is_vocab && is_among(d->name, data->ngroups, data->groups);
     Value v;
     if (!spec_eval(l->spec, NULL, value, &v, NULL)) {
         bad_define(l, d, "the value is not a constant");
@@ -421,11 +456,13 @@ static void apply_define(Load *l, Stmts *own, const Define *d, int nvocabs, cons
         for (int k = 0; k < l->spec->nhypers; k++) {
             l->spec->hypers[k].defined |= strcmp(l->spec->hypers[k].name, d->name) == 0;
         }
+    } else if (is_group && bound == NULL && (axis == NULL || axis->axis->size == NULL)) {
+        define_group(l, d, &v);
     } else if (v.is_list || v.num != floor(v.num) || v.num < 0 || v.num > 1e15) {
         if ((axis != NULL && axis->axis->size != NULL) || bound != NULL || is_vocab) {
             bad_define(l, d, "a size is an integer");
         } else {
-            unknown_define(l, own, d, nvocabs, vocabs);
+            unknown_define(l, own, d, data);
         }
     } else if (axis != NULL && axis->axis->size != NULL) {
         axis->axis->size = value;
@@ -434,7 +471,7 @@ static void apply_define(Load *l, Stmts *own, const Define *d, int nvocabs, cons
     } else if (is_vocab) {
         ARENA_PUSH(l->arena, l->spec->vocabs, l->spec->nvocabs, ((struct VocabSize){d->name, (int64_t)v.num}));
     } else {
-        unknown_define(l, own, d, nvocabs, vocabs);
+        unknown_define(l, own, d, data);
     }
 }
 
@@ -498,11 +535,10 @@ Spec *spec_load(Arena *arena, Diag *diag, const char *path, const SpecOptions *o
     }
     s->items = visible_items(&l, &own);
     declare_hypers(&l, &own);
-    int nvocabs = 0;
-    const char **vocabs = NULL;
-    find_vocabs(&l, &own, &nvocabs, &vocabs);
+    DataNames data = {0};
+    find_names(&l, &own, &data);
     for (int k = 0; k < o->ndefines; k++) {
-        apply_define(&l, &own, &o->defines[k], nvocabs, vocabs);
+        apply_define(&l, &own, &o->defines[k], &data);
     }
     evaluate_hypers(&l);
     for (int k = 0; k < s->items.n; k++) {

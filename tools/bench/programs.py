@@ -57,14 +57,13 @@ class Heddle:
     """`heddle bench`, a process per round: kernels come from the cache, and its first step is not counted."""
     name, style = "heddle", "heddle"
 
-    def __init__(self, binary, spec, batch, lengths, defines, threads):
+    def __init__(self, binary, spec, batch, lengths, threads):
+        """spec: its path with -D and --variant, as arguments."""
         self.file = tempfile.NamedTemporaryFile("w", suffix=".lengths")
-        self.file.write("".join(f"{n}\n" for n in lengths))
+        self.file.write("".join(f"{n}\n" for n in lengths or [1]))
         self.file.flush()
-        self.command = [binary, "bench", spec, "--json", "--batch", str(batch), "--threads", str(threads)]
+        self.command = [binary, "bench", *spec, "--json", "--batch", str(batch), "--threads", str(threads)]
         self.command += ["--lengths", self.file.name]
-        for define in defines:
-            self.command += ["-D", define]
         self.batch, self.peak_bytes, self.last = batch, 0, None
         first = self._bench(2)
         self.rates = {"train": first["train_examples_per_s"], "infer": first["infer_examples_per_s"]}

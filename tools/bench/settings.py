@@ -8,18 +8,19 @@ ITEMS = 7550
 
 
 class Setting:
-    def __init__(self, spec, batch, lengths, defines=(), figures=None):
-        self.spec, self.batch, self.lengths, self.defines = spec, batch, lengths, list(defines)
-        self.figures = figures or {}  # style -> {longest row: training examples/s}
+    """lengths: what is run when none are asked for, None for a model of rows. sizes: vocabularies of a row's fields.
+    figures: style -> {longest row (None for a model of rows): training examples/s}."""
+
+    def __init__(self, spec, batch, lengths=None, variant=None, defines=(), sizes=None, figures=None):
+        self.spec, self.batch, self.lengths, self.variant, self.sizes = spec, batch, lengths, variant, sizes
+        self.defines, self.figures = list(defines), figures or {}
 
     def defines_for(self, longest):
-        """Position tables and bounds grow with the rows; the published length is 200."""
-        grown = [f"T.max={longest}"] + ([f"N={longest + 11}"] if self.has_positions else [])
-        return [f"item={ITEMS}", *self.defines, *(grown if longest > 200 else [])]
-
-    @property
-    def has_positions(self):
-        return "gru4rec" not in self.spec
+        """Bounds and position tables grow with the rows; the published length is 200."""
+        if self.sizes:
+            return [f"cat=[{','.join(map(str, self.sizes))}]", *self.defines]
+        positions = [f"N={longest + 11}"] if self.figures.get("reference") else []
+        return [f"item={ITEMS}", *self.defines, *([f"T.max={longest}", *positions] if longest > 200 else [])]
 
 
 def _sequence(name, reference, tuned):
@@ -28,13 +29,18 @@ def _sequence(name, reference, tuned):
                    figures={"reference": dict(zip(at, reference)), "tuned": dict(zip(at, tuned))})
 
 
+FIELDS = [539] * 9 + [538]  # ten fields and 5,389 values, as Frappe has
+
 # Figures: PyTorch 1.13.1, two threads of a two-core AVX-512 machine, fair environment, examples/s of a training step.
 SETTINGS = {
     "fuxi_alpha": _sequence("fuxi_alpha", (64, 27, 19, 10), (116, 47, 28, 18)),
     "hstu": _sequence("hstu", (72, 35, 20, 14), (141, 61, 40, 25)),
     "sasrec": _sequence("sasrec", (78, 36, 22, 15), (166, 62, 34, 24)),
     "llama": _sequence("llama", (73, 35, 21, 14), (134, 72, 39, 25)),
-    "gru4rec": Setting("models/sequential/gru4rec.heddle", 32, ["full:50"], ["D=100", "K=100"]),
+    "gru4rec": Setting("models/sequential/gru4rec.heddle", 32, ["full:50"], variant="sampled", defines=["D=100", "K=100"],
+                       figures={"tuned": {50: 2160}}),
+    "deepfm": Setting("models/interaction/deepfm.heddle", 4096, sizes=FIELDS, figures={"tuned": {None: 65000}}),
+    "dcnv2": Setting("models/interaction/dcnv2.heddle", 4096, sizes=FIELDS, figures={"tuned": {None: 60000}}),
 }
 
 

@@ -80,9 +80,53 @@ static int64_t rows_of(const Batch *b, const char *axis)
     return a ? ((const int64_t *)a->data)[a->dims[0] - 1] : 0;
 }
 
+/* Ids of a vocabulary per field: how many the field of an element has. The field is the element's position along the
+ * table's parent; where that is no dimension of its own, the smallest vocabulary holds for all. */
+typedef struct {
+    const PlanAxis *table; /* NULL: one bound for all */
+    int64_t stride, fields, smallest;
+} FieldIds;
+
+static FieldIds field_ids(const Plan *plan, const PlanTensor *t, int ndim, const int64_t *dims)
+{
+    FieldIds f = {.smallest = 2};
+    for (int i = 0; t->vocab && i < plan->naxes; i++) {
+        const PlanAxis *a = &plan->axes[i];
+        if (a->kind == PAX_TABLE && !a->vocab && strcmp(a->name, t->vocab) == 0) {
+            f.table = a;
+            f.smallest = INT64_MAX;
+            for (int64_t k = 0; k < plan->axes[a->parent].size; k++) {
+                int64_t n = a->rows[k + 1] - a->rows[k];
+                f.smallest = n < f.smallest ? n : f.smallest;
+            }
+            for (int d = 0; d < t->ndim; d++) {
+                int at = ndim - (t->ndim - d); /* dims end like the tensor's own */
+                if (at >= 0 && t->dims[d] == a->parent && dims[at] == plan->axes[a->parent].size) {
+                    f.fields = dims[at];
+                    f.stride = 1;
+                    for (int k = at + 1; k < ndim; k++) {
+                        f.stride *= dims[k];
+                    }
+                }
+            }
+            break;
+        }
+    }
+    return f;
+}
+
+static int64_t id_bound(const FieldIds *f, int64_t element)
+{
+    if (f->fields == 0) {
+        return f->smallest;
+    }
+    int64_t k = element / f->stride % f->fields;
+    return f->table->rows[k + 1] - f->table->rows[k];
+}
+
 static bool add_input(const Plan *plan, const PlanTensor *t, Batch *b, uint64_t *state, Error *e)
 {
-    int64_t dims[PLAN_DIMS], id_bound = 2;
+    int64_t dims[PLAN_DIMS], vocab = 0;
     int n = 0;
     bool packed = false;
     for (int d = 0; d < t->ndim; d++) {
@@ -99,29 +143,31 @@ static bool add_input(const Plan *plan, const PlanTensor *t, Batch *b, uint64_t 
     }
     for (int i = 0; t->vocab && i < plan->naxes; i++) {
         if (plan->axes[i].vocab && strcmp(plan->axes[i].vocab, t->vocab) == 0) {
-            id_bound = plan->axes[i].size;
+            vocab = plan->axes[i].size;
         }
     }
     if (!add(b, t->name, t->dtype, n, dims, e)) {
         return false;
     }
     Array *a = &b->arrays[b->n - 1];
+    FieldIds fields = field_ids(plan, t, n, dims);
     int64_t count = 1, time = 1000000000;
     for (int d = 0; d < n; d++) {
         count *= dims[d];
     }
     for (int64_t i = 0; i < count; i++) {
         double u = uniform(state);
+        int64_t ids = vocab > 0 ? vocab : id_bound(&fields, i);
         time += (int64_t)(u * u * u * 86400);
         switch (t->dtype) {
         case DT_BOOL:
             ((unsigned char *)a->data)[i] = u < 0.5;
             break;
         case DT_I32:
-            ((int32_t *)a->data)[i] = (int32_t)(u * (double)id_bound);
+            ((int32_t *)a->data)[i] = (int32_t)(u * (double)ids);
             break;
         case DT_I64:
-            ((int64_t *)a->data)[i] = t->vocab ? (int64_t)(u * (double)id_bound) : packed ? time : time + 100000000000;
+            ((int64_t *)a->data)[i] = t->vocab ? (int64_t)(u * (double)ids) : packed ? time : time + 100000000000;
             break;
         case DT_F32:
             ((float *)a->data)[i] = (float)(u < 0.5);

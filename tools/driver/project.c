@@ -140,6 +140,13 @@ static bool sizes_known(const Graph *g, Text *report)
     for (int i = 0; i < g->naxes; i++) {
         const Axis *a = g->axes[i];
         if (a->kind == AXIS_FIXED && a->size < 0) {
+            if (a->fields) {
+                text_printf(report,
+                            "error: the fields of group '%s' are not known: give --data, or the sizes of their "
+                            "vocabularies, -D %s=[SIZE,...]\n",
+                            a->fields, a->fields);
+                return false;
+            }
             const char *name = a->vocab ? a->vocab : a->name;
             text_printf(report,
                         "error: the size of vocabulary '%s' is not known: give --data or --weights, or -D %s=SIZE\n",

@@ -168,8 +168,16 @@ class Context:
 
 # ---- the loss of the sequence models, and ranking ---------------------------------------------------------------
 
-def sampled_loss(emb, out, batch, negatives, tau, style):
-    """Sampled softmax of cosines at every position, mean over the positions that exist. Rows of padding take part in
+def mean_nll(nll, valid, style):
+    """Mean over the positions that exist; style `packed` has no others."""
+    if style == "packed":
+        return nll.mean()
+    weight = valid.reshape(-1).to(nll.dtype)
+    return (nll * weight).sum() / weight.sum()
+
+
+def sampled_loss(emb, out, batch, negatives, style, tau=1.0, measure=unit):
+    """Sampled softmax at every position, of cosines (measure = unit) or of plain products. Rows of padding take part in
     all of it but the mean; style `packed` leaves them out first."""
     nxt, neg, valid = batch.nxt, batch.neg, batch.valid
     if style == "packed":
@@ -179,21 +187,18 @@ def sampled_loss(emb, out, batch, negatives, tau, style):
         neg = torch.randint(emb.shape[0], (nxt.shape[0], negatives))
     neg = neg.reshape(nxt.shape[0], -1)
     if style == "reference":
-        out = unit(out)
-        hit = torch.bmm(unit(emb[nxt])[:, None, :], out[:, :, None])[:, :, 0] / tau
-        miss = torch.bmm(unit(emb[neg]), out[:, :, None])[:, :, 0] / tau
+        out = measure(out)
+        hit = torch.bmm(measure(emb[nxt])[:, None, :], out[:, :, None])[:, :, 0] / tau
+        miss = torch.bmm(measure(emb[neg]), out[:, :, None])[:, :, 0] / tau
         miss = torch.where(neg == nxt[:, None], torch.full_like(miss, -5e4), miss)
         nll = -F.log_softmax(torch.cat([hit, miss], 1), dim=1)[:, 0]
     else:
-        cat = unit(emb)
+        cat = measure(emb)
         index = torch.cat([nxt[:, None], neg], 1)
         same = torch.cat([torch.zeros_like(nxt[:, None], dtype=torch.bool), neg == nxt[:, None]], 1)
-        s = torch.bmm(rows_of(cat, index), (unit(out) / tau)[:, :, None])[:, :, 0].masked_fill(same, -5e4)
+        s = torch.bmm(rows_of(cat, index), (measure(out) / tau)[:, :, None])[:, :, 0].masked_fill(same, -5e4)
         nll = torch.logsumexp(s, 1) - s[:, 0]
-    if style == "packed":
-        return nll.mean()
-    weight = valid.reshape(-1).to(nll.dtype)
-    return (nll * weight).sum() / weight.sum()
+    return mean_nll(nll, valid, style)
 
 
 def place(score, batch):

@@ -1,14 +1,16 @@
 """GRU4Rec (Hidasi et al. 2016, section 3.1): one recurrent layer, reset after the product, keep gate, no biases; a linear
-map to the embedding's width; next item by softmax over the whole catalogue."""
+map to the embedding's width; next item by softmax over the whole catalogue, or over drawn items if negatives > 0."""
 import torch
 import torch.nn.functional as F
 
-from .common import dropout, fast_dropout, place
+from .common import dropout, fast_dropout, mean_nll, place, sampled_loss
 
 
 class Gru4Rec:
-    def __init__(self, weights, style, p):
-        self.w, self.style, self.p = weights, style, p
+    optimizer, clip = (torch.optim.Adam, 0.999), None
+
+    def __init__(self, weights, style, p, negatives=0):
+        self.w, self.style, self.p, self.negatives = weights, style, p, negatives
         self.tuned = style != "reference"
 
     def steps(self, x):
@@ -39,13 +41,12 @@ class Gru4Rec:
 
     def loss(self, batch):
         out, nxt, valid = self.encode(batch, self.p), batch.nxt, batch.valid
+        if self.negatives > 0 or batch.neg is not None:
+            return sampled_loss(self.w["emb"], out, batch, self.negatives, self.style, measure=lambda x: x)
         if self.style == "packed":
             out, nxt = out[valid], nxt[valid]
-        nll = F.cross_entropy(out.reshape(-1, out.shape[-1]) @ self.w["emb"].t(), nxt.reshape(-1), reduction="none")
-        if self.style == "packed":
-            return nll.mean()
-        weight = valid.reshape(-1).to(nll.dtype)
-        return (nll * weight).sum() / weight.sum()
+        score = out.reshape(-1, out.shape[-1]) @ self.w["emb"].t()
+        return mean_nll(F.cross_entropy(score, nxt.reshape(-1), reduction="none"), valid, self.style)
 
     def infer(self, batch):
         x = self.encode(batch, 0)

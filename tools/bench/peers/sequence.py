@@ -169,6 +169,7 @@ BLOCKS = {"fuxi_alpha": (fuxi_reference, fuxi_tuned), "hstu": (hstu_reference, h
 
 class Sequence:
     """One of the four around its block: embedding, layers, cosine output. p: dropout probability."""
+    optimizer, clip = (torch.optim.AdamW, 0.98), None
 
     def __init__(self, model, weights, style, p, negatives=128, tau=0.05):
         self.w, self.style, self.p, self.negatives, self.tau = weights, style, p, negatives, tau
@@ -188,7 +189,7 @@ class Sequence:
         return w["g0"] * (rms if self.style == "reference" else fast_rms)(x) if "g0" in w else x
 
     def loss(self, batch):
-        return sampled_loss(self.w["emb"], self.encode(batch, self.p), batch, self.negatives, self.tau, self.style)
+        return sampled_loss(self.w["emb"], self.encode(batch, self.p), batch, self.negatives, self.style, self.tau)
 
     def infer(self, batch):
         x = self.encode(batch, 0)
