@@ -37,16 +37,32 @@ static int collect(const Session *s, bool everything, Array *out, Error *e)
     return n;
 }
 
-bool weights_write(Session *s, const char *path, const char *const *meta, Error *e)
+/* Arrays of the session, then two for each table of states by key. */
+static bool write_all(Session *s, bool everything, const char *path, int nkeyed, KeyState *const *keyed,
+                      const char *const *meta, Error *e)
 {
-    Array *arrays = calloc((size_t)s->plan->ntensors + 1, sizeof *arrays);
+    Array *arrays = calloc((size_t)s->plan->ntensors + 2 * (size_t)nkeyed + 1, sizeof *arrays);
     if (!arrays) {
         return error_set(e, EXIT_RESOURCES, "no memory to write %s", path);
     }
-    int n = collect(s, false, arrays, e);
-    bool good = n >= 0 && tensor_file_write(path, n, arrays, meta, e);
+    int own = collect(s, everything, arrays, e), n = own;
+    bool good = own >= 0;
+    for (int i = 0; good && i < nkeyed; i++) {
+        good = keystate_save(keyed[i], &arrays[n], e);
+        n += good ? 2 : 0;
+    }
+    good = good && tensor_file_write(path, n, arrays, meta, e);
+    for (int i = own; own >= 0 && i < n; i++) {
+        free(arrays[i].data);
+        free((void *)(uintptr_t)arrays[i].name);
+    }
     free(arrays);
     return good;
+}
+
+bool weights_write(Session *s, const char *path, int nkeyed, KeyState *const *keyed, const char *const *meta, Error *e)
+{
+    return write_all(s, false, path, nkeyed, keyed, meta, e);
 }
 
 static bool same_shape(const Session *s, int t, const Array *a, const char *path, Error *e)
@@ -148,23 +164,7 @@ bool checkpoint_write(Session *s, const char *path, const TrainPlace *place, int
         }
         pairs[2 * PLACE_KEYS + i] = meta[i];
     }
-    Array *arrays = calloc((size_t)s->plan->ntensors + 2 * (size_t)nkeyed + 1, sizeof *arrays);
-    if (!arrays) {
-        return error_set(e, EXIT_RESOURCES, "no memory to write %s", path);
-    }
-    int own = collect(s, true, arrays, e), n = own;
-    bool good = own >= 0;
-    for (int i = 0; good && i < nkeyed; i++) {
-        good = keystate_save(keyed[i], &arrays[n], e);
-        n += good ? 2 : 0;
-    }
-    good = good && tensor_file_write(path, n, arrays, pairs, e);
-    for (int i = own; own >= 0 && i < n; i++) {
-        free(arrays[i].data);
-        free((void *)(uintptr_t)arrays[i].name);
-    }
-    free(arrays);
-    return good;
+    return write_all(s, true, path, nkeyed, keyed, pairs, e);
 }
 
 static bool read_number(const TensorFile *f, const char *path, const char *key, bool is_signed, void *out, Error *e)
@@ -192,6 +192,17 @@ static bool read_keyed(TensorFile *f, const char *path, KeyState *k, Error *e)
         return error_set(e, EXIT_DATA, "%s: state '%s' is missing", path, keystate_name(k));
     }
     return keystate_load(k, keys, rows, e);
+}
+
+bool states_read(const char *path, int nkeyed, KeyState *const *keyed, Error *e)
+{
+    TensorFile *f = tensor_file_open(path, e);
+    bool good = f != NULL;
+    for (int i = 0; good && i < nkeyed; i++) {
+        good = read_keyed(f, path, keyed[i], e);
+    }
+    tensor_file_close(f);
+    return good;
 }
 
 bool checkpoint_read(Session *s, const char *path, TrainPlace *place, int nkeyed, KeyState *const *keyed, Error *e)

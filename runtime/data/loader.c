@@ -502,3 +502,34 @@ int64_t loader_row(const Loader *l, int64_t example)
     Example x = loader_locate(l, example);
     return l->recipe.kind == RECIPE_NEXT ? x.user : x.target;
 }
+
+int64_t loader_time(const Loader *l, int64_t example)
+{
+    Example x = loader_locate(l, example);
+    return l->ts && x.target >= 0 ? data_int(l->ts, x.target) : 0;
+}
+
+bool loader_key(Loader *l, const char *input, int64_t example, int64_t *key, Error *e)
+{
+    for (int i = 0; i < l->nsources; i++) {
+        const Source *s = &l->sources[i];
+        if (strcmp(s->input.name, input) != 0) {
+            continue;
+        }
+        Example x = loader_locate(l, example);
+        int64_t row;
+        if (s->fill == FILL_USER) {
+            *key = x.user;
+            return true;
+        }
+        if (s->fill == FILL_COLUMN && s->input.ndim == 0 && s->where != AT_HISTORY && s->where != AT_HISTORY_ITEM) {
+            if (!row_of(l, s->where, &x, &row, e)) {
+                return false;
+            }
+            *key = data_int(s->column, row);
+            return true;
+        }
+    }
+    return error_set(e, EXIT_SPEC, "input '%s' is no key: the data gives one whole number per example for ids alone",
+                     input);
+}

@@ -28,7 +28,7 @@ typedef enum { RECIPE_NEXT, RECIPE_EVENTS, RECIPE_ROWS } RecipeKind;
 
 /* SERVE: what comes after the whole history; there is no target (labels are 0) and `now` is the recipe's, or the time
  * of the last event. */
-typedef enum { PART_TRAIN, PART_VALID, PART_TEST, PART_SERVE } DataPart;
+typedef enum { PART_TRAIN, PART_VALID, PART_TEST, PART_SERVE, PART_ALL /* train, valid and test */ } DataPart;
 
 enum { RECIPE_MAPS = 16 };
 
@@ -127,6 +127,10 @@ bool loader_examples(Loader *l, int64_t n, const int64_t *examples, Batch *out, 
 int64_t loader_example_of(const Loader *l, int64_t user);
 int64_t loader_user(const Loader *l, int64_t example); /* -1: rows */
 int64_t loader_row(const Loader *l, int64_t example);
+DataPart loader_part(const Loader *l, int64_t example); /* train, valid or test */
+/* The value of an input that is one whole number per example (an id, the user), as a batch would hold it. */
+bool loader_key(Loader *l, const char *input, int64_t example, int64_t *key, Error *e);
+int64_t loader_time(const Loader *l, int64_t example); /* of the target; 0: it has none */
 
 /* Const inputs only, once: as they are the same for every batch, loader_batch gives them too. */
 int64_t loader_dropped_values(const Loader *l); /* list values beyond a list's bound so far: the first are kept */

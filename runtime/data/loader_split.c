@@ -20,26 +20,29 @@ int64_t loader_train_events(const Loader *l, int64_t n)
     return n - (int64_t)(r->test * (double)n) - (int64_t)(r->valid * (double)n);
 }
 
-/* The positions of the targets of this part among n events of a user. */
-static Range targets(const Loader *l, int64_t n)
+/* The positions of the targets of a part among n events of a user. */
+static Range targets(const Loader *l, DataPart part, int64_t n)
 {
     const DataRecipe *r = &l->recipe;
-    if (l->part == PART_SERVE) {
+    if (part == PART_SERVE) {
         return (Range){n, n + 1};
     }
     int64_t train = loader_train_events(l, n);
-    if (r->kind == RECIPE_NEXT) {
-        int64_t at = l->part == PART_TRAIN ? train - 1 : l->part == PART_VALID ? n - 2 : n - 1;
-        return (Range){at, at + 1};
+    if (r->kind == RECIPE_NEXT) { /* one after another, the held out ones last */
+        int64_t at = part == PART_TRAIN || part == PART_ALL ? train - 1 : part == PART_VALID ? n - 2 : n - 1;
+        return (Range){at, part == PART_ALL ? n : at + 1};
     }
     int64_t test = n - (int64_t)(r->test * (double)n);
-    return l->part == PART_TRAIN ? (Range){0, train} : l->part == PART_VALID ? (Range){train, test} : (Range){test, n};
+    return part == PART_TRAIN   ? (Range){0, train}
+           : part == PART_VALID ? (Range){train, test}
+           : part == PART_TEST  ? (Range){test, n}
+                                : (Range){0, n};
 }
 
 /* Those of them whose history is long enough. */
 static Range usable(const Loader *l, int64_t n, int64_t shortest)
 {
-    Range t = targets(l, n);
+    Range t = targets(l, l->part, n);
     t.lo = t.lo > shortest ? t.lo : shortest;
     t.hi = t.hi > t.lo ? t.hi : t.lo;
     return t;
@@ -71,7 +74,7 @@ static bool split_log(Loader *l, Error *e)
     }
     for (int64_t u = 0; u < ds->users; u++) {
         int64_t n = ds->user_offsets[u + 1] - ds->user_offsets[u];
-        Range all = targets(l, n), t = usable(l, n, shortest);
+        Range all = targets(l, l->part, n), t = usable(l, n, shortest);
         int64_t count = t.hi - t.lo, from = t.lo > bound ? t.lo - 1 : bound; /* positions above `from` are cut */
         l->starts[u + 1] = l->starts[u] + count;
         l->stats.skipped_short += (all.hi > all.lo ? all.hi - all.lo : 0) - count;
@@ -117,7 +120,8 @@ static bool split_rows(Loader *l, Error *e)
         return error_set(e, EXIT_RESOURCES, "no memory for %lld rows", (long long)l->ds->rows);
     }
     for (int64_t row = 0; row < l->ds->rows; row++) {
-        if (loader_part_of_row(l, column, row) == l->part) {
+        DataPart part = loader_part_of_row(l, column, row);
+        if (part == l->part || (l->part == PART_ALL && part != PART_SERVE)) {
             l->chosen[l->count++] = row;
         }
     }
@@ -164,4 +168,23 @@ Example loader_locate(const Loader *l, int64_t example)
     int64_t first = ds->user_offsets[lo], n = ds->user_offsets[lo + 1] - first;
     int64_t at = usable(l, n, shortest_history(l)).lo + example - l->starts[lo];
     return (Example){lo, l->part == PART_SERVE ? -1 : first + at, first, first + at};
+}
+
+DataPart loader_part(const Loader *l, int64_t example)
+{
+    if (l->part != PART_ALL) {
+        return l->part;
+    }
+    Example x = loader_locate(l, example);
+    if (l->ds->form == DATA_ROWS) {
+        return loader_part_of_row(l, *l->recipe.part ? data_column(l->ds, TABLE_MAIN, l->recipe.part) : NULL, x.target);
+    }
+    int64_t n = l->ds->user_offsets[x.user + 1] - l->ds->user_offsets[x.user], at = x.target - x.lo;
+    for (int part = PART_TRAIN; part < PART_TEST; part++) {
+        Range t = targets(l, (DataPart)part, n);
+        if (at >= t.lo && at < t.hi && !(part == PART_VALID && l->recipe.kind == RECIPE_NEXT && l->recipe.hold < 2)) {
+            return (DataPart)part;
+        }
+    }
+    return PART_TEST;
 }

@@ -50,7 +50,7 @@ static void resume(Pool *pool)
 
     /* A checkpoint serves as weights; weights do not serve as a checkpoint. */
     CHECK(weights_read(b, path, &e));
-    CHECK(weights_write(a, weights, NULL, &e));
+    CHECK(weights_write(a, weights, 0, NULL, NULL, &e));
     CHECK(weights_read(b, weights, &e));
     CHECK(memcmp(session_param(a, "E", NULL), session_param(b, "E", NULL), V * D * sizeof(float)) == 0);
     CHECK_ERROR(checkpoint_read(b, weights, &place, 0, NULL, &e), e, EXIT_DATA, "it is not a checkpoint");

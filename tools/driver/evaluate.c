@@ -1,5 +1,6 @@
 /* The figures of a rank section: each setting (`hr(at, 10, 50)`) becomes one figure per cutoff. */
 #include "evaluate.h"
+#include "checkpoint.h"
 #include "metrics.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,8 @@ static bool values_of(Session *s, const Batch *b, const char *name, double *out,
     return ok || error_set(e, EXIT_SPEC, "metrics want one value per example; '%s' has more", name);
 }
 
-static bool add_batch(Session *s, const Batch *b, Sum *sum, double *values, Error *e)
+/* counts: which examples of the batch do, NULL: all. */
+static bool add_batch(Session *s, const Batch *b, const bool *counts, Sum *sum, double *values, Error *e)
 {
     const MetricSetting *m = sum->setting;
     for (int i = 0; i < m->ntensors; i++) {
@@ -73,6 +75,9 @@ static bool add_batch(Session *s, const Batch *b, Sum *sum, double *values, Erro
         }
     }
     for (int64_t i = 0; i < b->batch; i++) {
+        if (counts && !counts[i]) {
+            continue;
+        }
         bool ok = metric_takes_ranks(sum->metric)
                       ? metric_add_rank(sum->metric, values[i], e)
                       : metric_add_logit(sum->metric, values[i], values[b->batch + i] > 0.5,
@@ -84,27 +89,122 @@ static bool add_batch(Session *s, const Batch *b, Sum *sum, double *values, Erro
     return true;
 }
 
-int evaluate(const Project *p, Session *s, Feed *feed, int64_t batch, Figure *figures, Error *e)
+struct Exam {
+    const Project *p;
+    FeedSplit part;
+    int64_t batch;
+    const char *stored;
+    Feed *feed;
+    Stream *stream; /* with states by key, else NULL */
+    States *states;
+    double *values;
+    bool *counts;
+};
+
+Exam *exam_open(const Project *p, const Program *rank, FeedSplit part, int64_t batch, const char *stored, Error *e)
+{
+    Exam *x = calloc(1, sizeof *x);
+    KeyState *const *tables;
+    const TrainSettings *train = spec_train(p->spec);
+    bool ok = x != NULL;
+    if (ok) {
+        *x = (Exam){.p = p, .part = part, .batch = batch, .stored = stored};
+        x->values = malloc(3 * (size_t)batch * sizeof *x->values);
+        x->counts = malloc((size_t)batch * sizeof *x->counts);
+        ok = x->values && x->counts;
+    }
+    if (!ok) {
+        error_set(e, EXIT_RESOURCES, "out of memory");
+    }
+    ok = ok && (x->states = states_open(rank->plan, e));
+    bool keyed = ok && states_tables(x->states, &tables) > 0;
+    if (ok && keyed && !(train && train->stream_by)) {
+        ok =
+            error_set(e, EXIT_SPEC, "the spec has states by key: its train section has to say `stream by KEY chunk N`");
+    }
+    if (ok && stored && !keyed) {
+        ok = error_set(e, EXIT_USAGE, "the spec has no states by key that could be stored");
+    }
+    ok = ok && (x->feed = feed_open(p, rank, keyed ? FEED_ALL : part, e)) &&
+         (!keyed || (x->stream = stream_open(x->feed, train->stream_by, 1, batch, stored ? FEED_VALID : FEED_TRAIN,
+                                             (int)part, e)));
+    if (!ok) {
+        exam_close(x);
+        return NULL;
+    }
+    return x;
+}
+
+void exam_close(Exam *x)
+{
+    if (x) {
+        stream_close(x->stream);
+        states_close(x->states);
+        feed_close(x->feed);
+        free(x->values);
+        free(x->counts);
+        free(x);
+    }
+}
+
+static bool add_all(const Exam *x, Session *s, const Batch *b, const bool *counts, Sum *sums, int n, Error *e)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++) {
+        ok = add_batch(s, b, counts, &sums[i], x->values, e);
+    }
+    return ok;
+}
+
+static bool run_examples(Exam *x, Session *s, Sum *sums, int n, Error *e)
+{
+    bool ok = true;
+    feed_order(x->feed, false, 0, 0);
+    for (int64_t first = 0; ok && first < feed_rows(x->feed); first += x->batch) {
+        int64_t left = feed_rows(x->feed) - first;
+        Batch b;
+        ok = feed_batch(x->feed, first, left < x->batch ? left : x->batch, &b, e) && session_run(s, &b, 0, e) &&
+             add_all(x, s, &b, NULL, sums, n, e);
+    }
+    return ok;
+}
+
+static bool run_stream(Exam *x, Session *s, Sum *sums, int n, Error *e)
+{
+    KeyState *const *tables;
+    int ntables = states_tables(x->states, &tables);
+    states_clear(x->states);
+    if (x->stored && !states_read(x->stored, ntables, tables, e)) {
+        return false;
+    }
+    int64_t steps = stream_begin(x->stream, false, 0, 0, e);
+    bool ok = steps >= 0;
+    for (int64_t k = 0; ok && k < steps; k++) {
+        const StreamStep *step = stream_step(x->stream, k);
+        Batch data, b;
+        bool any = false;
+        ok = feed_examples(x->feed, step->n, step->examples, &data, e) &&
+             states_give(x->states, step, x->stored != NULL, &data, &b, e) && session_run(s, &b, 0, e) &&
+             states_take(x->states, step, s, e);
+        for (int64_t i = 0; i < step->n; i++) {
+            x->counts[i] = feed_part(x->feed, step->examples[i]) == x->part;
+            any = any || x->counts[i];
+        }
+        ok = ok && (!any || add_all(x, s, &b, x->counts, sums, n, e));
+    }
+    return ok;
+}
+
+int exam_run(Exam *x, Session *s, Figure *figures, Error *e)
 {
     Sum sums[MAX_FIGURES];
-    int n = open_sums(p, sums, e);
+    int n = open_sums(x->p, sums, e);
     int opened = n >= 0 ? n : -1 - n;
-    double *values = malloc(3 * (size_t)batch * sizeof *values);
-    bool ok = n >= 0 && (values || error_set(e, EXIT_RESOURCES, "out of memory"));
-    feed_order(feed, false, 0, 0);
-    for (int64_t first = 0; ok && first < feed_rows(feed); first += batch) {
-        int64_t left = feed_rows(feed) - first;
-        Batch b;
-        ok = feed_batch(feed, first, left < batch ? left : batch, &b, e) && session_run(s, &b, 0, e);
-        for (int i = 0; ok && i < n; i++) {
-            ok = add_batch(s, &b, &sums[i], values, e);
-        }
-    }
+    bool ok = n >= 0 && (x->stream ? run_stream(x, s, sums, n, e) : run_examples(x, s, sums, n, e));
     for (int i = 0; i < opened; i++) {
         snprintf(figures[i].name, sizeof figures[i].name, "%s", sums[i].name);
         ok = ok && metric_result(sums[i].metric, &figures[i].value, e);
         metric_free(sums[i].metric);
     }
-    free(values);
     return ok ? n : -1;
 }

@@ -57,13 +57,29 @@ static const char *vocab_of_input(const Graph *g, const Tensor *t)
     return t->vocab;
 }
 
-/* The inputs that the data fills: all but the row, which every batch has, and the scalars the training loop sets. */
+/* "u.known" beside a state u by key: it is given with the state (stream.h). */
+static bool is_known(const Graph *g, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    for (int i = 0; dot && strcmp(dot, ".known") == 0 && i < g->ntensors; i++) {
+        const Tensor *t = g->tensors[i];
+        size_t n = (size_t)(dot - name);
+        if (t->role == ROLE_STATE && t->per_example && strlen(t->name) == n && strncmp(t->name, name, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The inputs that the data fills: all but the row, which every batch has, the scalars the training loop sets, and what
+ * belongs to states by key. */
 static int inputs_of(const Program *p, DataInput *out, int max, Error *e)
 {
     int n = 0;
     for (int i = 0; i < p->graph->ntensors; i++) {
         const Tensor *t = p->graph->tensors[i];
-        if (t->role != ROLE_INPUT || t == p->graph->row || strncmp(t->name, "opt.", 4) == 0) {
+        if (t->role != ROLE_INPUT || t == p->graph->row || strncmp(t->name, "opt.", 4) == 0 ||
+            is_known(p->graph, t->name)) {
             continue;
         }
         int first = t->per_example ? 1 : 0; /* dims[0] is the batch */
@@ -88,7 +104,7 @@ static int inputs_of(const Program *p, DataInput *out, int max, Error *e)
 
 Feed *feed_open(const Project *p, const Program *prog, FeedSplit split, Error *e)
 {
-    static const DataPart parts[] = {PART_TRAIN, PART_VALID, PART_TEST, PART_SERVE};
+    static const DataPart parts[] = {PART_TRAIN, PART_VALID, PART_TEST, PART_SERVE, PART_ALL};
     DataInput inputs[64];
     int n = inputs_of(prog, inputs, 64, e);
     Feed *f = n < 0 ? NULL : calloc(1, sizeof *f);
@@ -141,6 +157,30 @@ void feed_order(Feed *f, bool shuffle, uint64_t seed, int64_t epoch)
 bool feed_batch(Feed *f, int64_t first, int64_t n, Batch *out, Error *e)
 {
     return loader_batch(f->loader, first, n, out, e);
+}
+
+bool feed_examples(Feed *f, int64_t n, const int64_t *examples, Batch *out, Error *e)
+{
+    return loader_examples(f->loader, n, examples, out, e);
+}
+
+bool feed_key(Feed *f, const char *input, int64_t example, int64_t *key, Error *e)
+{
+    return loader_key(f->loader, input, example, key, e);
+}
+
+int64_t feed_time(const Feed *f, int64_t example)
+{
+    return loader_time(f->loader, example);
+}
+
+FeedSplit feed_part(const Feed *f, int64_t example)
+{
+    DataPart part = loader_part(f->loader, example);
+    return part == PART_TRAIN   ? FEED_TRAIN
+           : part == PART_VALID ? FEED_VALID
+           : part == PART_TEST  ? FEED_TEST
+                                : FEED_SERVE;
 }
 
 bool feed_user(Feed *f, int64_t user, Batch *out, Error *e)

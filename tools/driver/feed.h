@@ -6,7 +6,7 @@
 #include "driver.h"
 
 typedef struct Feed Feed;
-typedef enum { FEED_TRAIN, FEED_VALID, FEED_TEST, FEED_SERVE } FeedSplit;
+typedef enum { FEED_TRAIN, FEED_VALID, FEED_TEST, FEED_SERVE, FEED_ALL /* the first three */ } FeedSplit;
 
 typedef struct {
     const char *recipe; /* how the data is cut into examples (runtime/data/loader.h); NULL: what suits the data */
@@ -28,6 +28,12 @@ const char *feed_report(Feed *f); /* one line on skipped and cut rows */
 void feed_order(Feed *f, bool shuffle, uint64_t seed, int64_t epoch);
 /* Examples first .. first + n - 1 of the order; valid until the next call. */
 bool feed_batch(Feed *f, int64_t first, int64_t n, Batch *out, Error *e);
+/* Those examples, numbered as in the data. */
+bool feed_examples(Feed *f, int64_t n, const int64_t *examples, Batch *out, Error *e);
+/* Of one example: the value of an input that is a key, the time of its target, its part. */
+bool feed_key(Feed *f, const char *input, int64_t example, int64_t *key, Error *e);
+int64_t feed_time(const Feed *f, int64_t example);
+FeedSplit feed_part(const Feed *f, int64_t example);
 /* The example of one user, by dense id; false with an error if it has none. */
 bool feed_user(Feed *f, int64_t user, Batch *out, Error *e);
 

@@ -20,10 +20,14 @@ typedef struct {
     Pool *pool;
     Program *step_program, *rank_program;
     Session *session, *rank_session;
-    Feed *feed, *eval_feed;
+    Feed *feed;
+    Stream *stream; /* examples come key by key, or NULL: in any order */
+    States *states;
+    Exam *exam;
     FILE *metrics;
-    int64_t batch, epochs, per_epoch, total;
-    int64_t step, misses; /* steps done; evaluations without improvement */
+    int64_t batch, epochs;
+    int64_t step, misses;               /* steps done; evaluations without improvement */
+    int64_t epoch, in_epoch, per_epoch; /* the epoch under way: steps done in it, and all of it */
     double best;
     int64_t examples; /* of this process's steps, and the time they took */
     double seconds;
@@ -70,34 +74,55 @@ static bool open_parts(Run *r, Text *report, Error *e)
         e->code = EXIT_SPEC; /* the text is in the report */
         return false;
     }
-    for (int i = 0; i < r->step_program->graph->ntensors; i++) {
-        const Tensor *t = r->step_program->graph->tensors[i];
-        if (t->role == ROLE_STATE && t->per_example) {
-            return error_set(e, EXIT_SPEC,
-                             "the spec keeps state '%s' by key, which heddle train does not carry from example to "
-                             "example; heddle run takes and gives it by name, or choose a variant without it",
-                             t->name);
-        }
-    }
     r->pool = pool_new(o->threads, e);
     r->session = r->pool ? session_new(r->step_program->plan, r->pool, o->seed, e) : NULL;
     r->feed = r->session ? feed_open(r->p, r->step_program, FEED_TRAIN, e) : NULL;
     if (!r->feed) {
         return false;
     }
-    if (ranked) {
-        r->rank_session = session_new(r->rank_program->plan, r->pool, o->seed, e);
-        r->eval_feed =
-            r->rank_session ? feed_open(r->p, r->rank_program, o->validate ? FEED_VALID : FEED_TEST, e) : NULL;
-        if (!r->eval_feed) {
+    r->batch = o->batch > 0 ? o->batch : r->settings->batch > 0 ? r->settings->batch : 128;
+    r->epochs = o->epochs >= 0 ? o->epochs : r->settings->epochs > 0 ? r->settings->epochs : 1;
+    r->states = states_open(r->step_program->plan, e);
+    if (!r->states) {
+        return false;
+    }
+    if (r->settings->stream_by) {
+        r->stream = stream_open(r->feed, r->settings->stream_by, r->settings->chunk, r->batch, FEED_TRAIN, -1, e);
+        if (!r->stream) {
             return false;
         }
     }
-    r->batch = o->batch > 0 ? o->batch : r->settings->batch > 0 ? r->settings->batch : 128;
-    r->per_epoch = (feed_rows(r->feed) + r->batch - 1) / r->batch;
-    r->epochs = o->epochs >= 0 ? o->epochs : r->settings->epochs > 0 ? r->settings->epochs : 1;
-    r->total = o->steps >= 0 ? o->steps : r->epochs * r->per_epoch;
+    if (ranked) {
+        r->rank_session = session_new(r->rank_program->plan, r->pool, o->seed, e);
+        r->exam = r->rank_session
+                      ? exam_open(r->p, r->rank_program, o->validate ? FEED_VALID : FEED_TEST, r->batch, NULL, e)
+                      : NULL;
+        return r->exam != NULL;
+    }
     return true;
+}
+
+/* The order of the epoch under way; a run that has been resumed is somewhere inside. */
+static bool begin_epoch(Run *r, Error *e)
+{
+    if (r->stream) {
+        r->per_epoch = stream_begin(r->stream, true, r->o->seed, r->epoch, e);
+        return r->per_epoch >= 0;
+    }
+    feed_order(r->feed, true, r->o->seed, r->epoch);
+    r->per_epoch = (feed_rows(r->feed) + r->batch - 1) / r->batch;
+    return true;
+}
+
+/* Steps of the whole run; epochs to come count like the one under way. */
+static int64_t total_steps(const Run *r)
+{
+    return r->o->steps >= 0 ? r->o->steps : r->step - r->in_epoch + (r->epochs - r->epoch) * r->per_epoch;
+}
+
+static bool is_done(const Run *r)
+{
+    return r->o->steps >= 0 ? r->step >= r->o->steps : r->epoch >= r->epochs;
 }
 
 static void close_parts(Run *r)
@@ -105,7 +130,9 @@ static void close_parts(Run *r)
     if (r->metrics) {
         fclose(r->metrics);
     }
-    feed_close(r->eval_feed);
+    exam_close(r->exam);
+    states_close(r->states);
+    stream_close(r->stream);
     feed_close(r->feed);
     session_free(r->rank_session);
     session_free(r->session);
@@ -139,17 +166,17 @@ static bool write_manifest(Run *r, Error *e)
 /* What has to be the same for a resumed run to end in the same bits, and what the loop itself remembers. */
 static bool save_checkpoint(Run *r, Error *e)
 {
-    TrainPlace place = {.seed = r->o->seed,
-                        .step = (uint64_t)r->step,
-                        .epoch = r->step / r->per_epoch,
-                        .position = r->step % r->per_epoch * r->batch};
+    TrainPlace place = {
+        .seed = r->o->seed, .step = (uint64_t)r->step, .epoch = r->epoch, .position = r->in_epoch * r->batch};
+    KeyState *const *tables;
+    int ntables = states_tables(r->states, &tables);
     char batch[32], misses[32], best[32];
     snprintf(batch, sizeof batch, "%lld", (long long)r->batch);
     snprintf(misses, sizeof misses, "%lld", (long long)r->misses);
     snprintf(best, sizeof best, "%.17g", r->best);
     const char *meta[] = {"heddle.batch", batch,         "heddle.misses",    misses, "heddle.best",
                           best,           "heddle.data", r->ds->fingerprint, NULL};
-    return checkpoint_write(r->session, in_run(r, "checkpoint.safetensors"), &place, 0, NULL, meta, e);
+    return checkpoint_write(r->session, in_run(r, "checkpoint.safetensors"), &place, ntables, tables, meta, e);
 }
 
 static bool load_checkpoint(Run *r, Error *e)
@@ -173,10 +200,14 @@ static bool load_checkpoint(Run *r, Error *e)
     if (!ok) {
         return error_set(e, EXIT_DATA, "%s is not a checkpoint of a training run", path);
     }
-    if (!checkpoint_read(r->session, path, &place, 0, NULL, e)) {
+    KeyState *const *tables;
+    int ntables = states_tables(r->states, &tables);
+    if (!checkpoint_read(r->session, path, &place, ntables, tables, e)) {
         return false;
     }
     r->step = (int64_t)place.step;
+    r->epoch = place.epoch;
+    r->in_epoch = place.position / r->batch;
     if (!same || place.seed != r->o->seed) {
         return error_set(e, EXIT_USAGE, "%s was made with another seed, batch size or data set; resume with the same",
                          path);
@@ -216,7 +247,7 @@ static bool record_weights(Run *r, Error *e)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/weights.safetensors", r->o->record);
-    return weights_write(r->session, path, NULL, e);
+    return weights_write(r->session, path, 0, NULL, NULL, e);
 }
 
 /* A batch and the draws made for it, as heddle run reads them: written after the step. */
@@ -246,17 +277,30 @@ static bool record_batch(Run *r, const Batch *b, int64_t index, Error *e)
     return ok;
 }
 
-static bool one_step(Run *r, int64_t epoch, int64_t in_epoch, double *loss, int64_t *examples, Error *e)
+/* The examples of the next step; those of a stream with their states. */
+static bool next_batch(Run *r, const StreamStep **stream, Batch *b, Error *e)
+{
+    if (!r->stream) {
+        int64_t first = r->in_epoch * r->batch, left = feed_rows(r->feed) - first;
+        *stream = NULL;
+        return feed_batch(r->feed, first, left < r->batch ? left : r->batch, b, e);
+    }
+    Batch data;
+    *stream = stream_step(r->stream, r->in_epoch);
+    return feed_examples(r->feed, (*stream)->n, (*stream)->examples, &data, e) &&
+           states_give(r->states, *stream, false, &data, b, e);
+}
+
+static bool one_step(Run *r, double *loss, int64_t *examples, Error *e)
 {
     const TrainSettings *s = r->settings;
-    int64_t first = in_epoch * r->batch, rows = feed_rows(r->feed);
-    int64_t n = rows - first < r->batch ? rows - first : r->batch;
+    const StreamStep *stream;
     Batch b;
     double lr = s->default_lr;
-    if (s->lr && !setting_value(r->p->spec, s->lr, (double)(r->step + 1), (double)epoch, (double)r->misses, &lr)) {
+    if (s->lr && !setting_value(r->p->spec, s->lr, (double)(r->step + 1), (double)r->epoch, (double)r->misses, &lr)) {
         return error_set(e, EXIT_SPEC, "the learning rate has no value at step %lld", (long long)r->step + 1);
     }
-    if (!feed_batch(r->feed, first, n, &b, e)) {
+    if (!next_batch(r, &stream, &b, e)) {
         return false;
     }
     bool recording = r->o->record && r->step < r->o->record_steps;
@@ -271,15 +315,19 @@ static bool one_step(Run *r, int64_t epoch, int64_t in_epoch, double *loss, int6
         return false;
     }
     *loss = session_scalar(r->session, r->step_program->plan->tensors[r->step_program->plan->loss].name);
-    *examples = n;
+    *examples = b.batch;
     if (!isfinite(*loss)) {
         return error_set(e, EXIT_NONFINITE,
                          "the loss is %g at step %lld (epoch %lld): lower the learning rate or set clip", *loss,
-                         (long long)r->step + 1, (long long)epoch);
+                         (long long)r->step + 1, (long long)r->epoch);
+    }
+    if (stream && !states_take(r->states, stream, r->session, e)) {
+        return false;
     }
     r->step++;
+    r->in_epoch++;
     fprintf(r->metrics, "{\"step\":%lld,\"epoch\":%lld,\"loss\":%.9g,\"lr\":%.9g}\n", (long long)r->step,
-            (long long)epoch, *loss, lr);
+            (long long)r->epoch, *loss, lr);
     return true;
 }
 
@@ -291,16 +339,23 @@ static bool measure(Run *r, Error *e)
         if (!weights_copy(r->rank_session, r->rank_program->plan, r->session, r->step_program->plan, e)) {
             return false;
         }
-        r->nfigures = evaluate(r->p, r->rank_session, r->eval_feed, r->batch, r->figures, e);
+        r->nfigures = exam_run(r->exam, r->rank_session, r->figures, e);
     }
     r->measured = r->step;
     return r->nfigures >= 0;
 }
 
-/* Metrics after an epoch; *stop is set when the spec's patience is over. */
-static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, Error *e)
+static bool save_weights(Run *r, const char *name, Error *e)
 {
-    if (!r->rank_program || r->o->eval_every <= 0 || (epoch + 1) % r->o->eval_every != 0) {
+    KeyState *const *tables;
+    int ntables = states_tables(r->states, &tables);
+    return weights_write(r->session, in_run(r, name), ntables, tables, NULL, e);
+}
+
+/* Metrics after an epoch; *stop is set when the spec's patience is over. */
+static bool after_epoch(Run *r, Progress *progress, bool *stop, Error *e)
+{
+    if (!r->rank_program || r->o->eval_every <= 0 || r->epoch % r->o->eval_every != 0) {
         return true;
     }
     if (!measure(r, e)) {
@@ -309,10 +364,10 @@ static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, E
     const Figure *figures = r->figures;
     progress_clear(progress);
     Text line = {0};
-    text_printf(&line, "{\"epoch\":%lld,\"step\":%lld,\"split\":\"%s\"", (long long)epoch + 1, (long long)r->step,
+    text_printf(&line, "{\"epoch\":%lld,\"step\":%lld,\"split\":\"%s\"", (long long)r->epoch, (long long)r->step,
                 r->o->validate ? "valid" : "test");
     if (!r->o->json) {
-        printf("epoch %lld:", (long long)epoch + 1);
+        printf("epoch %lld:", (long long)r->epoch);
     }
     bool ok = true;
     for (int i = 0; ok && i < r->nfigures; i++) {
@@ -325,7 +380,7 @@ static bool after_epoch(Run *r, int64_t epoch, Progress *progress, bool *stop, E
             bool better = figures[i].value > r->best + 1e-6;
             r->best = better ? figures[i].value : r->best;
             r->misses = better ? 0 : r->misses + 1;
-            ok = !better || weights_write(r->session, in_run(r, "best.safetensors"), NULL, e);
+            ok = !better || save_weights(r, "best.safetensors", e);
             *stop = r->settings->stop_after > 0 && r->misses >= r->settings->stop_after;
         }
     }
@@ -344,15 +399,20 @@ static bool loop(Run *r, Error *e)
     bool stop = false;
     double loss = NAN, window = seconds_now(), rate = 0;
     int64_t since = 0;
-    while (r->step < r->total && !stop) {
-        int64_t epoch = r->step / r->per_epoch;
-        feed_order(r->feed, true, r->o->seed, epoch);
-        int64_t examples = 0;
-        for (int64_t i = r->step % r->per_epoch; i < r->per_epoch && r->step < r->total; i++) {
+    while (!is_done(r) && !stop) {
+        if (!begin_epoch(r, e)) {
+            return false;
+        }
+        int64_t examples = 0, epoch = r->epoch, total = total_steps(r);
+        while (r->in_epoch < r->per_epoch && !is_done(r)) {
             double start = seconds_now();
-            if (!one_step(r, epoch, i, &loss, &examples, e)) {
+            if (!one_step(r, &loss, &examples, e)) {
                 progress_clear(&progress);
                 return false;
+            }
+            if (r->in_epoch == r->per_epoch) {
+                r->epoch++;
+                r->in_epoch = 0;
             }
             since += examples;
             double now = seconds_now();
@@ -363,7 +423,7 @@ static bool loop(Run *r, Error *e)
                 window = now;
                 since = 0;
             }
-            progress_step(&progress, r->step, r->total, rate, loss, epoch + 1, false);
+            progress_step(&progress, r->step, total, rate, loss, epoch + 1, false);
             bool due = r->o->checkpoint_steps > 0 && r->step % r->o->checkpoint_steps == 0;
             if ((due || interrupted) && !(fflush(r->metrics) == 0 && save_checkpoint(r, e))) {
                 return false;
@@ -373,11 +433,14 @@ static bool loop(Run *r, Error *e)
                 return error_set(e, EXIT_INTERRUPTED, "interrupted after step %lld; go on with --resume",
                                  (long long)r->step);
             }
+            if (r->epoch > epoch) {
+                break;
+            }
         }
         if (!r->o->terminal) {
-            progress_step(&progress, r->step, r->total, rate, loss, epoch + 1, true);
+            progress_step(&progress, r->step, total, rate, loss, epoch + 1, true);
         }
-        if (r->step % r->per_epoch == 0 && !after_epoch(r, epoch, &progress, &stop, e)) {
+        if (r->epoch > epoch && !after_epoch(r, &progress, &stop, e)) {
             return false;
         }
         if (fflush(r->metrics) != 0) {
@@ -440,18 +503,19 @@ bool train(Project *p, const TrainOptions *o, TrainResult *result, Text *report,
     if (ok && !o->resume && file_exists(in_run(&r, "checkpoint.safetensors"))) {
         ok = error_set(e, EXIT_USAGE, "%s holds a run already: go on with --resume, or choose another --out", o->out);
     }
-    ok = ok && (!o->resume || load_checkpoint(&r, e)) && open_metrics(&r, e) && write_manifest(&r, e);
+    ok = ok && (!o->resume || load_checkpoint(&r, e)) && begin_epoch(&r, e) && open_metrics(&r, e) &&
+         write_manifest(&r, e);
     if (ok) {
         fprintf(stderr,
                 "%s: %s; %lld steps an epoch, %lld in all; compiled in %.2f s (%d kernels, %d distinct, %d cached)\n",
-                spec_name(p->spec), feed_report(r.feed), (long long)r.per_epoch, (long long)r.total,
+                spec_name(p->spec), feed_report(r.feed), (long long)r.per_epoch, (long long)total_steps(&r),
                 r.step_program->seconds, r.step_program->stats.kernels, r.step_program->stats.unique,
                 r.step_program->stats.cached);
         void (*before)(int) = signal(SIGINT, on_interrupt);
         ok = loop(&r, e);
         signal(SIGINT, before);
     }
-    ok = ok && weights_write(r.session, in_run(&r, "weights.safetensors"), NULL, e);
+    ok = ok && save_weights(&r, "weights.safetensors", e);
     if (ok) {
         fprintf(stderr, "wrote %s\n", r.path);
     }

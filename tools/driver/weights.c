@@ -7,7 +7,7 @@ bool weights_copy(Session *to, const Plan *to_plan, Session *from, const Plan *f
     for (int i = 0; i < to_plan->ntensors; i++) {
         const PlanTensor *t = &to_plan->tensors[i];
         bool kept = t->role == PT_PARAM || (t->role == PT_STATE && strncmp(t->name, "opt.", 4) != 0);
-        if (!kept || t->alias >= 0) {
+        if (!kept || t->alias >= 0 || t->per_example) { /* states by key come with the examples */
             continue;
         }
         int64_t n = 0, m = 0;

@@ -40,13 +40,15 @@ int cmd_eval(int argc, char **argv)
     RankerOptions o = {0};
     DataOptions data = {0};
     const char *split = "test";
+    bool stored = false;
     int64_t batch = 128;
     Option options[MAX_OPTIONS] = {
         {"--weights", "W", OPT_TEXT, &o.weights, "params, a safetensors file"},
         {"--split", "test|valid|train", OPT_TEXT, &split, "which part is evaluated (test)"},
         {"--batch", "N", OPT_INT, &batch, "examples at a time (128); changes no figure"},
+        {"--stored-states", NULL, OPT_FLAG, &stored, "states by key from W, instead of replaying the training part"},
     };
-    int n = json_option(options, run_options(options, data_options(options, 3, &data), &common), &common);
+    int n = json_option(options, run_options(options, data_options(options, 4, &data), &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {
@@ -70,17 +72,20 @@ int cmd_eval(int argc, char **argv)
     Error e = {0};
     Text report = {0};
     Ranker r;
+    Exam *exam = NULL;
     Figure figures[MAX_FIGURES];
     int nfigures = -1;
     use_data(&o, &data, &common);
-    bool ok =
-        ranker_open(&r, p, &o, &report, &e) && (nfigures = evaluate(p, r.session, r.feed, batch, figures, &e)) >= 0;
+    bool ok = ranker_open(&r, p, &o, &report, &e) &&
+              (exam = exam_open(p, r.program, o.split, batch, stored ? o.weights : NULL, &e)) &&
+              (nfigures = exam_run(exam, r.session, figures, &e)) >= 0;
     if (ok && nfigures == 0) {
         ok = error_set(&e, EXIT_SPEC, "the spec's rank section has no metrics");
     }
     if (ok) {
         print_figures(r.ds, figures, nfigures, common.json);
     }
+    exam_close(exam);
     ranker_close(&r);
     project_close(p);
     return ok ? 0 : fail_either(&report, &e);

@@ -83,7 +83,7 @@ static void print_hits(const DataSet *ds, const char *vocab, const char *user, c
     text_free(&out);
 }
 
-static bool print_user(Ranker *r, const char *user, int64_t top, bool json, Error *e)
+static bool print_user(Ranker *r, const Project *p, const char *user, int64_t top, bool json, Error *e)
 {
     const Plan *plan = r->program->plan;
     if (plan_find(plan, "score.defined") < 0) {
@@ -92,11 +92,10 @@ static bool print_user(Ranker *r, const char *user, int64_t top, bool json, Erro
     const PlanTensor *t = &plan->tensors[plan_find(plan, "score")];
     const char *vocab = plan->axes[t->dims[t->ndim - 1]].vocab;
     int64_t id = data_find(r->ds, "user", user), n = 0;
-    Batch b;
     Hit *hits = NULL;
     bool ok = (id >= 0 || error_set(e, EXIT_DATA, "there is no user '%s' in %s", user, r->ds->dir)) &&
-              (vocab || error_set(e, EXIT_SPEC, "score is not over a vocabulary")) && feed_user(r->feed, id, &b, e) &&
-              session_run(r->session, &b, 0, e) && (hits = hits_of(r->session, &n, e));
+              (vocab || error_set(e, EXIT_SPEC, "score is not over a vocabulary")) && ranker_user(r, p, id, e) &&
+              (hits = hits_of(r->session, &n, e));
     if (ok) {
         print_hits(r->ds, vocab, user, hits, top < n ? top : n, json);
     }
@@ -136,7 +135,7 @@ int cmd_rank(int argc, char **argv)
     Text report = {0};
     Ranker r;
     use_data(&o, &data, &common);
-    bool ok = ranker_open(&r, p, &o, &report, &e) && print_user(&r, user, top, common.json, &e);
+    bool ok = ranker_open(&r, p, &o, &report, &e) && print_user(&r, p, user, top, common.json, &e);
     ranker_close(&r);
     project_close(p);
     return ok ? 0 : fail_either(&report, &e);
