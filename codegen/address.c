@@ -296,8 +296,10 @@ LLVMValueRef emit_element_index(Emit *x, int tensor, LLVMValueRef *index)
         start = offset_at(x, kernel_offsets(x->k, OFF_SIGNATURE, l->nsig, l->sig), index[0]);
     }
     start = mul(x, start, emit_i64(x, l->fixed));
-    for (int i = 0; i < l->batch_dims; i++) {
-        start = mul(x, start, x->batch);
+    for (int d = 1; d < t->ndim && l->batch_dims > 0; d++) {
+        if (axis_over_batch(t->dims[d])) {
+            start = mul(x, start, emit_axis_size(x, t->dims[d], 0, NULL));
+        }
     }
     return add(x, start, element);
 }

@@ -27,7 +27,7 @@ typedef struct {
                              elements in the whole example, its parent is not listed */
     const Axis *sig[PLAN_SIG];
     int64_t fixed;  /* product of the sizes known now */
-    int batch_dims; /* dims over the batch besides the example */
+    int batch_dims; /* dims besides the example whose size has the batch in it */
 } Layout;
 
 /* False (with a reason in *why) if the tensor cannot be laid out. */
@@ -171,6 +171,7 @@ LLVMValueRef emit_stride(Emit *x, int tensor, int dim, LLVMValueRef *index);
 /* Stride of a dim where it is the same for all examples, else 0. */
 int64_t static_stride(const KernelInfo *k, int tensor, int dim);
 int64_t axis_static_size(const Axis *a); /* -1 where it differs */
+bool axis_over_batch(const Axis *a);     /* the batch, or a sum with it among the parts */
 /* Loads and stores of an element as its Type, marked with its alias scope. */
 LLVMValueRef emit_load(Emit *x, int tensor, LLVMValueRef address);
 void emit_store(Emit *x, int tensor, LLVMValueRef value, LLVMValueRef address);

@@ -31,6 +31,16 @@ int64_t axis_static_size(const Axis *a)
     }
 }
 
+bool axis_over_batch(const Axis *a)
+{
+    for (int i = 0; a->kind == AXIS_SUM && i < a->nparts; i++) {
+        if (axis_over_batch(a->parts[i])) {
+            return true;
+        }
+    }
+    return a->kind == AXIS_BATCH;
+}
+
 static void place(const Tensor *t, Layout *l, int dim, int *n)
 {
     l->order[(*n)++] = dim;
@@ -106,11 +116,15 @@ bool tensor_layout(const Tensor *t, Layout *l, const char **why)
         if (l->parent[d] >= 0) {
             continue;
         }
-        if (a->kind == AXIS_BATCH) {
+        const Axis *ragged = group_axis(t, l, d);
+        if (axis_over_batch(a)) {
+            if (ragged) {
+                *why = "an index ranges over examples and over a list of each of them";
+                return false;
+            }
             l->batch_dims++;
             continue;
         }
-        const Axis *ragged = group_axis(t, l, d);
         if (ragged) {
             if (!t->per_example) {
                 *why = "a tensor that is the same for all examples has an index whose size differs between them";

@@ -78,7 +78,7 @@ static void parse_parts(File *f, Axis *a)
             return;
         }
         a->parts[a->nparts++] = parse_axis_name(f);
-        if (a->parts[a->nparts - 1]->parent != NULL || a->parts[a->nparts - 1]->kind == AXIS_BATCH) {
+        if (a->parts[a->nparts - 1]->parent != NULL) {
             f->p.at -= !f->p.failed;
             parse_fail(&f->p, "this axis cannot be a part");
         }

@@ -193,6 +193,21 @@ static bool size_is_unknown(const Axis *a)
     return a->kind == AXIS_FIXED && a->size < 0;
 }
 
+/* A letter of the axis, this example of the batch, or either as a token of a sum of axes. */
+static bool in_range_by_kind(const Prover *f, const Scalar *index, const Axis *a)
+{
+    switch (index->op) {
+    case OP_LETTER:
+        return f->letters && f->letters[index->inum].axis == a && !axis_needs_parent(a);
+    case OP_SELF:
+        return a->kind == AXIS_BATCH;
+    case OP_INJECT:
+        return index->axis == a && in_range_by_kind(f, index->args[0], a->parts[index->inum]);
+    default:
+        return false;
+    }
+}
+
 bool prover_in_range(Prover *f, const Scalar *load, int *which)
 {
     for (int k = 0; k < load->tensor->ndim; k++) {
@@ -202,9 +217,7 @@ bool prover_in_range(Prover *f, const Scalar *load, int *which)
         /* An id in a table of vocabularies is checked when it is loaded. */
         bool unknown =
             size_is_unknown(a) || (a->kind == AXIS_TABLE && index->op == OP_LOAD && index->tensor->role == ROLE_INPUT);
-        bool checked =
-            index->op == OP_LETTER && f->letters && f->letters[index->inum].axis == a && !axis_needs_parent(a);
-        if (checked || unknown) {
+        if (unknown || in_range_by_kind(f, index, a)) {
             continue;
         }
         *which = k;

@@ -24,6 +24,17 @@ static bool is_ragged(const Plan *p, int axis, int depth)
     return false;
 }
 
+static bool is_over_batch(const Plan *p, int axis, int depth)
+{
+    const PlanAxis *a = &p->axes[axis];
+    for (int i = 0; a->kind == PAX_SUM && i < a->nparts; i++) {
+        if (depth < p->naxes && is_over_batch(p, a->parts[i], depth + 1)) {
+            return true;
+        }
+    }
+    return a->kind == PAX_BATCH;
+}
+
 bool shapes_new(Shapes *s, const Plan *plan, Error *e)
 {
     size_t n = (size_t)plan->naxes + 1, k = (size_t)plan->noffsets + 1;
@@ -270,8 +281,8 @@ bool layout_of(const Shapes *s, int tensor, Layout *out, Error *e)
 static bool block_factor(const Shapes *s, const PlanTensor *t, int64_t *factor)
 {
     *factor = t->fixed;
-    for (int i = 0; i < t->batch_dims; i++) {
-        if (!size_mul(*factor, s->batch, factor)) {
+    for (int d = t->per_example ? 1 : 0; d < t->ndim && t->batch_dims > 0; d++) {
+        if (is_over_batch(s->plan, t->dims[d], 0) && !size_mul(*factor, shapes_axis_size(s, t->dims[d], 0), factor)) {
             return false;
         }
     }

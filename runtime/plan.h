@@ -59,7 +59,7 @@ typedef struct {
     int order[PLAN_DIMS]; /* memory order: dims numbers, outermost first; the batch dim first if there is one */
     int offsets;          /* per_example: signature of its ragged dims, index into Plan.offsets */
     int64_t fixed;        /* product of the sizes of its other dims that are known now */
-    int batch_dims;       /* how many further dims range over the batch: multiply by the batch size */
+    int batch_dims;       /* how many further dims range over the batch, or over it and more: times their sizes */
     int tile_dim;      /* VALUE of a step of tiles: this dim comes first in memory, and only the positions of one tile
                           exist at a time, in memory of the thread that works on it; 0: it is whole */
     int alias;         /* tensor whose storage this one shares (a param after its update), or -1 */

@@ -373,6 +373,64 @@ def bpr_mf():
     expect.write(HERE, "bpr_mf", given, p, compute, 3)
 
 
+# ---- GRU4Rec, sessions side by side ----
+
+
+def gru4rec_session():
+    d, samples, alpha, lam = 5, 4, 0.5, 0.3
+    r = Numbers(48)
+    batch = 3
+    given = lists(r, [1] * batch)
+    given["user"] = torch.tensor([2, 0, 3])
+    given["support"] = torch.tensor([5, 1, 0, 12, 3, 3, 1, 40, 2, 9, 1, 1, 7])
+    given["ext"] = r.ids(samples, below=ITEMS)
+    given["target"] = torch.tensor([4, 7, 1])  # the second is an outlier of the support
+    given["h"], given["h.known"] = r.real(batch, d), torch.tensor([True, False, True])
+    p = {"Wy": r.real(ITEMS, d), "By": r.real(ITEMS)}
+    for key in ("Wz", "Wr", "Wh", "Uz", "Ur", "Uh"):
+        p["gru.0." + key] = r.real(d, d)
+    for key in ("bz", "br", "bh"):
+        p["gru.0." + key] = r.real(d)
+
+    def positives(y):
+        return y.diagonal()[:, None]  # of M sessions and M + samples columns
+
+    def others(y):
+        return F.softmax(y.masked_fill(torch.eye(*y.shape).bool(), float("-inf")), 1)
+
+    def bpr_max(y):
+        w = others(y)
+        return -torch.log((w * torch.sigmoid(positives(y) - y)).sum(1) + 1e-24) + lam * (w * y * y).sum(1)
+
+    losses = {
+        "": lambda y: F.cross_entropy(y, torch.arange(batch), reduction="none"),
+        "-bpr": lambda y: -F.logsigmoid(positives(y) - y).sum(1),
+        "-bpr_max": bpr_max,
+        "-top1": lambda y: (torch.sigmoid(y - positives(y)) + torch.sigmoid(y * y)).mean(1)
+        - torch.sigmoid(positives(y)[:, 0] ** 2) / y.shape[1],
+        "-top1_max": lambda y: (others(y) * (torch.sigmoid(y - positives(y)) + torch.sigmoid(y * y))).sum(1),
+    }
+    for name, loss in losses.items():
+
+        def compute(given, p):
+            w = lambda key: p["gru.0." + key]
+            h = torch.where(given["h.known"][:, None], given["h"], torch.zeros(batch, d))
+            e = p["Wy"][given["item"]]
+            z = torch.sigmoid(e @ w("Wz") + h @ w("Uz") + w("bz"))
+            reset = torch.sigmoid(e @ w("Wr") + h @ w("Ur") + w("br"))
+            new = torch.tanh(e @ w("Wh") + (reset * h) @ w("Uh") + w("bh"))
+            out = (1 - z) * h + z * new
+            columns = torch.cat([given["target"], given["ext"]])
+            y = out @ p["Wy"][columns].T + p["By"][columns]
+            if name == "":
+                often = torch.log(given["support"][columns].clamp_min(1).double())
+                y = y - often * torch.cat([torch.ones(batch), torch.full((samples,), alpha)])
+            nll = loss(y)
+            return {"out": out, "h'": out, "nll": nll}, nll.mean()
+
+        expect.write(HERE, "gru4rec_session" + name, given, p, compute, batch)
+
+
 # ---- variants of FuXi-alpha and LLaMa: the sampled softmax of cosine scores ----
 
 
@@ -458,7 +516,7 @@ def llama_rope():
     sampled("llama-rope", shapes, {"g0": (d,)}, False, encode, 53)
 
 
-ALL = [sasrec_orig, tisasrec, bert4rec, narm, caser, sr_gnn, bpr_mf, fuxi_variants, llama_rope]
+ALL = [sasrec_orig, tisasrec, bert4rec, narm, caser, sr_gnn, bpr_mf, gru4rec_session, fuxi_variants, llama_rope]
 
 if __name__ == "__main__":
     for program in ALL:
