@@ -71,6 +71,10 @@ def write(name, params, lam, given=None, **h):
         net = ctr.Net(p, x, SIZES, training=True, **h)
         logit = ctr.MODELS[model](net)
         loss, penalty = ctr.losses(net, logit, lam or 0)
+        if model == "dien":
+            aux = 0 if h["form"] == "fuxi" else ctr.dien_aux(net, 9)
+            loss = (0.5 if h["form"] == "code" else 1) * loss + aux
+            return {"logit": logit, **({} if h["form"] == "fuxi" else {"aux": aux})}, loss
         return {"logit": logit, **({} if lam is None else {"penalty": penalty})}, loss
 
     expect.write(HERE, name, given, params, compute, B)
@@ -179,6 +183,39 @@ def din():
         write("din" + (f"-{kind}" if kind else ""), w, 0.005 if kind == "bars" else None, given, form=kind)
 
 
+def dien():
+    d, k = 2, 4
+    for kind in (None, "code", "agru", "fuxi"):
+        r = Numbers(73)
+        given = history(r)
+        if kind != "fuxi":
+            given["neg"] = r.ids(LISTS[-1], below=ITEMS)
+        w = {"ei": r.real(ITEMS, d), "ec": r.real(CATEGORIES, d), "eu": r.real(USERS, d), "Wq": r.real(k, k)}
+        w.update({"bq": r.real(k), "slope": r.real(k)})
+        for at in ("extract.0", "evolve.0"):
+            gates = "rh" if kind == "agru" and at == "evolve.0" else "zrh"
+            w.update({f"{at}.{m}{g}": r.real(k, k, scale=0.5) for m in "WU" for g in gates})
+            w.update({f"{at}.b{g}": r.real(k) for g in gates})
+        if kind == "fuxi":
+            w["evolve.0.ch"] = r.real(k)
+        for n, (shape, m) in enumerate([((4, k), 7), ((7,), 5)]):
+            w.update({f"unit.{n}.linear.0.W": r.real(*shape, m, scale=0.5), f"unit.{n}.linear.0.b": r.real(m)})
+        w.update({"score.0.W": r.real(5, 1), "score.0.b": r.real(1)})
+        for n, shape in enumerate([(d,), (4, k)]):
+            w.update({f"head.0.bn.{n}.gain": r.real(*shape), f"head.0.bn.{n}.bias": r.real(*shape)})
+        w.update({"head.0.Wu": r.real(d, 6), "head.0.Wx": r.real(4, k, 6, scale=0.5), "head.0.b": r.real(6)})
+        w["head.0.dice.0.alpha"] = r.real(6)
+        w.update(din_layers(r, "mlp.{}", (6,), [5], None))
+        w.update({"last.0.W": r.real(5, 2), "last.0.b": r.real(2)})
+        if kind != "fuxi":
+            w.update({"bn.0.gain": r.real(2, k), "bn.0.bias": r.real(2, k)})
+            for n, (shape, m) in enumerate([((2, k), 5), ((5,), 3)]):
+                w.update({f"net.{n}.linear.0.W": r.real(*shape, m, scale=0.5), f"net.{n}.linear.0.b": r.real(m)})
+            w.update({"net_out.0.W": r.real(3, 2), "net_out.0.b": r.real(2)})
+        write("dien" + (f"-{kind}" if kind else ""), w, None, given, form=kind)
+
+
 if __name__ == "__main__":
     main()
     din()
+    dien()

@@ -272,7 +272,78 @@ def din(net):
     return logit + net.w["bi"][net.x["cand"]] if form == "code" else logit
 
 
-MODELS = {f.__name__: f for f in (lr, fm, wide_deep, deepfm, nfm, deep_crossing, pnn, dcn, dcnv2, xdeepfm, autoint, din)}
+def gru(net, at, x, scale=None):
+    """Write gate, reset before the product; scale(t, gate) is the gate that writes. x (L, I) of one example."""
+    w = lambda name: net.w[f"{at}.{name}"]
+    h, out = torch.zeros(w("Uh").shape[1], dtype=x.dtype), []
+    after = at + ".ch" in net.w  # reset after the product
+    for t in range(len(x)):
+        gate = torch.sigmoid(x[t] @ w("Wz") + h @ w("Uz") + w("bz")) if at + ".Wz" in net.w else None
+        r = torch.sigmoid(x[t] @ w("Wr") + h @ w("Ur") + w("br"))
+        past = r * (h @ w("Uh") + w("ch")) if after else (r * h) @ w("Uh")
+        c = torch.tanh(x[t] @ w("Wh") + w("bh") + past)
+        write = gate if scale is None else scale(t, gate)
+        h = (1 - write) * h + write * c
+        out.append(h)
+    return torch.stack(out)
+
+
+def dien(net):
+    """h.form: None, "code", "agru" or "fuxi"."""
+    form = net.h.get("form")
+    k = net.w["Wq"].shape[0]
+    item_of = lambda ids: torch.cat([net.w["ei"][ids], net.w["ec"][net.x["cate"][ids]]], -1)
+    e, t = item_of(net.x["item"]), item_of(net.x["cand"])
+    lists = net.x["T.offsets"].tolist()
+    spans = [range(a, b) for a, b in zip(lists, lists[1:])]
+    h = torch.zeros_like(e)
+    for span in spans:
+        if span:
+            h = torch.cat([h[: span.start], gru(net, "extract.0", e[span.start : span.stop]), h[span.stop :]])
+    want = F.linear(t, net.w["Wq"].T, net.w["bq"])
+    want = want.clamp_min(0) + net.w["slope"] * want.clamp_max(0)
+    each = want[owners(net)]
+    b = torch.stack([each, h, each - h, each * h], 1)
+    for n in range(net.count("unit.{}.linear.0.W")):
+        b = torch.sigmoid(dense(net, f"unit.{n}.linear.0", b))
+    att = over_lists(net, F.softmax, dense(net, "score.0", b)[:, 0])
+    scales = {"code": lambda a, z: 1 - (1 - a) * (1 - z), "agru": lambda a, z: a}
+    scale = scales.get(form, lambda a, z: a * z)
+    last, total = [], []
+    for span in spans:
+        a = att[span.start : span.stop]
+        states = gru(net, "evolve.0", h[span.start : span.stop], lambda i, z: scale(a[i], z)) if span else None
+        last.append(states[-1] if span else torch.zeros(k, dtype=e.dtype))
+        total.append(e[span.start : span.stop].sum(0))
+    last, total = torch.stack(last), torch.stack(total)
+    x = torch.stack([t, total, t * total, last], 1)
+    me = flat_norm(net, "head.0.bn.0", net.w["eu"][net.x["user"]])
+    x = flat_norm(net, "head.0.bn.1", x)
+    top = me @ net.w["head.0.Wu"] + x.flatten(1) @ net.w["head.0.Wx"].flatten(0, 1) + net.w["head.0.b"]
+    top = dice(net, "head.0.dice.0", top)
+    for n in range(net.count("mlp.{}.linear.0.W")):
+        top = dice(net, f"mlp.{n}.dice.0", dense(net, f"mlp.{n}.linear.0", top))
+    net.kept = e, h, spans
+    two = dense(net, "last.0", top)
+    return two[:, 1] - two[:, 0]
+
+
+def dien_aux(net, n):
+    """Of the example's next events against drawn ones; n: the bound of a history."""
+    e, h, spans = net.kept
+    at = [j for span in spans for j in span if j + 1 in span]
+    after = e[[j + 1 for j in at]]
+    ids = net.x["neg"][at]
+    drawn = torch.cat([net.w["ei"][ids], net.w["ec"][net.x["cate"][ids]]], -1)
+    pair = torch.stack([torch.stack([h[at], after], 1), torch.stack([h[at], drawn], 1)], 1)  # (N, real|fake, 2, K)
+    q = flat_norm(net, "bn.0", pair.flatten(0, 1))
+    for m in range(net.count("net.{}.linear.0.W")):
+        q = torch.sigmoid(dense(net, f"net.{m}.linear.0", q))
+    p = F.log_softmax(dense(net, "net_out.0", q), 1).reshape(-1, 2, 2)
+    return -(p[:, 0, 1] + p[:, 1, 0]).sum() / (len(spans) * (n - 1))
+
+
+MODELS = {f.__name__: f for f in (lr, fm, wide_deep, deepfm, nfm, deep_crossing, pnn, dcn, dcnv2, xdeepfm, autoint, din, dien)}
 
 
 def losses(net, logit, lam=0.0, tables=("lin", "emb", "ei", "ec", "eu")):
