@@ -412,7 +412,7 @@ int axes_of_expr(Elab *E, Scope *scope, const Expr *e, Axis **out, int max)
         AxisInfo *info = axis_lookup(E, scope, e->name);
         if (info != NULL) {
             if (info->kind == AC_FAMILY && !info->broken) {
-                mistake(E, "E0154", e->span, NULL, "%s is a family of axes: write %s<...>", e->name, e->name);
+                mistake(E, "E0154", e->span, fmt(E, "write %s<AXIS>", e->name), "%s is a family of axes", e->name);
                 return -1;
             }
             if (info->axis == NULL) {

@@ -220,13 +220,15 @@ static bool bind_args(Elab *E, Call *call, Scope *inner, const Stmt *block, Sym 
             p = strcmp(block->params[m].name, a->name) == 0 ? m : p;
         }
         if (p < 0 || p >= block->nparams) {
-            return a->name != NULL ? mistake(E, "E0158", a->span, NULL, "%s has no argument '%s'", bc->name, a->name)
-                                   : mistake(E, "E0158", a->span, NULL, "%s takes %d argument%s, not %d", bc->name,
-                                             block->nparams, block->nparams == 1 ? "" : "s", bc->nargs);
+            return a->name != NULL
+                       ? mistake(E, "E0158", a->span, called_like(E, block), "%s has no argument '%s'", bc->name,
+                                 a->name)
+                       : mistake(E, "E0158", a->span, called_like(E, block), "%s takes %d argument%s, not %d", bc->name,
+                                 block->nparams, block->nparams == 1 ? "" : "s", bc->nargs);
         }
         if (has[p]) {
-            return mistake(E, "E0158", a->span, NULL, "argument '%s' of %s is given twice", block->params[p].name,
-                           bc->name);
+            return mistake(E, "E0158", a->span, called_like(E, block), "argument '%s' of %s is given twice",
+                           block->params[p].name, bc->name);
         }
         has[p] = true;
         const Decl *d = &block->params[p];
@@ -245,8 +247,8 @@ static bool bind_args(Elab *E, Call *call, Scope *inner, const Stmt *block, Sym 
     }
     for (int p = 0; p < block->nparams && ok; p++) {
         if (!has[p] && block->params[p].value == NULL) {
-            return mistake(E, "E0158", bc->span, NULL, "argument '%s' of %s is missing", block->params[p].name,
-                           bc->name);
+            return mistake(E, "E0158", bc->span, called_like(E, block), "argument '%s' of %s is missing",
+                           block->params[p].name, bc->name);
         }
         if (!has[p]) {
             ok = bind_hyper(E, inner, &block->params[p], inner, block->params[p].value) && ok;
@@ -369,8 +371,11 @@ void expand_call(Elab *E, Call *call)
         return;
     }
     if (stmt->nlhs != block->nresults) {
-        mistake(E, "E0159", stmt->call->span, NULL, "%s has %d result%s, %d name%s on the left", block->name,
-                block->nresults, block->nresults == 1 ? "" : "s", stmt->nlhs, stmt->nlhs == 1 ? " is" : "s are");
+        mistake(E, "E0159", stmt->call->span,
+                block->nresults == 1 ? "write one name left of :="
+                                     : "write as many names, separated by commas, left of :=",
+                "%s has %d result%s, %d name%s on the left", block->name, block->nresults,
+                block->nresults == 1 ? "" : "s", stmt->nlhs, stmt->nlhs == 1 ? " is" : "s are");
         return;
     }
     if (E->depth > 1000) {
@@ -406,7 +411,8 @@ void expand_call(Elab *E, Call *call)
             const Decl *d = &block->results[k];
             Entity *e = scope_find(inner, d->name, 1 << 30);
             if (e == NULL) {
-                mistake(E, "E0159", d->span, NULL, "%s does not define its result '%s'", block->name, d->name);
+                mistake(E, "E0159", d->span, fmt(E, "write an equation %s[...] = ... in its body", d->name),
+                        "%s does not define its result '%s'", block->name, d->name);
                 continue;
             }
             call->results[k] = entity_sym(E, e);

@@ -115,8 +115,8 @@ static Val of_axis(Env *env, const Expr *e)
     int naxes = axes_of_expr(E, env->scope, a, axis, 2);
     if (naxes != 1) {
         if (naxes >= 0) {
-            mistake(E, "E0144", a->span, NULL, "%s takes one axis; %s stands for %s here", e->name, a->name,
-                    naxes == 0 ? "none" : "several");
+            mistake(E, "E0144", a->span, "take one of them by its own name", "%s takes one axis; %s stands for %s here",
+                    e->name, a->name, naxes == 0 ? "none" : "several");
         }
         return bad_val();
     }
@@ -321,8 +321,7 @@ static bool bind_letters(Env *env, Env *inner, const Expr *e, const Stmt *fn)
 {
     Elab *E = env->ctx->E;
     if (fn->nletters == 0) {
-        return e->nidx == 0 ||
-               mistake(E, "E0141", e->op_span, NULL, "%s acts along no letter: write %s(...)", e->name, e->name);
+        return e->nidx == 0 || mistake(E, "E0141", e->op_span, called_like(E, fn), "%s acts along no letter", e->name);
     }
     if (e->nidx < fn->nletters) {
         return mistake(E, "E0141", e->op_span, fmt(E, "write %s[d](...)", e->name),
@@ -385,16 +384,16 @@ static bool bind_args(Env *env, Env *inner, const Expr *e, const Stmt *fn)
                 p = strcmp(fn->params[m].name, a->name) == 0 ? m : p;
             }
             if (p < 0) {
-                return mistake(E, "E0142", a->span, NULL, "%s has no argument '%s'", e->name, a->name);
+                return mistake(E, "E0142", a->span, called_like(E, fn), "%s has no argument '%s'", e->name, a->name);
             }
         }
         if (p >= fn->nparams) {
-            return mistake(E, "E0142", a->span, NULL, "%s takes %d argument%s, not %d", e->name, fn->nparams,
-                           fn->nparams == 1 ? "" : "s", e->nargs);
+            return mistake(E, "E0142", a->span, called_like(E, fn), "%s takes %d argument%s, not %d", e->name,
+                           fn->nparams, fn->nparams == 1 ? "" : "s", e->nargs);
         }
         if (given[p]) {
-            return mistake(E, "E0142", a->span, NULL, "argument '%s' of %s is given twice", fn->params[p].name,
-                           e->name);
+            return mistake(E, "E0142", a->span, called_like(E, fn), "argument '%s' of %s is given twice",
+                           fn->params[p].name, e->name);
         }
         given[p] = true;
         Thunk *t = add_thunk(inner, fn->params[p].name);
@@ -409,7 +408,8 @@ static bool bind_args(Env *env, Env *inner, const Expr *e, const Stmt *fn)
     }
     for (int p = 0; p < fn->nparams; p++) {
         if (!given[p] && fn->params[p].value == NULL) {
-            return mistake(E, "E0142", e->op_span, NULL, "argument '%s' of %s is missing", fn->params[p].name, e->name);
+            return mistake(E, "E0142", e->op_span, called_like(E, fn), "argument '%s' of %s is missing",
+                           fn->params[p].name, e->name);
         }
         if (!given[p]) {
             Thunk *t = add_thunk(inner, fn->params[p].name);
@@ -604,7 +604,7 @@ Val elab_call(Env *env, const Expr *e)
     }
     const Primitive *p = find_primitive(call->name);
     if (call->has_bracket && (p != NULL || is_special(call->name))) {
-        mistake(E, "E0141", e->op_span, NULL, "%s acts along no letter: write %s(...)", call->name, call->name);
+        mistake(E, "E0141", e->op_span, fmt(E, "write %s(...)", call->name), "%s acts along no letter", call->name);
         return bad_val();
     }
     if (p != NULL) {

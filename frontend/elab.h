@@ -380,6 +380,9 @@ void caution(Elab *E, const char *code, Span at, const char *remedy, const char 
     __attribute__((format(printf, 5, 6)));
 const char *nearest(const char *name, int n, const char *const *names); /* a name one might have meant, or NULL */
 const char *expr_text(Elab *E, const Expr *e);
+const char *called_like(Elab *E,
+                        const Stmt *macro); /* "write rmsnorm[d](x, eps)": how a function or a block is called */
+const char *letter_of_axis(Elab *E, const Axis *a); /* "use a letter of D: d", or NULL */
 char *fmt(Elab *E, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *join_path(Elab *E, const char *path, const char *name);
 const char *fresh_name(Elab *E, const char *base, const char *suffix); /* base.1, base.2, ... */

@@ -60,6 +60,32 @@ void caution(Elab *E, const char *code, Span at, const char *remedy, const char 
     va_end(ap);
 }
 
+const char *called_like(Elab *E, const Stmt *macro)
+{
+    Text t = {0};
+    text_printf(&t, "write %s", macro->name);
+    for (int k = 0; macro->kind == ST_FN && k < macro->nletters; k++) {
+        text_printf(&t, "%s%s%s", k == 0 ? "[" : ",", macro->letters[k], k == macro->nletters - 1 ? "]" : "");
+    }
+    for (int k = 0; k < macro->nparams; k++) {
+        const Decl *d = &macro->params[k];
+        text_printf(&t, "%s%s%s%s", k == 0 ? "(" : ", ", d->name, d->value != NULL ? " = " : "",
+                    d->value != NULL ? expr_text(E, d->value) : "");
+    }
+    const char *text = fmt(E, "%s%s", t.s, macro->nparams == 0 ? "()" : ")");
+    text_free(&t);
+    return text;
+}
+
+const char *letter_of_axis(Elab *E, const Axis *a)
+{
+    const AxisInfo *info = axis_info(E, a);
+    if (info == NULL || info->stmt == NULL || info->stmt->axis->nletters == 0) {
+        return NULL;
+    }
+    return fmt(E, "use a letter of %s: %s", info->name, info->stmt->axis->letters[0]);
+}
+
 const char *expr_text(Elab *E, const Expr *e)
 {
     Text t = {0};

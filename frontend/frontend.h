@@ -99,6 +99,7 @@ int spec_sources(const Spec *s, const Source *const **sources);
 /* ---- codes of messages (codes.def) --------------------------------------------------------------------------- */
 
 const char *code_meaning(const char *code); /* "E0104" -> "an index is used but not bound"; NULL: no such code */
+const char *code_remedy(const char *code);  /* what to do about it, in general; NULL: its messages say it */
 const char *code_at(int k);                 /* all of them, 0 and up; NULL past the last */
 
 /* ---- formatter --------------------------------------------------------------------------------------------- */

@@ -230,8 +230,9 @@ bool bind_places(Env *env, const Sym *sym, const Place *places, const char *sour
             continue;
         }
         if (s->axis != NULL && s->axis != axis) {
-            return mistake(E, "E0130", p->span, NULL, "axes differ: '%s' ranges over %s, '%s' has %s here", p->letter,
-                           axis_text(E, s->axis), sym->name, axis_text(E, axis));
+            return mistake(E, "E0130", p->span, letter_of_axis(E, axis),
+                           "axes differ: '%s' ranges over %s, '%s' has %s here", p->letter, axis_text(E, s->axis),
+                           sym->name, axis_text(E, axis));
         }
         s->axis = axis;
         if (axis == g->batch || axis_nparents(axis) == 0) {

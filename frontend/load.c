@@ -520,6 +520,7 @@ Spec *spec_load(Arena *arena, Diag *diag, const char *path, const SpecOptions *o
     Load l = {.arena = arena, .diag = diag, .options = o, .spec = s};
     int before = diag_errors(diag);
     Stmts own = {0};
+    diag_remedies(diag, code_remedy);
     if (!read_spec(&l, s->path, (Span){0}, 0, &own)) {
         return NULL;
     }

@@ -164,6 +164,25 @@ static Entity *find_entity(Env *env, const char *name)
     return e;
 }
 
+/* "write x[i,d]": the name with a letter per axis. */
+static const char *read_like(Elab *E, const char *name, const Sym *sym)
+{
+    Text t = {0};
+    text_printf(&t, "write %s", name);
+    for (int d = 0; d < sym->ndim; d++) {
+        const AxisInfo *info = sym->dims[d] != NULL ? axis_info(E, sym->dims[d]) : NULL;
+        int same = 0;
+        for (int k = 0; k < d; k++) {
+            same += sym->dims[k] == sym->dims[d];
+        }
+        bool has = info != NULL && info->stmt != NULL && same < info->stmt->axis->nletters;
+        text_printf(&t, "%s%s", d == 0 ? "[" : ",", has ? info->stmt->axis->letters[same] : "...");
+    }
+    const char *text = fmt(E, "%s%s", t.s, sym->ndim > 0 ? "]" : "");
+    text_free(&t);
+    return text;
+}
+
 static Val load_entity(Env *env, const Expr *e, Entity *ent, bool prime)
 {
     Ctx *c = env->ctx;
@@ -205,11 +224,12 @@ static Val load_entity(Env *env, const Expr *e, Entity *ent, bool prime)
             for (int k = 0; k < sym->ndim; k++) {
                 text_printf(&t, "%s%s", k > 0 ? "," : "", sym->dims[k] != NULL ? sym->dims[k]->name : "?");
             }
-            mistake(E, "E0130", e->op_span, NULL, "'%s' has the axes [%s] and is used without an index", e->name, t.s);
+            mistake(E, "E0130", e->op_span, read_like(E, e->name, sym),
+                    "'%s' has the axes [%s] and is used without an index", e->name, t.s);
             text_free(&t);
         } else {
-            mistake(E, "E0130", e->op_span, NULL, "'%s' has %d ax%s and is read with %d ind%s", e->name, sym->ndim,
-                    sym->ndim == 1 ? "is" : "es", n, n == 1 ? "ex" : "ices");
+            mistake(E, "E0130", e->op_span, read_like(E, e->name, sym), "'%s' has %d ax%s and is read with %d ind%s",
+                    e->name, sym->ndim, sym->ndim == 1 ? "is" : "es", n, n == 1 ? "ex" : "ices");
         }
         return bad_val();
     }
@@ -309,8 +329,8 @@ Val name_val(Env *env, const Expr *e)
     }
     Stmt *fn = spec_find(E->spec, ST_FN, name);
     if (fn != NULL || spec_find(E->spec, ST_BLOCK, name) != NULL) {
-        mistake(E, "E0143", e->op_span, NULL, "'%s' is a %s: call it%s", name, fn != NULL ? "function" : "block",
-                fn != NULL ? "" : " after :=");
+        mistake(E, "E0143", e->op_span, fn != NULL ? called_like(E, fn) : NULL, "'%s' is a %s: call it%s", name,
+                fn != NULL ? "function" : "block", fn != NULL ? "" : " after :=");
         return bad_val();
     }
     const char *near = suggest_name(E, env, name);

@@ -299,6 +299,7 @@ File *parse_file(Arena *arena, Diag *diag, const Source *source)
 {
     File *f = arena_alloc(arena, sizeof *f);
     f->source = source;
+    diag_remedies(diag, code_remedy);
     f->tokens = lex(arena, diag, source);
     Parser p = {.arena = arena, .diag = diag, .tokens = f->tokens, .context = CTX_FILE};
     parse_head(&p, f);

@@ -201,14 +201,15 @@ static bool fit_index(Ctx *c, const Sym *sym, int k, Val *args, Token *token, Co
         bool both = number && from_number && arg->bare && info != NULL && info->stmt != NULL && home != NULL &&
                     home->stmt != NULL;
         if (both || (!number && !from_number) || (number && !from_number && !arg->letter) || (!number && arg->bare)) {
-            return mistake(E, "E0130", span, NULL, "axes differ: '%s' has %s here, the index is of %s", sym->name,
-                           axis_text(E, axis), axis_text(E, arg->home));
+            return mistake(E, "E0130", span, letter_of_axis(E, axis),
+                           "axes differ: '%s' has %s here, the index is of %s", sym->name, axis_text(E, axis),
+                           axis_text(E, arg->home));
         }
     }
     if (!number && axis->kind != AXIS_RAGGED &&
         !(arg->s->op == OP_CONST && axis->kind == AXIS_FIXED && axis->size > 0)) {
-        return mistake(E, "E0130", span, NULL, "'%s' has %s here; this is a plain integer", sym->name,
-                       axis_text(E, axis));
+        return mistake(E, "E0130", span, letter_of_axis(E, axis), "'%s' has %s here; this is a plain integer",
+                       sym->name, axis_text(E, axis));
     }
     bool low, high;
     if (axis_nparents(axis) == 0 && index_in_range(c, arg->s, axis, out, &low, &high)) {

@@ -30,6 +30,7 @@ struct Diag {
     int nreports;
     Report *last; /* what diag_also adds to; NULL after a dropped duplicate */
     int errors, warnings;
+    const char *(*remedy_of)(const char *code); /* or NULL */
 };
 
 Diag *diag_new(void)
@@ -81,6 +82,7 @@ void diag_vreport(Diag *d, Severity sev, const char *code, Span at, const char *
             return;
         }
     }
+    remedy = remedy == NULL && d->remedy_of != NULL ? d->remedy_of(code) : remedy;
     Text message = {0};
     text_vprintf(&message, fmt, ap);
     Report *r = arena_alloc(d->arena, sizeof *r);
@@ -103,6 +105,11 @@ void diag_report(Diag *d, Severity sev, const char *code, Span at, const char *r
     va_start(ap, fmt);
     diag_vreport(d, sev, code, at, remedy, fmt, ap);
     va_end(ap);
+}
+
+void diag_remedies(Diag *d, const char *(*remedy_of)(const char *code))
+{
+    d->remedy_of = remedy_of;
 }
 
 void diag_also(Diag *d, const char *fmt, ...)

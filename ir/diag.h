@@ -27,6 +27,8 @@ const char *source_text(const Source *s);
 void diag_report(Diag *d, Severity sev, const char *code, Span at, const char *remedy, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 void diag_vreport(Diag *d, Severity sev, const char *code, Span at, const char *remedy, const char *fmt, va_list ap);
+/* What a report without a remedy says instead, by its code (NULL: nothing). */
+void diag_remedies(Diag *d, const char *(*remedy_of)(const char *code));
 /* A further line under the last report: "| path: ...". */
 void diag_also(Diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

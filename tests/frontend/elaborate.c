@@ -150,10 +150,29 @@ static void run_case(const char *std, const char *path, bool graph)
     free(text);
 }
 
+/* Below the line of a message: the source line and, beside the carets, a remedy; the remedy alone where there is no
+ * place (-D). */
+static bool has_remedy(const char *message)
+{
+    const char *line = strchr(message, '\n');
+    for (int k = 0; line != NULL && k < 2; k++) {
+        line++;
+        const char *bar = strchr(line, '|'), *end = line + strcspn(line, "\n");
+        const char *text = bar != NULL && bar < end ? bar + 1 + strspn(bar + 1, " \t^") : end;
+        bool caret = bar != NULL && memchr(bar, '^', (size_t)(end - bar)) != NULL;
+        if ((caret || (k == 0 && strspn(line, " ") >= 6)) && text < end) {
+            return true;
+        }
+        line = *end == '\n' ? end : NULL;
+    }
+    return false;
+}
+
 /* Codes look like [E0104] in the files. */
 static void check_codes(int n, char **paths)
 {
     bool seen[1000] = {false};
+    int messages = 0;
     for (int k = 0; k < n; k++) {
         char *text = read_file(paths[k]);
         for (char *p = text; p != NULL && (p = strstr(p, "[")) != NULL; p++) {
@@ -161,6 +180,11 @@ static void check_codes(int n, char **paths)
             snprintf(code, sizeof code, "%s", p + 1);
             if (strspn(code, "EW") != 1 || strspn(code + 1, "0123456789") != 4 || p[6] != ']') {
                 continue;
+            }
+            messages++;
+            if (!has_remedy(p)) {
+                printf("%s: a message with %s has no remedy\n", paths[k], code);
+                failures++;
             }
             if (code_meaning(code) == NULL) {
                 printf("%s: %s is not in codes.def\n", paths[k], code);
@@ -172,6 +196,7 @@ static void check_codes(int n, char **paths)
         }
         free(text);
     }
+    printf("%d messages in %d cases\n", messages, n);
     for (int c = 0; code_at(c) != NULL && c < 1000; c++) {
         cases++;
         if (!seen[c]) {

@@ -61,7 +61,9 @@ static void help(FILE *f)
     for (int i = 0; i < ncommands; i++) {
         fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].summary);
     }
-    fputs("\n'heddle COMMAND --help' lists a command's options and examples.\n", f);
+    fputs("\n'heddle COMMAND --help' lists a command's options and examples, 'heddle help CODE' says what a\n"
+          "message's code is about.\n",
+          f);
 }
 
 int main(int argc, char **argv)
@@ -71,8 +73,17 @@ int main(int argc, char **argv)
         help(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (argc == 2 && strcmp(argv[1], "help") == 0)) {
         help(stdout);
+        return 0;
+    }
+    if (argc == 3 && strcmp(argv[1], "help") == 0) { /* help E0104 */
+        const char *meaning = code_meaning(argv[2]), *remedy = code_remedy(argv[2]);
+        if (!meaning) {
+            fprintf(stderr, "error: no message has the code '%s'\n", argv[2]);
+            return EXIT_USAGE;
+        }
+        printf("%s: %s\n%s%s", argv[2], meaning, remedy ? remedy : "", remedy ? "\n" : "");
         return 0;
     }
     if (strcmp(argv[1], "--version") == 0) {
