@@ -5,6 +5,7 @@
  *                text (the same statement in layer 1 and in layer 7) are one function; the text is the cache key
  *   kernel.c     unique texts: found in the cache on disk, or emitted and compiled, several at a time
  *   loops.c      any equation as a loop nest        product.c   matrix products, register blocked
+ *     rows.c   its sums along rows of memory, in vectors (lanes.c)
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
  *   plan_build.c the Plan: tensors, steps, splits
  *
@@ -16,7 +17,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 3 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 5 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory; a function of its dims alone. plan.h says what it means ---- */
 
@@ -37,6 +38,14 @@ bool axis_same(const Axis *a, const Axis *b); /* the same indices: one axis, or 
 /* ---- kernel identity (describe.c) -------------------------------------------------------------------------- */
 
 typedef struct {
+    char cpu[64];
+    char *features; /* owned */
+    bool fma, avx2, avx512;
+    int vector_bits; /* 128, 256, 512 */
+    bool quick;      /* CodegenOptions.quick */
+} Target;
+
+typedef struct {
     int kind; /* OFF_SIGNATURE or OFF_ROWS */
     int naxes;
     const Axis *axes[PLAN_SIG];
@@ -46,8 +55,9 @@ typedef struct {
     const Equation *e;
     const Graph *g;
     DType real;
+    const Target *target;
     /* How it runs. scan: the letter that stands still at args->t, or -1. item: the letter that [lo, hi) cuts
-     * (bare or reduced), -1: none. key_dim: SPLIT_FIXED over the keys of this dim of dst: a call takes the tuples
+     * (bare or reduced), -1: none. key_dim: SPLIT_KEYS over the keys of this dim of dst: a call takes the tuples
      * whose index there lies in [lo, hi); else -1. */
     Split split;
     int item, key_dim, scan;
@@ -82,14 +92,6 @@ int kernel_key(const KernelInfo *k, const char *stream, bool by_step);
 int kernel_node(const KernelInfo *k, const Scalar *s); /* index into nodes; -1: none of its scalars */
 
 /* ---- emission (emit.c) -------------------------------------------------------------------------------------- */
-
-typedef struct {
-    char cpu[64];
-    char *features; /* owned */
-    bool fma, avx2, avx512;
-    int vector_bits; /* 128, 256, 512 */
-    bool quick;      /* CodegenOptions.quick */
-} Target;
 
 typedef struct {
     KernelInfo *k;
@@ -183,9 +185,10 @@ void emit_store(Emit *x, int tensor, LLVMValueRef value, LLVMValueRef address);
 LLVMValueRef emit_scalar(Emit *x, const Scalar *s);
 LLVMValueRef emit_convert(Emit *x, LLVMValueRef v, Type from, Type to);
 unsigned scalar_letters(const Scalar *s); /* the set of letters it depends on */
-/* Fills x->letters and x->safe: a load is safe if every index is a letter over that very axis or known to lie in it,
- * because then the element exists whatever the conds say. */
-void emit_analyse(Emit *x);
+/* Whether s may be evaluated for every value of the letters: each index of a load is a letter over that very axis or
+ * known to lie in it, so that the element exists whatever the conds say. */
+bool scalar_is_safe(const Equation *e, const Scalar *s);
+void emit_analyse(Emit *x); /* fills x->letters and x->safe, which says the same of every node */
 
 /* One function of scalar.def over values of one LLVM type: float, double, or vectors of them. Straight-line code. */
 LLVMValueRef math_exp(Emit *x, LLVMValueRef v);

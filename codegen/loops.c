@@ -1,17 +1,16 @@
 /* Emits any equation as a loop nest (nest.h), and chooses how its work is cut. What makes a case fast is decided in
  * nest.c; whatever is left over still runs, only slower. LLVM's own passes hoist, unroll and vectorise afterwards. */
+#include "loops.h"
 #include "fault.h"
-#include "nest.h"
 #include <math.h>
 #include <string.h>
 
 /* ---- choices ---- */
 
 enum {
-    CHUNK = 16,              /* examples per chunk, at least */
-    SMALL_COPY = 1 << 14,    /* elements of a result up to which chunks are that small */
-    COPY_LIMIT = 1 << 20,    /* and up to which every chunk sums into a copy of its own */
-    RANGE_ELEMENTS = 1 << 19 /* beyond: elements of a range of keys, if that makes 4 to 16 ranges */
+    CHUNK = 16,           /* examples per chunk, at least */
+    SMALL_COPY = 1 << 14, /* elements of a result up to which chunks are that small */
+    COPY_LIMIT = 1 << 20  /* and up to which every chunk sums into a copy of its own */
 };
 
 static bool is_batch(const Equation *e, int letter)
@@ -40,21 +39,26 @@ static bool split_fixed(KernelInfo *k, const Layout *l, int64_t least)
 }
 
 /* A keyed sum into a result too large to copy: each call scans all tuples and takes the keys of its range. */
-static bool split_keys(KernelInfo *k, const Layout *l)
+static bool split_keys(KernelInfo *k)
 {
     const Equation *e = k->e;
     for (int d = 0; d < e->dst->ndim; d++) {
         if (bare(e, d) < 0 && e->lhs[d]->op != OP_CONST && e->dst->dims[d]->kind == AXIS_FIXED &&
             e->dst->dims[d]->size >= 64) {
-            k->split = SPLIT_FIXED;
+            k->split = SPLIT_KEYS;
             k->key_dim = d;
-            int64_t n = l->fixed / RANGE_ELEMENTS;
-            n = n < 4 ? 4 : n > 16 ? 16 : n;
-            k->grain = (e->dst->dims[d]->size + n - 1) / n;
             return true;
         }
     }
     return false;
+}
+
+/* A keyed sum of rows: its calls list quickly which tuples have keys in their range, and copies would cost more. */
+static bool adds_rows(const KernelInfo *k)
+{
+    Nest n;
+    nest_choose(k, &n);
+    return n.mode == NEST_KEYED && n.lanes > 0;
 }
 
 void loops_choose(KernelInfo *k)
@@ -84,11 +88,12 @@ void loops_choose(KernelInfo *k)
         k->split = SPLIT_NONE;
     } else if (batch < 0) {
         split_fixed(k, &l, 2);
-    } else if (e->op == RED_SUM && !e->dst->per_example && l.batch_dims == 0 && l.fixed <= COPY_LIMIT) {
+    } else if (e->op == RED_SUM && !e->dst->per_example && l.batch_dims == 0 && l.fixed <= COPY_LIMIT &&
+               !(l.fixed > SMALL_COPY && adds_rows(k) && split_keys(k))) {
         k->split = SPLIT_REDUCE;
         k->item = batch;
         k->grain = l.fixed <= SMALL_COPY ? CHUNK : 2 * CHUNK;
-    } else if (!split_keys(k, &l) && !split_fixed(k, &l, 2)) {
+    } else if (!split_keys(k) && !split_fixed(k, &l, 2)) {
         k->split = SPLIT_NONE;
     }
     Nest n;
@@ -104,14 +109,6 @@ void loops_choose(KernelInfo *k)
 
 /* ---- emission ---- */
 
-typedef struct {
-    Emit *x;
-    Nest n;
-    Type type;     /* of what is stored */
-    int key_level; /* loop in which the key is compared with [lo, hi), or -2 */
-    LLVMValueRef acc, reached, best;
-} Loops;
-
 static LLVMValueRef identity(const Loops *s, LLVMTypeRef type)
 {
     bool number = s->type == TYPE_REAL || s->type == TYPE_F32;
@@ -125,7 +122,7 @@ static LLVMValueRef identity(const Loops *s, LLVMTypeRef type)
     }
 }
 
-static LLVMValueRef destination(Loops *s)
+LLVMValueRef loops_destination(Loops *s)
 {
     const Equation *e = s->x->k->e;
     LLVMValueRef index[MAX_DIMS];
@@ -262,16 +259,16 @@ static bool tests_by_value(const Loops *s)
            (s->n.mode == NEST_REGISTER && op != RED_ARGMAX);
 }
 
-static void require_tests(Loops *s, int level, LLVMBasicBlockRef skip)
+void loops_require(Loops *s, int level, LLVMBasicBlockRef skip)
 {
     Emit *x = s->x;
     for (int i = 0; i < s->n.ntests; i++) {
         const Test *t = &s->n.tests[i];
-        if (t->level == level && t->bound < 0 && !(is_inner_test(s, t) && tests_by_value(s))) {
+        if (t->level == level && t->bound < 0 && !s->is_listed[i] && !(is_inner_test(s, t) && tests_by_value(s))) {
             require(s, emit_scalar(x, t->s), skip);
         }
     }
-    if (level == s->key_level) {
+    if (level == s->key_level && !s->n.lists_keys) {
         LLVMValueRef key = emit_scalar(x, x->k->e->lhs[x->k->key_dim]);
         LLVMValueRef in = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, key, x->lo, ""),
                                        LLVMBuildICmp(x->b, LLVMIntSLT, key, x->hi, ""), "");
@@ -280,7 +277,7 @@ static void require_tests(Loops *s, int level, LLVMBasicBlockRef skip)
 }
 
 /* What depends on the letters bound so far and is safe is computed here, outside the inner loops. */
-static void hoist(Loops *s, int level)
+void loops_hoist(Loops *s, int level)
 {
     Emit *x = s->x;
     unsigned bound = 0;
@@ -346,6 +343,12 @@ static void narrow(Loops *s, int level, LLVMValueRef *lo, LLVMValueRef *hi)
     }
 }
 
+void loops_range(Loops *s, int level, LLVMValueRef *from, LLVMValueRef *to)
+{
+    range_of(s, level, from, to);
+    narrow(s, level, from, to);
+}
+
 /* for (v = from; v < to) dst[.., v] = 0 */
 static void fill(Loops *s, int v, LLVMValueRef from, LLVMValueRef to)
 {
@@ -353,7 +356,7 @@ static void fill(Loops *s, int v, LLVMValueRef from, LLVMValueRef to)
     Loop l;
     loop_begin(x, &l, "fill", from, to, 1);
     x->letter[v] = l.i;
-    emit_store(x, 0, LLVMConstNull(emit_type(x, s->type)), destination(s));
+    emit_store(x, 0, LLVMConstNull(emit_type(x, s->type)), loops_destination(s));
     x->letter[v] = NULL;
     l.inner = true;
     loop_end(x, &l);
@@ -367,12 +370,12 @@ static void statement(Loops *s)
     LLVMValueRef holds = NULL;
     if (s->n.mode == NEST_MAP) {
         LLVMValueRef v = s->n.dense ? guarded_body(s, LLVMConstNull(type), &holds) : body_value(s);
-        emit_store(x, 0, v, destination(s));
+        emit_store(x, 0, v, loops_destination(s));
         return;
     }
     if (s->n.mode == NEST_MEMORY || s->n.mode == NEST_KEYED) {
         bool guarded = s->n.mode == NEST_MEMORY && has_inner_tests(s);
-        LLVMValueRef v = guarded ? guarded_body(s, LLVMConstNull(type), &holds) : NULL, cell = destination(s);
+        LLVMValueRef v = guarded ? guarded_body(s, LLVMConstNull(type), &holds) : NULL, cell = loops_destination(s);
         LLVMValueRef old = emit_load(x, 0, cell);
         emit_store(x, 0,
                    guarded ? plus(s, old, v)
@@ -434,6 +437,8 @@ static void start_cell(Loops *s)
         if (argmax) {
             LLVMBuildStore(x->b, LLVMConstNull(emit_type(x, x->k->e->body->type)), s->best);
         }
+    } else if (s->n.mode == NEST_MEMORY && s->n.lanes) {
+        rows_start_cell(s);
     } else if (s->n.mode == NEST_MEMORY && !x->k->accumulate) {
         int v = s->n.order[s->n.n - 1];
         LLVMValueRef from, to;
@@ -445,11 +450,14 @@ static void start_cell(Loops *s)
 static void finish_cell(Loops *s)
 {
     Emit *x = s->x;
+    if (s->n.mode == NEST_MEMORY && s->n.lanes) {
+        rows_finish_cell(s);
+    }
     if (s->n.mode != NEST_REGISTER) {
         return;
     }
     LLVMTypeRef type = emit_type(x, s->type);
-    LLVMValueRef v = LLVMBuildLoad2(x->b, type, s->acc, ""), cell = destination(s);
+    LLVMValueRef v = LLVMBuildLoad2(x->b, type, s->acc, ""), cell = loops_destination(s);
     if (s->reached) {
         LLVMValueRef seen = LLVMBuildLoad2(x->b, x->i1, s->reached, "");
         v = LLVMBuildSelect(x->b, seen, v, LLVMConstNull(type), "");
@@ -462,7 +470,7 @@ static void finish_cell(Loops *s)
     emit_store(x, 0, v, cell);
 }
 
-static void emit_level(Loops *s, int level)
+void loops_level(Loops *s, int level)
 {
     Emit *x = s->x;
     if (level == s->n.nouter && s->n.mode != NEST_MAP) {
@@ -470,6 +478,12 @@ static void emit_level(Loops *s, int level)
     }
     if (level == s->n.n) {
         statement(s);
+    } else if (s->n.lanes && !s->n.dots && level == s->n.n - 1) {
+        rows_statement(s);
+    } else if (s->n.dots && level == s->n.n - 2) {
+        rows_dots(s, level);
+    } else if (s->n.lists_keys && level == s->n.n - 2) {
+        rows_listed(s, level);
     } else {
         int v = s->n.order[level];
         LLVMValueRef from, to, lo, hi;
@@ -486,11 +500,13 @@ static void emit_level(Loops *s, int level)
         Loop l;
         loop_begin(x, &l, x->k->e->letters[v].name, lo, hi, 1);
         x->letter[v] = l.i;
-        require_tests(s, level, l.next);
+        loops_require(s, level, l.next);
         if (level < s->n.n - 1) {
-            hoist(s, level);
+            loops_hoist(s, level);
+            rows_hoist(s, level);
         }
-        emit_level(s, level + 1);
+        loops_level(s, level + 1);
+        rows_forget(s, level);
         l.inner = level == s->n.n - 1;
         loop_end(x, &l);
         if (dense) {
@@ -529,7 +545,10 @@ void loops_emit(Emit *x)
             s.key_level = s.n.tests[i].level > s.key_level ? s.n.tests[i].level : s.key_level;
         }
     }
-    require_tests(&s, -1, x->ret);
-    hoist(&s, -1);
-    emit_level(&s, 0);
+    loops_require(&s, -1, x->ret);
+    loops_hoist(&s, -1);
+    rows_start(&s);
+    rows_hoist(&s, -1);
+    loops_level(&s, 0);
+    rows_finish(&s);
 }

@@ -13,81 +13,7 @@
 #include "fault.h"
 #include <string.h>
 
-/* ---- accesses ---- */
-
-/* Coefficient of letter v in an integer expression that is affine in it. */
-static bool affine(const Scalar *s, int v, int64_t *coef)
-{
-    int64_t a, b;
-    *coef = 0;
-    if (!sc_uses_letter(s, v)) {
-        return true;
-    }
-    switch (s->op) {
-    case OP_LETTER:
-        *coef = 1;
-        return true;
-    case OP_add:
-    case OP_sub:
-        if (s->type != TYPE_INT || !affine(s->args[0], v, &a) || !affine(s->args[1], v, &b)) {
-            return false;
-        }
-        *coef = s->op == OP_add ? a + b : a - b;
-        return true;
-    case OP_neg:
-        if (s->type != TYPE_INT || !affine(s->args[0], v, &a)) {
-            return false;
-        }
-        *coef = -a;
-        return true;
-    case OP_mul:
-        for (int i = 0; i < 2; i++) {
-            if (s->type == TYPE_INT && s->args[i]->op == OP_CONST && affine(s->args[1 - i], v, &a)) {
-                return !__builtin_mul_overflow(a, s->args[i]->inum, coef);
-            }
-        }
-        return false;
-    case OP_INJECT:
-        for (int i = 1; i < s->nargs; i++) {
-            if (sc_uses_letter(s->args[i], v)) {
-                return false;
-            }
-        }
-        return affine(s->args[0], v, coef);
-    default:
-        return false;
-    }
-}
-
-typedef enum { ACCESS_SAME, ACCESS_ALONG, ACCESS_ACROSS } Access;
-
-static Access access(const Tensor *t, Scalar *const *index, int v)
-{
-    Layout l;
-    const char *why;
-    bool used = false;
-    for (int d = 0; d < t->ndim; d++) {
-        used = used || sc_uses_letter(index[d], v);
-    }
-    if (!used) {
-        return ACCESS_SAME;
-    }
-    if (!tensor_layout(t, &l, &why)) {
-        return ACCESS_ACROSS;
-    }
-    int unit = t->ndim - 1; /* the innermost dim that has more than one position */
-    while (unit > 0 && axis_static_size(t->dims[l.order[unit]]) == 1) {
-        unit--;
-    }
-    for (int i = 0; i < t->ndim; i++) {
-        int64_t coef;
-        int d = l.order[i];
-        if (!affine(index[d], v, &coef) || (i == unit ? coef != 1 && coef != -1 : coef != 0 && i < unit)) {
-            return ACCESS_ACROSS;
-        }
-    }
-    return ACCESS_ALONG;
-}
+/* ---- costs ---- */
 
 typedef struct {
     int letter;
@@ -99,7 +25,7 @@ static void add_cost(const Scalar *s, void *ctx)
 {
     Cost *c = ctx;
     if (s->op == OP_LOAD) {
-        Access a = access(s->tensor, s->args, c->letter);
+        Access a = access_of(s->tensor, s->args, c->letter);
         c->cost += a == ACCESS_SAME ? 0.1 : a == ACCESS_ALONG ? 1 : 8;
     }
 }
@@ -112,7 +38,7 @@ static bool is_fixed_by(const Scalar *cond, int v)
         return is_fixed_by(cond->args[0], v) || is_fixed_by(cond->args[1], v);
     }
     return cond->op == OP_eq && cond->args[0]->type == TYPE_INT && cond->args[1]->type == TYPE_INT &&
-           affine(cond->args[0], v, &a) && affine(cond->args[1], v, &b) && (a - b == 1 || a - b == -1);
+           affine_in(cond->args[0], v, &a) && affine_in(cond->args[1], v, &b) && (a - b == 1 || a - b == -1);
 }
 
 /* Cost of one tuple with letter v innermost. */
@@ -124,7 +50,7 @@ static double inner_cost(const KernelInfo *k, const Nest *n, int v, bool keyed)
     for (int i = 0; i < e->nconds; i++) {
         sc_walk(e->conds[i], add_cost, &c);
     }
-    Access a = access(e->dst, e->lhs, v);
+    Access a = access_of(e->dst, e->lhs, v);
     bool output = n->outputs >> v & 1;
     if (e->op == RED_NONE) {
         c.cost += a == ACCESS_ALONG ? 1 : 10;
@@ -181,7 +107,7 @@ static void find_bound(const KernelInfo *k, const Nest *n, Test *t)
     }
     int v = n->order[t->level];
     int64_t p, q;
-    if (v == k->scan || level_of(n, s) != t->level || !affine(s->args[0], v, &p) || !affine(s->args[1], v, &q)) {
+    if (v == k->scan || level_of(n, s) != t->level || !affine_in(s->args[0], v, &p) || !affine_in(s->args[1], v, &q)) {
         return;
     }
     t->a = negated ? s->args[1] : s->args[0];
@@ -356,4 +282,5 @@ void nest_choose(const KernelInfo *k, Nest *n)
     n->dense = n->mode == NEST_MAP && k->sole && plain && inner >= 0 && inner_tests;
     n->covers =
         plain && k->sole && (n->mode == NEST_MAP ? n->dense || n->ntests == 0 : n->mode != NEST_KEYED && !skips_cells);
+    rows_choose(k, plain, n);
 }

@@ -2,7 +2,7 @@
 #ifndef HEDDLE_NEST_H
 #define HEDDLE_NEST_H
 
-#include "internal.h"
+#include "lanes.h"
 
 enum { MAX_TESTS = 256 };
 
@@ -29,11 +29,16 @@ typedef struct {
     int nouter;  /* REGISTER: loops over outputs; MEMORY: loops outside the initialising loop */
     bool dense;  /* MAP: every cell of the innermost range is written, 0 where the conds fail */
     bool covers; /* every cell of dst is written */
+    /* What rows.c emits; rows_choose decides it last. */
+    int lanes; /* the innermost loop is spelled out in vectors of so many lanes; 0: LLVM's vectoriser makes them */
+    bool dots; /* REGISTER: the sums of neighbouring cells are made together, one per lane */
+    bool lists_keys; /* KEYED in ranges of keys: the tuples of a range are listed first */
     int ntests;
     Test tests[MAX_TESTS];
     bool too_many; /* more than MAX_TESTS conditions */
 } Nest;
 
 void nest_choose(const KernelInfo *k, Nest *n);
+void rows_choose(const KernelInfo *k, bool plain, Nest *n);
 
 #endif

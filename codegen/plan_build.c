@@ -219,7 +219,7 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
                   .label = text_of(b, c->e->dst->name),
                   .line = c->e->span.line};
     *(void **)&x.fn = fn;
-    if (k->split == SPLIT_FIXED) {
+    if (k->split == SPLIT_FIXED || k->split == SPLIT_KEYS) {
         const Axis *a = k->key_dim >= 0 ? c->e->dst->dims[k->key_dim] : c->e->letters[k->item].axis;
         x.nitems = axis_static_size(a);
     }
@@ -297,7 +297,7 @@ static bool check_levels(const Build *b, int levels, Text *why)
         int n = x->kind == STEP_SCAN ? x->ncalls : x->kind == STEP_CALL;
         for (int i = 0; i < n; i++) {
             const PlanCall *c = x->kind == STEP_SCAN ? &x->calls[i] : &x->call;
-            if (c->split == SPLIT_NONE || c->split == SPLIT_FIXED) {
+            if (c->split == SPLIT_NONE || c->split == SPLIT_FIXED || c->split == SPLIT_KEYS) {
                 text_printf(why,
                             "line %d: '%s' lies between a state and its next value and works on all examples at once",
                             c->line, c->label);

@@ -73,11 +73,14 @@ static bool range_of(const Equation *e, const Scalar *s, int64_t *lo, int64_t *h
     }
 }
 
-static bool load_is_safe(const KernelInfo *k, const Scalar *s)
+static bool load_is_safe(const Equation *e, const Scalar *s)
 {
-    const Equation *e = k->e;
     const Tensor *t = s->tensor;
-    const Layout *l = &k->layouts[kernel_tensor(k, t)];
+    Layout l;
+    const char *why;
+    if (!tensor_layout(t, &l, &why)) {
+        return false;
+    }
     for (int d = 0; d < t->ndim; d++) {
         const Scalar *a = s->args[d];
         const Axis *axis = t->dims[d];
@@ -89,12 +92,39 @@ static bool load_is_safe(const KernelInfo *k, const Scalar *s)
             return false;
         }
         int parent = e->letters[a->inum].parent;
-        int dim = l->parent[d] >= 0 ? l->parent[d] : axis_is_ragged(axis) ? 0 : -1;
+        int dim = l.parent[d] >= 0 ? l.parent[d] : axis_is_ragged(axis) ? 0 : -1;
         if (dim >= 0 && (s->args[dim]->op != OP_LETTER || s->args[dim]->inum != parent)) {
             return false;
         }
     }
     return true;
+}
+
+/* A node whose operands are safe. */
+static bool node_is_safe(const Equation *e, const Scalar *s)
+{
+    switch (s->op) {
+    case OP_LOAD:
+        return load_is_safe(e, s);
+    case OP_SIZE:
+        return are_ancestors(e, s->nargs, s->args);
+    case OP_PART:
+    case OP_LOCAL:
+    case OP_INJECT:
+        return are_ancestors(e, s->nargs - 1, s->args + 1);
+    default:
+        return true;
+    }
+}
+
+bool scalar_is_safe(const Equation *e, const Scalar *s)
+{
+    for (int i = 0; i < s->nargs; i++) {
+        if (!scalar_is_safe(e, s->args[i])) {
+            return false;
+        }
+    }
+    return node_is_safe(e, s);
 }
 
 void emit_analyse(Emit *x)
@@ -109,15 +139,8 @@ void emit_analyse(Emit *x)
             set |= x->letters[n];
             safe = safe && x->safe[n];
         }
-        if (s->op == OP_LOAD) {
-            safe = safe && load_is_safe(k, s);
-        } else if (s->op == OP_SIZE) {
-            safe = safe && are_ancestors(k->e, s->nargs, s->args);
-        } else if (s->op == OP_PART || s->op == OP_LOCAL || s->op == OP_INJECT) {
-            safe = safe && are_ancestors(k->e, s->nargs - 1, s->args + 1);
-        }
         x->letters[i] = set;
-        x->safe[i] = safe;
+        x->safe[i] = safe && node_is_safe(k->e, s);
     }
 }
 

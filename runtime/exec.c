@@ -2,6 +2,7 @@
  * threads only decide when a task runs:
  *
  *   BATCH, ROWS, FIXED   tasks of `grain` items write disjoint cells
+ *   KEYS                 the same, but the number of tasks follows the threads: no sum depends on it
  *   REDUCE               chunk k adds into its own zeroed copy; the copies are added to the result in the order of k,
  *                        in parallel over its elements. Copies are made a wave at a time, which changes no sum
  *   scan                 a task is a few examples with all their positions, so positions need no barrier
@@ -55,6 +56,7 @@ static int64_t item_of(const Session *s, const PlanCall *c, int64_t b)
     case SPLIT_NONE:
         return b > 0;
     case SPLIT_FIXED:
+    case SPLIT_KEYS:
         return b > 0 ? c->nitems : 0;
     case SPLIT_BATCH:
         return b;
@@ -71,6 +73,13 @@ static int64_t call_grain(const PlanCall *c, int64_t items)
         grain = c->flop_per_item > 0 ? (int64_t)(1e5 / c->flop_per_item) : items / 32;
     }
     return grain < 1 ? 1 : grain;
+}
+
+/* Keys per task: some threads have the popular ones, so two tasks for each, unless one does all the work. */
+static int64_t key_grain(const Session *s, int64_t keys)
+{
+    int64_t n = pool_threads(s->pool) == 1 ? 1 : 2 * (int64_t)pool_threads(s->pool);
+    return keys / n + 1;
 }
 
 typedef struct {
@@ -212,7 +221,7 @@ static bool run_call(Session *s, const PlanCall *c, const CallArgs *a, int64_t t
 {
     Job job = {.call = c, .args = call_args(s, a), .from = item_of(s, c, s->from)};
     job.items = item_of(s, c, s->to) - job.from;
-    job.grain = call_grain(c, job.items);
+    job.grain = c->split == SPLIT_KEYS ? key_grain(s, job.items) : call_grain(c, job.items);
     job.args.t = t;
     job.args.last = last;
     is_first = is_first && s->is_fresh;

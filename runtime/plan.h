@@ -100,6 +100,9 @@ typedef enum {
     SPLIT_ROWS,  /* items are packed rows of signature `rows_of` */
     SPLIT_FIXED, /* items are 0 .. nitems of a fixed axis; disjoint cells */
     SPLIT_TILE,  /* of a step of tiles: one call does positions lo <= item < hi of example t */
+    SPLIT_KEYS,  /* items are the keys 0 .. nitems of a keyed sum: a call takes the tuples with its keys and must look
+                    at all to find them. Every cell sums its tuples in order whatever the cut, so the runtime chooses
+                    it: few large ranges, enough for all threads */
     SPLIT_REDUCE /* items are examples (or packed rows if rows_of >= 0): every chunk of `grain` items adds into a
                     private zeroed copy of tensors[0], the copies are then added in order */
 } Split;
@@ -108,7 +111,7 @@ typedef struct {
     Kernel fn;
     const char *name; /* symbol */
     Split split;
-    int64_t nitems; /* SPLIT_FIXED */
+    int64_t nitems; /* SPLIT_FIXED, SPLIT_KEYS */
     int rows_of;    /* index into Plan.offsets or -1 */
     int64_t grain;  /* REDUCE: items per chunk. Else: a hint, items per task */
     bool zero;      /* tensors[0] is zeroed before the (first) call; a tiled one before each tile */
