@@ -170,6 +170,18 @@ static void solve(Frame *f, const ProductBound *b, LLVMValueRef out[2])
     }
 }
 
+/* Bounds at the value of the row they depend on. */
+static void solve_at(Frame *f, const ProductBound *b, LLVMValueRef row, LLVMValueRef out[2])
+{
+    Emit *x = f->x;
+    LLVMValueRef saved = x->letter[b->by];
+    int mark = scope_enter(x);
+    x->letter[b->by] = row;
+    solve(f, b, out);
+    scope_leave(x, mark);
+    x->letter[b->by] = saved;
+}
+
 /* The intervals of one row: GemmRange. */
 static void row_range(void *ctx, LLVMBuilderRef builder, LLVMValueRef row, LLVMValueRef out[2])
 {
@@ -187,15 +199,38 @@ static void row_range(void *ctx, LLVMBuilderRef builder, LLVMValueRef row, LLVMV
             out[0] = f->lower[letter];
             out[1] = f->upper[letter];
         }
-        LLVMValueRef saved = x->letter[b->by];
-        int mark = scope_enter(x);
-        x->letter[b->by] = LLVMBuildAdd(x->b, row, f->lower[b->by], "");
-        solve(f, b, out);
-        scope_leave(x, mark);
-        x->letter[b->by] = saved;
+        solve_at(f, b, LLVMBuildAdd(x->b, row, f->lower[b->by], ""), out);
     }
     out[0] = LLVMBuildSub(x->b, out[0], f->lower[letter], "");
     out[1] = LLVMBuildSub(x->b, out[1], f->lower[letter], "");
+}
+
+/* What no row takes part in is left out altogether: bounds move with the row, so those of the first and the last row
+ * enclose all others. */
+static void narrow_to_rows(Frame *f)
+{
+    Emit *x = f->x;
+    const Product *p = f->p;
+    int letter = -1, by = -1;
+    LLVMValueRef first[2], last[2];
+    for (int i = 0; i < p->nbounds; i++) {
+        const ProductBound *b = &p->bound[i];
+        if (b->by < 0) {
+            continue;
+        }
+        if (letter < 0) {
+            letter = b->letter;
+            by = b->by;
+            first[0] = last[0] = f->lower[letter];
+            first[1] = last[1] = f->upper[letter];
+        }
+        solve_at(f, b, f->lower[by], first);
+        solve_at(f, b, LLVMBuildSub(x->b, f->upper[by], emit_i64(x, 1), ""), last);
+    }
+    if (letter >= 0) {
+        f->lower[letter] = emit_min(x, emit_min(x, first[0], last[0]), f->upper[letter]);
+        f->upper[letter] = emit_max(x, emit_max(x, first[1], last[1]), f->lower[letter]);
+    }
 }
 
 /* Binds the inner letters to their first values and finds how many there are. */
@@ -225,6 +260,7 @@ static void bind_inner(Frame *f)
             f->upper[b->letter] = range[1];
         }
     }
+    narrow_to_rows(f);
     for (int r = 0; r < 3; r++) {
         for (int i = 0; i < p->index[r].n; i++) {
             if (!p->index[r].is_listed) {

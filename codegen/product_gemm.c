@@ -340,7 +340,7 @@ static bool must_pack(const GemmTarget *t, const Gemm *op)
         return false;
     }
     long long size = t->is_double ? 8 : 4, bytes = LLVMConstIntGetSExtValue(op->b_k) * size;
-    bool narrow = LLVMIsAConstantInt(op->n) && LLVMConstIntGetSExtValue(op->n) * size <= NARROW;
+    bool narrow = !op->few_rows && LLVMIsAConstantInt(op->n) && LLVMConstIntGetSExtValue(op->n) * size <= NARROW;
     return (bytes >= 1024 && bytes % 512 == 0) || (narrow && bytes % LINE != 0);
 }
 

@@ -43,6 +43,7 @@ typedef struct {
     LLVMValueRef a_list,
         c_list;      /* or NULL: i64 arrays of m entries, the rows' distances from a and c instead of a_m, c_m */
     bool accumulate; /* C += instead of C = */
+    bool few_rows;   /* too few to pay for packing B where it can be read as it lies */
     GemmRange k_range, n_range; /* or NULL; not both, and not with lists */
     void *range_ctx;
 } Gemm;
