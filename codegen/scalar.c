@@ -5,6 +5,7 @@
 #include "internal.h"
 #include "random.h"
 #include <math.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -395,17 +396,10 @@ static LLVMValueRef emit_axis_op(Emit *x, const Scalar *s)
 
 /* Number of thresholds <= v: few are counted, many searched by halving without branches over a table that is padded
  * to 2^p - 1 entries, so that no index is ever outside. */
-static LLVMValueRef emit_step(Emit *x, const Scalar *s)
+static LLVMValueRef search_step(Emit *x, const Scalar *s, LLVMValueRef v)
 {
     LLVMBuilderRef b = x->b;
-    LLVMValueRef v = value_as(x, s->args[0], TYPE_INT), count = emit_i64(x, 0);
-    if (s->ntable <= 8) {
-        for (int i = 0; i < s->ntable; i++) {
-            LLVMValueRef reached = LLVMBuildICmp(b, LLVMIntSGE, v, emit_i64(x, s->table[i]), "");
-            count = LLVMBuildAdd(b, count, LLVMBuildZExt(b, reached, x->i64, ""), "");
-        }
-        return count;
-    }
+    LLVMValueRef count = emit_i64(x, 0);
     int64_t n = 1;
     while (n - 1 < s->ntable) {
         n *= 2;
@@ -432,6 +426,76 @@ static LLVMValueRef emit_step(Emit *x, const Scalar *s)
         LLVMValueRef further = LLVMBuildAdd(b, count, emit_i64(x, half), "");
         count = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntSLE, t, v, ""), further, count, "");
     }
+    return count;
+}
+
+/* One entry of a constant table, made when it is first needed. */
+static LLVMValueRef table_entry(Emit *x, const Scalar *s, const char *kind, int64_t n, const int64_t *v, LLVMValueRef at)
+{
+    char name[64];
+    snprintf(name, sizeof name, "hd_%s_%d", kind, kernel_node(x->k, s));
+    LLVMValueRef table = LLVMGetNamedGlobal(x->module, name);
+    if (!table) {
+        table = emit_table(x, n, v, name);
+    }
+    LLVMValueRef t = LLVMBuildLoad2(x->b, x->i64, LLVMBuildInBoundsGEP2(x->b, x->i64, table, &at, 1, ""), "");
+    emit_mark_invariant(x, t);
+    return t;
+}
+
+/* Thresholds that grow with what they bound, as those of a logarithm do: few lie between two powers of two. The
+ * exponent of the argument says how many lie below its power, and only the next ones are compared. */
+enum { MOST_PER_OCTAVE = 4, OCTAVES = 63 };
+
+static int thresholds_per_octave(const Scalar *s, int64_t *below)
+{
+    int most = 0;
+    for (int e = 0, at = 0; e < OCTAVES; e++) {
+        int first = at;
+        below[e] = at;
+        while (at < s->ntable && (e == OCTAVES - 1 || s->table[at] < INT64_C(2) << e)) {
+            at++;
+        }
+        most = at - first > most ? at - first : most;
+    }
+    return s->table[0] < 1 ? INT_MAX : most;
+}
+
+static LLVMValueRef emit_step(Emit *x, const Scalar *s)
+{
+    LLVMBuilderRef b = x->b;
+    LLVMValueRef v = value_as(x, s->args[0], TYPE_INT), count = emit_i64(x, 0);
+    if (s->ntable <= 8) {
+        for (int i = 0; i < s->ntable; i++) {
+            LLVMValueRef reached = LLVMBuildICmp(b, LLVMIntSGE, v, emit_i64(x, s->table[i]), "");
+            count = LLVMBuildAdd(b, count, LLVMBuildZExt(b, reached, x->i64, ""), "");
+        }
+        return count;
+    }
+    int64_t below[OCTAVES];
+    int most = thresholds_per_octave(s, below);
+    if (most > MOST_PER_OCTAVE) {
+        return search_step(x, s, v);
+    }
+    int64_t *padded = malloc((size_t)(s->ntable + most) * sizeof *padded);
+    if (!padded) {
+        bug("out of memory while emitting a table");
+    }
+    for (int i = 0; i < s->ntable + most; i++) {
+        padded[i] = i < s->ntable ? s->table[i] : INT64_MAX;
+    }
+    v = emit_max(x, emit_min(x, v, emit_i64(x, INT64_MAX - 1)), emit_i64(x, 0));
+    LLVMValueRef args[2] = {LLVMBuildOr(b, v, emit_i64(x, 1), ""), LLVMConstInt(x->i1, 1, 0)};
+    LLVMValueRef zeros = emit_intrinsic(x, "llvm.ctlz", 1, &x->i64, 2, args);
+    LLVMValueRef octave = LLVMBuildNSWSub(b, emit_i64(x, 63), zeros, "");
+    LLVMValueRef first = table_entry(x, s, "octave", OCTAVES, below, octave);
+    count = first;
+    for (int i = 0; i < most; i++) {
+        LLVMValueRef at = LLVMBuildNSWAdd(b, first, emit_i64(x, i), "");
+        LLVMValueRef t = table_entry(x, s, "threshold", s->ntable + most, padded, at);
+        count = LLVMBuildNSWAdd(b, count, LLVMBuildZExt(b, LLVMBuildICmp(b, LLVMIntSLE, t, v, ""), x->i64, ""), "");
+    }
+    free(padded);
     return count;
 }
 
