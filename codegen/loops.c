@@ -2,6 +2,7 @@
  * nest.c; whatever is left over still runs, only slower. LLVM's own passes hoist, unroll and vectorise afterwards. */
 #include "loops.h"
 #include "fault.h"
+#include "runs.h"
 #include <math.h>
 #include <string.h>
 
@@ -497,8 +498,13 @@ void loops_level(Loops *s, int level)
             hi = emit_max(x, hi, lo);
             fill(s, v, from, lo);
         }
+        const Scalar *step = level == s->n.n - 1 ? runs_find(x, v) : NULL;
+        Runs runs;
+        if (step) {
+            runs_begin(x, &runs, step, v, lo, hi);
+        }
         Loop l;
-        loop_begin(x, &l, x->k->e->letters[v].name, lo, hi, 1);
+        loop_begin(x, &l, x->k->e->letters[v].name, step ? runs.lo : lo, step ? runs.end : hi, 1);
         x->letter[v] = l.i;
         loops_require(s, level, l.next);
         if (level < s->n.n - 1) {
@@ -509,6 +515,9 @@ void loops_level(Loops *s, int level)
         rows_forget(s, level);
         l.inner = level == s->n.n - 1;
         loop_end(x, &l);
+        if (step) {
+            runs_end(&runs);
+        }
         if (dense) {
             fill(s, v, hi, to);
         }

@@ -16,19 +16,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE_BYTES = 768 << 10, MIN_POSITIONS = 16, GROUP = 4, FOLD_BLOCK = 1 << 12, MAX_TILED = 64 };
+enum { TILE_BYTES = 1 << 20, MIN_POSITIONS = 16, GROUP = 4, FOLD_BLOCK = 1 << 12, MAX_TILED = 64 };
 
 typedef struct {
     int tensor;
-    int64_t bytes; /* of one position, in the example at hand */
-    char *at;      /* in the thread's memory */
+    int first, last; /* the calls that use it */
+    int64_t bytes;   /* of one position, in the example at hand */
+    int64_t at;      /* in the thread's memory, where it lies beside those that live at the same time */
 } Tiled;
 
 typedef struct {
     Session *s;
     const PlanStep *step;
     const CallArgs *args;
-    int ntiled, tiled[MAX_TILED];   /* tensors */
+    int ntiled;
+    Tiled tiled[MAX_TILED]; /* bytes and places: of no example yet */
     int nshared, shared[MAX_TILED]; /* results that are the same for all examples */
     int64_t shared_at[MAX_TILED], copy_bytes;
     bool by_tile;  /* tiles are tasks of their own: none adds to what another writes */
@@ -60,22 +62,43 @@ static int64_t position_bytes(const Session *s, int tensor, int64_t b, int64_t n
     return n > 0 ? elements / n * (int64_t)dtype_size[t->dtype] : 0;
 }
 
-/* Positions of a tile of example b: as many as keep the tile in the cache, in equal shares. */
-static int64_t tile_positions(const Tiles *x, int64_t b, int64_t n)
+static int64_t aligned(int64_t bytes)
 {
-    int64_t bytes = 0;
-    for (int i = 0; i < x->ntiled; i++) {
-        bytes += position_bytes(x->s, x->tiled[i], b, n);
+    return (bytes + TENSOR_SLACK + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
+}
+
+/* Places the tiled tensors for tiles of so many positions: each as low as those allow that live at the same time.
+ * Returns the bytes that all of them take. */
+static int64_t place_tiled(Tiled *tiled, int n, int64_t positions)
+{
+    int64_t end = 0;
+    for (int i = 0; i < n; i++) {
+        tiled[i].at = 0;
+        for (int k = 0; k < i; k++) {
+            bool meets = tiled[k].first <= tiled[i].last && tiled[i].first <= tiled[k].last;
+            int64_t after = tiled[k].at + aligned(positions * tiled[k].bytes);
+            if (meets && tiled[i].at < after && tiled[k].at < tiled[i].at + aligned(positions * tiled[i].bytes)) {
+                tiled[i].at = after;
+                k = -1; /* it may meet another one there */
+            }
+        }
+        int64_t after = tiled[i].at + aligned(positions * tiled[i].bytes);
+        end = after > end ? after : end;
     }
+    return end;
+}
+
+/* Positions of a tile of example b, which has n: as many as keep the tile in the cache, in equal shares. */
+static int64_t tile_positions(const Tiles *x, Tiled *tiled, int64_t b, int64_t n)
+{
+    for (int i = 0; i < x->ntiled; i++) {
+        tiled[i].bytes = position_bytes(x->s, tiled[i].tensor, b, n);
+    }
+    int64_t bytes = place_tiled(tiled, x->ntiled, MIN_POSITIONS) / MIN_POSITIONS;
     int64_t most = bytes > 0 ? TILE_BYTES / bytes : n;
     most = most < MIN_POSITIONS ? MIN_POSITIONS : most / 16 * 16;
     int64_t tiles = (n + most - 1) / most;
     return tiles > 0 ? (n + tiles - 1) / tiles : 1;
-}
-
-static int64_t aligned(int64_t bytes)
-{
-    return (bytes + TENSOR_SLACK + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
 }
 
 /* ---- one tile --------------------------------------------------------------------------------------------- */
@@ -84,6 +107,7 @@ static int64_t aligned(int64_t bytes)
 static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t b, int64_t lo, int64_t hi)
 {
     const Session *s = x->s;
+    char *memory = x->memory + pool_worker() * x->thread_bytes;
     double *seconds = x->seconds + pool_worker() * x->step->ncalls, start = profile_now(s);
     for (int c = 0; c < x->step->ncalls; c++) {
         const PlanCall *call = &x->step->calls[c];
@@ -92,10 +116,10 @@ static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t
                 if (tiled[i].tensor == call->tensors[j]) {
                     int64_t before = tensor_base(&s->shapes, tiled[i].tensor, b) *
                                      (int64_t)dtype_size[s->plan->tensors[tiled[i].tensor].dtype];
-                    uintptr_t at = (uintptr_t)tiled[i].at - (uintptr_t)(before + lo * tiled[i].bytes);
+                    uintptr_t at = (uintptr_t)(memory + tiled[i].at) - (uintptr_t)(before + lo * tiled[i].bytes);
                     memcpy(&tensors[j], &at, sizeof at);
                     if (j == 0 && call->zero) {
-                        memset(tiled[i].at, 0, (size_t)((hi - lo) * tiled[i].bytes));
+                        memset(memory + tiled[i].at, 0, (size_t)((hi - lo) * tiled[i].bytes));
                     }
                     break;
                 }
@@ -133,21 +157,13 @@ static void **thread_tensors(const Tiles *x, int64_t copy)
     return all;
 }
 
-static void place_tiled(const Tiles *x, Tiled *tiled, int64_t b, int64_t n, int64_t positions)
-{
-    char *at = x->memory + pool_worker() * x->thread_bytes;
-    for (int i = 0; i < x->ntiled; i++) {
-        tiled[i] = (Tiled){.tensor = x->tiled[i], .bytes = position_bytes(x->s, x->tiled[i], b, n), .at = at};
-        at += aligned(positions * tiled[i].bytes);
-    }
-}
-
 /* Tiles first <= k < end of example b. */
 static void run_example(const Tiles *x, void **tensors, int64_t b, int64_t first, int64_t end)
 {
     Tiled tiled[MAX_TILED];
-    int64_t n = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b), positions = tile_positions(x, b, n);
-    place_tiled(x, tiled, b, n, positions);
+    memcpy(tiled, x->tiled, sizeof tiled);
+    int64_t n = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b), positions = tile_positions(x, tiled, b, n);
+    place_tiled(tiled, x->ntiled, positions);
     for (int64_t k = first; k < end && k * positions < n; k++) {
         int64_t hi = (k + 1) * positions;
         run_tile(x, tensors, tiled, b, k * positions, hi < n ? hi : n);
@@ -185,6 +201,22 @@ static void group_task(void *ctx, int64_t i)
 
 /* ---- the step --------------------------------------------------------------------------------------------- */
 
+static bool note_tiled(Tiles *x, int tensor, int call)
+{
+    int i = 0;
+    while (i < x->ntiled && x->tiled[i].tensor != tensor) {
+        i++;
+    }
+    if (i == MAX_TILED) {
+        return false;
+    }
+    if (i == x->ntiled) {
+        x->tiled[x->ntiled++] = (Tiled){.tensor = tensor, .first = call};
+    }
+    x->tiled[i].last = call;
+    return true;
+}
+
 static bool look_at_calls(Tiles *x, Error *e)
 {
     const Plan *p = x->s->plan;
@@ -193,13 +225,12 @@ static bool look_at_calls(Tiles *x, Error *e)
         const PlanCall *call = &x->step->calls[c];
         int dst = call->tensors[0];
         x->npointers += call->ntensors;
-        if (p->tensors[dst].tile_dim > 0) {
-            if (!contains(x->tiled, x->ntiled, dst)) {
-                if (x->ntiled == MAX_TILED) {
-                    return error_set(e, EXIT_RESOURCES, "internal error: too many tiled tensors in one step");
-                }
-                x->tiled[x->ntiled++] = dst;
+        for (int j = 0; j < call->ntensors; j++) {
+            if (p->tensors[call->tensors[j]].tile_dim > 0 && !note_tiled(x, call->tensors[j], c)) {
+                return error_set(e, EXIT_RESOURCES, "internal error: too many tiled tensors in one step");
             }
+        }
+        if (p->tensors[dst].tile_dim > 0) {
             continue;
         }
         x->by_tile = x->by_tile && !call->adds;
@@ -237,11 +268,8 @@ static bool reserve(Tiles *x, int64_t wave, Error *e)
     x->tile_of[0] = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t b = x->s->from + i, size = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b);
-        int64_t positions = tile_positions(x, b, size), tile = 0;
+        int64_t positions = tile_positions(x, x->tiled, b, size), tile = place_tiled(x->tiled, x->ntiled, positions);
         x->tile_of[i + 1] = x->tile_of[i] + (size + positions - 1) / positions;
-        for (int k = 0; k < x->ntiled; k++) {
-            tile += aligned(positions * position_bytes(x->s, x->tiled[k], b, size));
-        }
         x->thread_bytes = tile > x->thread_bytes ? tile : x->thread_bytes;
     }
     bytes = wave * x->copy_bytes + threads * x->thread_bytes;
