@@ -48,6 +48,9 @@ typedef struct {
     void *range_ctx;
 } Gemm;
 
+/* Bytes behind the last elements of A and B that the product may read (it does not use them). */
+enum { GEMM_SLACK = 320 };
+
 /* Emits the product at the builder's position and leaves the builder behind it. Scratch lies on the stack. */
 void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *op);
 

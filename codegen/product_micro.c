@@ -6,7 +6,9 @@
  *
  * mr * nv + nv + 1 registers must suffice, else the loop spills and runs at half its speed. Nothing is unrolled
  * over k: the accumulators already keep both multipliers busy, and unrolled code costs compile time.
- * A mask concerns loads of B (unless it is packed and padded) and C, never the arithmetic. */
+ * A mask concerns loads and stores of C alone. Of B whole vectors are read, also behind its last column: what lies
+ * there is some other number or the slack behind the tensor (GEMM_SLACK), and goes into lanes that are not stored.
+ * Masks in the loop would be computed anew in every round, on a port that the multiplications need. */
 #include "product_micro.h"
 #include <stdio.h>
 #include <string.h>
@@ -338,7 +340,7 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
     LLVMPositionBuilderAtEnd(b, body);
     LLVMValueRef row[GEMM_MAX_VECTORS];
     for (int v = 0; v < nv; v++) {
-        row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * lanes)), g->packed || !masked ? NULL : mask[v]);
+        row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * lanes)), NULL);
     }
     prefetch_rows(g, b, f, mr, a_m, a_k, k);
     const char *fma = g->target->has_fma ? "llvm.fma" : "llvm.fmuladd";

@@ -4,8 +4,8 @@
 #include "fault.h"
 #include "internal.h"
 #include "random.h"
-#include <math.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -430,7 +430,8 @@ static LLVMValueRef search_step(Emit *x, const Scalar *s, LLVMValueRef v)
 }
 
 /* One entry of a constant table, made when it is first needed. */
-static LLVMValueRef table_entry(Emit *x, const Scalar *s, const char *kind, int64_t n, const int64_t *v, LLVMValueRef at)
+static LLVMValueRef table_entry(Emit *x, const Scalar *s, const char *kind, int64_t n, const int64_t *v,
+                                LLVMValueRef at)
 {
     char name[64];
     snprintf(name, sizeof name, "hd_%s_%d", kind, kernel_node(x->k, s));

@@ -7,7 +7,7 @@
 
 #include "runtime.h"
 
-enum { TENSOR_ALIGN = 64, TENSOR_SLACK = 128 }; /* bytes after a tensor that a kernel may read but not use */
+enum { TENSOR_ALIGN = 64, TENSOR_SLACK = 320 }; /* bytes after a tensor that a kernel may read but not use */
 
 typedef struct {
     const Plan *plan;

@@ -30,7 +30,7 @@ typedef struct {
     const PlanStep *step;
     const CallArgs *args;
     int ntiled;
-    Tiled tiled[MAX_TILED]; /* bytes and places: of no example yet */
+    Tiled tiled[MAX_TILED];         /* bytes and places: of no example yet */
     int nshared, shared[MAX_TILED]; /* results that are the same for all examples */
     int64_t shared_at[MAX_TILED], copy_bytes;
     bool by_tile;  /* tiles are tasks of their own: none adds to what another writes */

@@ -125,7 +125,8 @@ int main(int argc, char **argv)
                                 s->n,
                                 1};
         size_t na = (size_t)(s->m * s->k), nb = (size_t)(s->k * s->n), nc = (size_t)(s->m * s->n);
-        float *a = aligned_alloc(64, (na * 4 + 63) / 64 * 64), *b = aligned_alloc(64, (nb * 4 + 63) / 64 * 64);
+        float *a = aligned_alloc(64, (na * 4 + 63) / 64 * 64),
+              *b = aligned_alloc(64, (nb * 4 + GEMM_SLACK + 63) / 64 * 64);
         float *c = aligned_alloc(64, (nc * 4 + 63) / 64 * 64);
         for (size_t j = 0; j < na; j++) {
             a[j] = (float)(j % 17) * 0.01f;

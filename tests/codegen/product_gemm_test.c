@@ -37,10 +37,11 @@ static void set(Array x, bool is_double, int64_t i, double v)
     }
 }
 
-static Array array_new(bool is_double, int64_t n)
+/* With so many bytes behind it that may be read, and hold no numbers. */
+static Array array_new(bool is_double, int64_t n, size_t slack)
 {
     /* Ends where a page ends that may not be touched: generated code has no sanitizer of its own. */
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)n * (is_double ? 8 : 4);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)n * (is_double ? 8 : 4) + slack;
     size_t whole = (bytes + page - 1) / page * page;
     char *p = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED || mprotect(p + whole, page, PROT_NONE)) {
@@ -48,15 +49,16 @@ static Array array_new(bool is_double, int64_t n)
         exit(1);
     }
     Array x = {p + whole - bytes};
+    memset(p + whole - slack, 0xff, slack);
     for (int64_t i = 0; i < n; i++) {
         set(x, is_double, i, uniform());
     }
     return x;
 }
 
-static void array_free(Array x, bool is_double, int64_t n)
+static void array_free(Array x, bool is_double, int64_t n, size_t slack)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)n * (is_double ? 8 : 4);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)n * (is_double ? 8 : 4) + slack;
     size_t whole = (bytes + page - 1) / page * page;
     munmap((char *)x.p + bytes - whole, whole + page);
 }
@@ -95,8 +97,9 @@ static void run(const char *cpu, bool is_double, const int64_t *s, unsigned know
     Product p = product_compile(cpu, is_double, s, known, accumulate, r);
     int64_t na = extent(s[M_], s[AM_], s[K_], s[AK_]), nb = extent(s[K_], s[BK_], s[N_], s[BN_]);
     int64_t nc = extent(s[M_], s[CM_], s[N_], s[CN_]);
-    Array a = array_new(is_double, na), b = array_new(is_double, nb), c = array_new(is_double, nc);
-    Array before = array_new(is_double, nc);
+    Array a = array_new(is_double, na, GEMM_SLACK), b = array_new(is_double, nb, GEMM_SLACK),
+          c = array_new(is_double, nc, 0);
+    Array before = array_new(is_double, nc, 0);
     for (int64_t j = 0; r.kind == RANGE_K && s[K_] > 0 && j < s[N_]; j++) { /* rows that leave k out must not see it */
         set(b, is_double, s[K_] / 2 * s[BK_] + j * s[BN_], j % 2 ? (double)INFINITY : (double)NAN);
     }
@@ -130,10 +133,10 @@ static void run(const char *cpu, bool is_double, const int64_t *s, unsigned know
         }
     }
     cases++;
-    array_free(a, is_double, na);
-    array_free(b, is_double, nb);
-    array_free(c, is_double, nc);
-    array_free(before, is_double, nc);
+    array_free(a, is_double, na, GEMM_SLACK);
+    array_free(b, is_double, nb, GEMM_SLACK);
+    array_free(c, is_double, nc, 0);
+    array_free(before, is_double, nc, 0);
     free(written);
     product_free(&p);
 }
