@@ -25,6 +25,7 @@
 /* ---- recipes ----------------------------------------------------------------------------------------------- */
 
 typedef enum { RECIPE_NEXT, RECIPE_EVENTS, RECIPE_ROWS } RecipeKind;
+typedef enum { BY_SHARE, BY_USER, BY_TIME } RecipeBy;
 
 /* SERVE: what comes after the whole history; there is no target (labels are 0) and `now` is the recipe's, or the time
  * of the last event. */
@@ -38,14 +39,19 @@ enum { RECIPE_MAPS = 16 };
  *           hold=2            everything but the test one event earlier: train e[n-3], valid e[n-2], test e[n-1]
  *   events  first=K           the first K events of a user are history only (default 0)
  *           valid=, test=     the last part of each user's events (rounded down), default 0.1 each
- *   rows    valid=, test=     by a hash of the row, default 0.1 each; or
- *           part=COLUMN       an id column with the names train, valid, test
+ *   rows    valid=, test=     by a hash of the row, default 0.1 each
+ *   both    by=user           valid=, test= by a hash of the user: all or none of a user's targets
+ *           by=time           the latest targets of all users together are test, those before them validation; or from
+ *                             valid_from=, test_from=SECONDS on
+ *           part=COLUMN       an id column with the names train, valid, test; others are history only
+ *           leak=allow        a user may have a training target later than a history that evaluates
  *   all     label=EXPR        what the input `lab` is: a column, or column OP number (OP: >= > <= < ==)
  *           now=SECONDS       the time of a request when serving */
 typedef struct DataRecipe {
     RecipeKind kind;
-    int64_t hold, first, now;
-    bool has_now;
+    RecipeBy by;
+    int64_t hold, first, now, valid_from, test_from;
+    bool has_now, has_valid_from, has_test_from, allow_leak;
     double valid, test;
     char label[64], part[64];
     int nmaps;

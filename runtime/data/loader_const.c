@@ -13,16 +13,19 @@ static bool fill_support(Loader *l, Source *s, Error *e)
     if (good && !l->item) {
         good = error_set(e, EXIT_DATA, "input 'support' counts items, and the data has no column item");
     }
-    const DataColumn *part = *l->recipe.part ? data_column(ds, TABLE_MAIN, l->recipe.part) : NULL;
+    bool each = ds->form == DATA_ROWS || loader_has_parts(l);
     int64_t users = ds->form == DATA_LOG ? ds->users : 1;
     for (int64_t u = 0; good && u < users; u++) {
         int64_t lo = ds->form == DATA_LOG ? ds->user_offsets[u] : 0, hi = ds->rows;
         if (ds->form == DATA_LOG) {
+            hi = ds->user_offsets[u + 1];
+        }
+        if (!each) {
             hi = lo + loader_train_events(l, ds->user_offsets[u + 1] - lo);
         }
         for (int64_t row = lo; row < hi; row++) {
             int64_t item = data_int(l->item, row);
-            bool seen = ds->form == DATA_LOG || loader_part_of_row(l, part, row) == PART_TRAIN;
+            bool seen = !each || loader_part_of_row(l, row, ds->form == DATA_LOG ? u : -1) == PART_TRAIN;
             if (seen && item >= 0 && item < ds->items) {
                 counts[item]++;
             }

@@ -57,8 +57,10 @@ struct Loader {
     int nsources, naxes;
     Source *sources;
     RaggedAxis *axes;
-    int64_t *starts; /* log: examples of the users before user u, users + 1 entries */
-    int64_t *chosen; /* rows: row of each example */
+    int64_t *starts;               /* log: examples of the users before user u, users + 1 entries */
+    int64_t *chosen;               /* rows, and events with a part of their own: row of each example; else NULL */
+    const DataColumn *parts;       /* the column of the recipe's part=, or NULL */
+    int64_t valid_from, test_from; /* by time */
     int64_t count;
     LoaderStats stats;
     int64_t dropped;
@@ -77,15 +79,21 @@ struct Loader {
 bool loader_bind(Loader *l, int ninputs, const DataInput *inputs, Error *e);
 /* Which examples the part has, for the lengths that the axes ask for. loader_split.c. */
 bool loader_split(Loader *l, Error *e);
-/* Of a user with that many events: those before the result belong to training. */
+/* Of a user with that many events: those before the result belong to training (without part= or by=). */
 int64_t loader_train_events(const Loader *l, int64_t events);
-DataPart loader_part_of_row(const Loader *l, const DataColumn *column, int64_t row);
+/* Whether every row has a part of its own, and which. loader_part.c: the first call finds columns and times. */
+bool loader_parts(Loader *l, Error *e);
+bool loader_has_parts(const Loader *l);
+DataPart loader_part_of_row(const Loader *l, int64_t row, int64_t user);
+/* Training targets that are later than a target of another part of the same user (rows of a log are in time order). */
+int64_t loader_leaks(const Loader *l);
 
 /* Where an example lies: its user (-1: none), its target row (-1: none, serving) and the rows of its history. */
 typedef struct {
     int64_t user, target, lo, hi;
 } Example;
 Example loader_locate(const Loader *l, int64_t example);
+bool loader_has_time(const Loader *l);
 
 /* Fills the const inputs; after the examples are known. loader_const.c. */
 bool loader_constants(Loader *l, Error *e);

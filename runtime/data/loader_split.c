@@ -2,8 +2,6 @@
  * running counts of examples per user, so a log of any size needs one number per user. */
 #include "loader_impl.h"
 
-#include "../../ir/random.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,15 +57,22 @@ static int64_t shortest_history(const Loader *l)
     return shortest;
 }
 
-static bool split_log(Loader *l, Error *e)
+/* The bound of the histories: what is longer is cut. */
+static int64_t shortest_bound(const Loader *l)
 {
-    const DataSet *ds = l->ds;
-    int64_t bound = INT64_MAX, shortest = shortest_history(l);
+    int64_t bound = INT64_MAX;
     for (int i = 0; i < l->naxes; i++) {
         if (l->axes[i].is_history && l->axes[i].bound < bound) {
             bound = l->axes[i].bound;
         }
     }
+    return bound;
+}
+
+static bool split_log(Loader *l, Error *e)
+{
+    const DataSet *ds = l->ds;
+    int64_t bound = shortest_bound(l), shortest = shortest_history(l);
     l->starts = calloc((size_t)ds->users + 1, sizeof *l->starts);
     if (!l->starts) {
         return error_set(e, EXIT_RESOURCES, "no memory for %lld users", (long long)ds->users);
@@ -87,42 +92,46 @@ static bool split_log(Loader *l, Error *e)
     return true;
 }
 
-/* A row's part: by the ids train, valid, test of a column, else by a hash of its number, the same in every run. */
-DataPart loader_part_of_row(const Loader *l, const DataColumn *column, int64_t row)
+static bool is_chosen(const Loader *l, DataPart part)
 {
-    if (column) {
-        size_t n;
-        const char *name = data_name(l->ds, column->vocab, data_int(column, row), &n);
-        return n >= 5 && memcmp(name, "valid", 5) == 0   ? PART_VALID
-               : n == 4 && memcmp(name, "test", 4) == 0  ? PART_TEST
-               : n == 5 && memcmp(name, "train", 5) == 0 ? PART_TRAIN
-                                                         : PART_SERVE;
-    }
-    double u = random_uniform(random_fold(random_name("part of a row"), row));
-    return u < l->recipe.test ? PART_TEST : u < l->recipe.test + l->recipe.valid ? PART_VALID : PART_TRAIN;
+    return part == l->part || (l->part == PART_ALL && part != PART_SERVE);
+}
+
+static void choose(Loader *l, int64_t row)
+{
+    l->chosen[l->count++] = row;
 }
 
 static bool split_rows(Loader *l, Error *e)
 {
-    const DataColumn *column = NULL;
-    if (*l->recipe.part) {
-        column = data_column(l->ds, TABLE_MAIN, l->recipe.part);
-        if (!column || column->shape != SHAPE_SCALAR || !column->vocab) {
-            char *have = data_describe(l->ds);
-            error_set(e, EXIT_DATA, "recipe: part=%s is not a column of ids (train, valid, test); the data has %s",
-                      l->recipe.part, have ? have : "?");
-            free(have);
-            return false;
-        }
-    }
-    l->chosen = malloc(((size_t)l->ds->rows + 1) * sizeof *l->chosen);
+    const DataSet *ds = l->ds;
+    bool is_log = ds->form == DATA_LOG;
+    int64_t shortest = shortest_history(l);
+    l->chosen = malloc(((size_t)ds->rows + 1) * sizeof *l->chosen);
     if (!l->chosen) {
-        return error_set(e, EXIT_RESOURCES, "no memory for %lld rows", (long long)l->ds->rows);
+        return error_set(e, EXIT_RESOURCES, "no memory for %lld rows", (long long)ds->rows);
     }
-    for (int64_t row = 0; row < l->ds->rows; row++) {
-        DataPart part = loader_part_of_row(l, column, row);
-        if (part == l->part || (l->part == PART_ALL && part != PART_SERVE)) {
-            l->chosen[l->count++] = row;
+    if (!is_log) {
+        for (int64_t row = 0; row < ds->rows; row++) {
+            if (is_chosen(l, loader_part_of_row(l, row, -1))) {
+                choose(l, row);
+            }
+        }
+        return true;
+    }
+    for (int64_t u = 0; u < ds->users; u++) {
+        int64_t lo = ds->user_offsets[u], hi = ds->user_offsets[u + 1], bound = shortest_bound(l);
+        for (int64_t row = lo; row < hi; row++) {
+            if (!is_chosen(l, loader_part_of_row(l, row, u))) {
+                continue;
+            }
+            if (row - lo < shortest) {
+                l->stats.skipped_short++;
+                continue;
+            }
+            choose(l, row);
+            l->stats.cut += row - lo > bound;
+            l->stats.longest = row - lo > l->stats.longest ? row - lo : l->stats.longest;
         }
     }
     return true;
@@ -142,11 +151,41 @@ bool loader_split(Loader *l, Error *e)
     if (l->part == PART_SERVE && l->recipe.kind != RECIPE_NEXT) {
         return error_set(e, EXIT_USAGE, "only the recipe next can answer for a user without a target");
     }
-    if (!(is_log ? split_log(l, e) : split_rows(l, e))) {
+    if (!loader_parts(l, e)) {
+        return false;
+    }
+    bool each = !is_log || loader_has_parts(l);
+    if (each && is_log && !l->recipe.allow_leak) {
+        int64_t leaks = loader_leaks(l);
+        if (leaks > 0) {
+            return error_set(
+                e, EXIT_DATA,
+                "%s: %lld training targets are later than an event that evaluates the same user, so its "
+                "history would hold the answers of training and the model has seen its future; cut the data by "
+                "time, or allow it with leak=allow in the recipe ('heddle data split' counts)",
+                l->ds->dir, (long long)leaks);
+        }
+    }
+    if (!(each ? split_rows(l, e) : split_log(l, e))) {
         return false;
     }
     l->stats.examples = l->count;
     return true;
+}
+
+/* The k below n with at[k] <= x < at[k + 1], where `at` ascends. */
+static int64_t find(const int64_t *at, int64_t n, int64_t x)
+{
+    int64_t lo = 0, hi = n;
+    while (hi - lo > 1) {
+        int64_t mid = lo + (hi - lo) / 2;
+        if (at[mid] <= x) {
+            lo = mid;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
 }
 
 Example loader_locate(const Loader *l, int64_t example)
@@ -156,15 +195,11 @@ Example loader_locate(const Loader *l, int64_t example)
         int64_t row = l->chosen[example];
         return (Example){l->user ? data_int(l->user, row) : -1, row, 0, 0};
     }
-    int64_t lo = 0, hi = ds->users; /* starts[lo] <= example < starts[hi] */
-    while (hi - lo > 1) {
-        int64_t mid = lo + (hi - lo) / 2;
-        if (l->starts[mid] <= example) {
-            lo = mid;
-        } else {
-            hi = mid;
-        }
+    if (l->chosen) {
+        int64_t row = l->chosen[example], u = find(ds->user_offsets, ds->users, row);
+        return (Example){u, row, ds->user_offsets[u], row};
     }
+    int64_t lo = find(l->starts, ds->users, example);
     int64_t first = ds->user_offsets[lo], n = ds->user_offsets[lo + 1] - first;
     int64_t at = usable(l, n, shortest_history(l)).lo + example - l->starts[lo];
     return (Example){lo, l->part == PART_SERVE ? -1 : first + at, first, first + at};
@@ -176,8 +211,8 @@ DataPart loader_part(const Loader *l, int64_t example)
         return l->part;
     }
     Example x = loader_locate(l, example);
-    if (l->ds->form == DATA_ROWS) {
-        return loader_part_of_row(l, *l->recipe.part ? data_column(l->ds, TABLE_MAIN, l->recipe.part) : NULL, x.target);
+    if (l->chosen) {
+        return loader_part_of_row(l, x.target, x.user);
     }
     int64_t n = l->ds->user_offsets[x.user + 1] - l->ds->user_offsets[x.user], at = x.target - x.lo;
     for (int part = PART_TRAIN; part < PART_TEST; part++) {

@@ -47,7 +47,27 @@ static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, s
     if (IS("test") && r->kind != RECIPE_NEXT) {
         return number("test", s, n, 0, 1, &r->test, e);
     }
-    if (IS("part") && r->kind == RECIPE_ROWS) {
+    if (IS("by") && r->kind != RECIPE_NEXT) {
+        r->by = n == 4 && strncmp(s, "user", n) == 0   ? BY_USER
+                : n == 4 && strncmp(s, "time", n) == 0 ? BY_TIME
+                                                       : BY_SHARE;
+        return r->by != BY_SHARE || error_set(e, EXIT_USAGE, "recipe: by is user or time, not '%.*s'", (int)n, s);
+    }
+    if (IS("valid_from") && r->kind != RECIPE_NEXT) {
+        r->by = BY_TIME;
+        r->has_valid_from = true;
+        return whole("valid_from", s, n, INT64_MIN, &r->valid_from, e);
+    }
+    if (IS("test_from") && r->kind != RECIPE_NEXT) {
+        r->by = BY_TIME;
+        r->has_test_from = true;
+        return whole("test_from", s, n, INT64_MIN, &r->test_from, e);
+    }
+    if (IS("leak") && r->kind != RECIPE_NEXT) {
+        r->allow_leak = n == 5 && strncmp(s, "allow", n) == 0;
+        return r->allow_leak || error_set(e, EXIT_USAGE, "recipe: leak is allow or not there, not '%.*s'", (int)n, s);
+    }
+    if (IS("part") && r->kind != RECIPE_NEXT) {
         return copy_text(r->part, sizeof r->part, s, n, "the column", e);
     }
     if (IS("label")) {
@@ -58,8 +78,9 @@ static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, s
         return whole("now", s, n, INT64_MIN, &r->now, e);
     }
 #undef IS
-    static const char *const known[] = {"hold, label, now", "first, valid, test, label, now",
-                                        "part, valid, test, label, now"};
+    static const char *const known[] = {"hold, label, now",
+                                        "first, valid, test, by, valid_from, test_from, part, leak, label, now",
+                                        "valid, test, by, valid_from, test_from, part, leak, label, now"};
     return error_set(e, EXIT_USAGE, "recipe: there is no '%.*s' here; known: %s", (int)(nkey > 40 ? 40 : nkey), key,
                      known[r->kind]);
 }
@@ -92,6 +113,15 @@ bool recipe_parse(const char *text, DataRecipe *r, Error *e)
         if (!option(r, at, nkey, equals + 1, n - nkey - 1, e)) {
             return false;
         }
+    }
+    if (*r->part && r->by != BY_SHARE) {
+        return error_set(e, EXIT_USAGE, "recipe: part=%s says what each row is for, so there is no by", r->part);
+    }
+    if (r->has_valid_from && !r->has_test_from) {
+        return error_set(e, EXIT_USAGE, "recipe: valid_from needs test_from");
+    }
+    if (r->has_valid_from && r->valid_from > r->test_from) {
+        return error_set(e, EXIT_USAGE, "recipe: valid_from is later than test_from");
     }
     return r->valid + r->test < 1 ||
            error_set(e, EXIT_USAGE, "recipe: valid and test leave nothing to train on; make them smaller");
