@@ -161,6 +161,51 @@ static bool reorder(Builder *b, Column *c, const Grouping *g, Error *e)
     return good;
 }
 
+/* The file of a scalar column of candidates, mapped; data NULL: there is no such column, or an error is set. */
+static bool map_candidates(Builder *b, const char *column, DataMap *map, Error *e)
+{
+    int c = builder_find(b, TABLE_CANDIDATE, column);
+    char name[256];
+    if (c < 0) {
+        return true;
+    }
+    if (b->columns[c].values.file && fflush(b->columns[c].values.file) != 0) {
+        b->failed = errno;
+        return true;
+    }
+    column_file(name, sizeof name, b, &b->columns[c], false, false);
+    char *path = path_join(b->dir, name);
+    bool good = path && map_file(path, map, e);
+    free(path);
+    return good;
+}
+
+/* The column `history` of the candidates: how many events of its user are earlier; all of them, where times are
+ * missing. An event of the very time of the candidate is not earlier: it may be the answer. */
+static bool point_candidates(Builder *b, const Grouping *g, Error *e)
+{
+    DataMap users = {0}, times = {0};
+    int column = builder_column(b, TABLE_CANDIDATE, "history", SHAPE_SCALAR, DT_I64, -1, e);
+    bool good = column >= 0 && map_candidates(b, "user", &users, e) && map_candidates(b, "ts", &times, e);
+    const int32_t *user = users.data;
+    const int64_t *ts = times.data;
+    for (int64_t k = 0; good && !b->failed && k < b->rows[TABLE_CANDIDATE]; k++) {
+        int64_t first = g->offsets[user[k]], lo = first, hi = g->offsets[user[k] + 1];
+        while (g->times && ts && lo < hi) {
+            int64_t mid = lo + (hi - lo) / 2;
+            if (g->times[g->order[mid]] < ts[k]) {
+                lo = mid + 1;
+            } else {
+                hi = mid;
+            }
+        }
+        builder_int(b, column, (g->times && ts ? lo : hi) - first);
+    }
+    unmap_file(&users);
+    unmap_file(&times);
+    return good;
+}
+
 static bool group_events(Builder *b, Spool *user_offsets, Error *e)
 {
     Grouping g = {0};
@@ -185,7 +230,7 @@ static bool group_events(Builder *b, Spool *user_offsets, Error *e)
         g.times = times.data;
         free(path);
     }
-    good = good && group(b, &g, e);
+    good = good && group(b, &g, e) && (b->rows[TABLE_CANDIDATE] == 0 || point_candidates(b, &g, e));
     for (int i = 0; good && i < b->ncolumns; i++) {
         if (b->columns[i].table == TABLE_MAIN) {
             good = reorder(b, &b->columns[i], &g, e);
@@ -267,8 +312,10 @@ static bool default_fields(Builder *b, Error *e)
 {
     for (int i = 0; i < b->ncolumns; i++) {
         const Column *c = &b->columns[i];
-        bool of_item = c->table == TABLE_MAIN && strcmp(c->name, "item") == 0;
-        bool beside = c->table != TABLE_MAIN || b->form == DATA_ROWS;
+        bool candidates = b->rows[TABLE_CANDIDATE] > 0,
+             key = c->table == TABLE_CANDIDATE && strcmp(c->name, "user") == 0;
+        bool of_item = c->table == TABLE_MAIN && strcmp(c->name, "item") == 0 && !candidates;
+        bool beside = (c->table != TABLE_MAIN && !key) || b->form == DATA_ROWS;
         bool is_part = c->vocab >= 0 && strcmp(b->vocabs[c->vocab].name, "part") == 0; /* how the data is cut */
         if (c->shape == SHAPE_TEXT || !(beside || of_item) || is_part) {
             continue;
@@ -307,7 +354,7 @@ static void describe_fields(Builder *b, cJSON *groups)
 int64_t builder_count(const Builder *b, DataTable table)
 {
     const char *name = table == TABLE_USER ? "user" : "item";
-    for (int i = 0; table != TABLE_MAIN && i < b->nvocabs; i++) {
+    for (int i = 0; (table == TABLE_USER || table == TABLE_ITEM) && i < b->nvocabs; i++) {
         if (strcmp(b->vocabs[i].name, name) == 0) {
             return b->vocabs[i].names.n;
         }
@@ -325,6 +372,9 @@ static bool write_schema(Builder *b, const Spool *user_offsets, cJSON *extra, Er
     cJSON_AddNumberToObject(counts, data_table_name(b->form, TABLE_MAIN), (double)b->rows[TABLE_MAIN]);
     cJSON_AddNumberToObject(counts, "user", (double)builder_count(b, TABLE_USER));
     cJSON_AddNumberToObject(counts, "item", (double)builder_count(b, TABLE_ITEM));
+    if (b->rows[TABLE_CANDIDATE] > 0) {
+        cJSON_AddNumberToObject(counts, "candidate", (double)b->rows[TABLE_CANDIDATE]);
+    }
     if (b->form == DATA_LOG) {
         add_file(cJSON_AddObjectToObject(schema, "offsets"), "columns/user.offsets.i64", user_offsets);
     }

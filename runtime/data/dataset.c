@@ -26,7 +26,27 @@ static const char *const shape_names[] = {"scalar", "list", "text"};
 
 const char *data_table_name(DataForm form, DataTable table)
 {
-    return table == TABLE_USER ? "user" : table == TABLE_ITEM ? "item" : form == DATA_LOG ? "event" : "row";
+    static const char *const names[] = {[TABLE_USER] = "user", [TABLE_ITEM] = "item", [TABLE_CANDIDATE] = "candidate"};
+    return table != TABLE_MAIN ? names[table] : form == DATA_LOG ? "event" : "row";
+}
+
+static int64_t table_rows(const DataSet *ds, DataTable table)
+{
+    const int64_t rows[] = {[TABLE_MAIN] = ds->rows,
+                            [TABLE_USER] = ds->users,
+                            [TABLE_ITEM] = ds->items,
+                            [TABLE_CANDIDATE] = ds->candidates};
+    return rows[table];
+}
+
+static int find_table(const DataSet *ds, const char *name)
+{
+    for (int t = 0; name && t < TABLE_COUNT; t++) {
+        if (strcmp(name, data_table_name(ds->form, (DataTable)t)) == 0) {
+            return t;
+        }
+    }
+    return -1;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------- */
@@ -189,10 +209,8 @@ static bool open_vocab(Opener *o, const cJSON *json, DataVocab *v)
 static bool open_column(Opener *o, const cJSON *json, DataColumn *c)
 {
     DataSet *ds = o->ds;
-    const char *tables[] = {data_table_name(ds->form, TABLE_MAIN), "user", "item"};
-    const int64_t rows[] = {ds->rows, ds->users, ds->items};
     c->name = get_text(json, "name");
-    int table = find_name(tables, TABLE_COUNT, get_text(json, "table"));
+    int table = find_table(ds, get_text(json, "table"));
     int shape = find_name(shape_names, 3, get_text(json, "shape"));
     int dtype = find_name(data_type_names, DT_F64 + 1, get_text(json, "type"));
     if (!c->name || table < 0 || shape < 0 || dtype < 0) {
@@ -202,7 +220,7 @@ static bool open_column(Opener *o, const cJSON *json, DataColumn *c)
     c->shape = (DataShape)shape;
     c->dtype = (DType)dtype;
     c->vocab = get_text(json, "vocab");
-    c->rows = rows[table];
+    c->rows = table_rows(ds, c->table);
     c->values = get_count(json, "values");
     if (c->values < 0 || c->values > INT64_MAX / 8 || (shape == SHAPE_SCALAR && c->values != c->rows)) {
         return damaged(o, "the number of values does not fit in column", c->name);
@@ -237,9 +255,8 @@ static bool open_group(Opener *o, const cJSON *json, DataGroup *g)
     cJSON_ArrayForEach(item, json)
     {
         DataField *f = &g->fields[g->nfields];
-        const char *tables[] = {data_table_name(o->ds->form, TABLE_MAIN), "user", "item"};
         const char *name = get_text(item, "column");
-        int table = find_name(tables, TABLE_COUNT, get_text(item, "table"));
+        int table = find_table(o->ds, get_text(item, "table"));
         f->column = name && table >= 0 ? data_column(o->ds, (DataTable)table, name) : NULL;
         f->width = get_count(item, "width");
         f->safe = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "safe"));
@@ -247,6 +264,28 @@ static bool open_group(Opener *o, const cJSON *json, DataGroup *g)
             return damaged(o, "a field does not name a column of numbers or ids, in group", g->name);
         }
         g->nfields++;
+    }
+    return true;
+}
+
+/* Candidates name a user and a place among its events. */
+static bool check_candidates(Opener *o)
+{
+    const DataSet *ds = o->ds;
+    const DataColumn *user = data_column(ds, TABLE_CANDIDATE, "user"),
+                     *at = data_column(ds, TABLE_CANDIDATE, "history");
+    if (ds->candidates == 0) {
+        return true;
+    }
+    if (!user || !at || user->shape != SHAPE_SCALAR || !user->vocab || at->shape != SHAPE_SCALAR ||
+        at->dtype != DT_I64) {
+        return damaged(o, "candidates need the columns user and history", NULL);
+    }
+    for (int64_t k = 0; k < ds->candidates; k++) {
+        int64_t u = data_int(user, k), n = data_int(at, k);
+        if (u < 0 || u >= ds->users || n < 0 || n > ds->user_offsets[u + 1] - ds->user_offsets[u]) {
+            return damaged(o, "a candidate points behind the events of its user", NULL);
+        }
     }
     return true;
 }
@@ -298,7 +337,10 @@ static bool read_schema(Opener *o)
     ds->rows = get_count(counts, data_table_name(ds->form, TABLE_MAIN));
     ds->users = get_count(counts, "user");
     ds->items = get_count(counts, "item");
-    if (ds->rows < 0 || ds->users < 0 || ds->items < 0 || ds->users > INT32_MAX || ds->items > INT32_MAX) {
+    bool candidates = cJSON_GetObjectItemCaseSensitive(counts, "candidate") != NULL;
+    ds->candidates = candidates ? get_count(counts, "candidate") : 0;
+    if (ds->rows < 0 || ds->users < 0 || ds->items < 0 || ds->candidates < 0 || (candidates && !is_log) ||
+        ds->users > INT32_MAX || ds->items > INT32_MAX) {
         return damaged(o, "a count is missing", NULL);
     }
     return true;
@@ -346,7 +388,8 @@ static bool open_parts(Opener *o)
     if (ds->form == DATA_LOG) {
         const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(ds->schema, "offsets");
         ds->user_offsets = map_listed(o, offsets, (ds->users + 1) * 8, NULL);
-        return ds->user_offsets && check_offsets(o, ds->user_offsets, ds->users, ds->rows, "events by user");
+        return ds->user_offsets && check_offsets(o, ds->user_offsets, ds->users, ds->rows, "events by user") &&
+               check_candidates(o);
     }
     return true;
 }
@@ -517,7 +560,6 @@ char *data_describe(const DataSet *ds)
     }
     for (int t = 0; t < TABLE_COUNT; t++) {
         const char *between = "";
-        int64_t rows[] = {ds->rows, ds->users, ds->items};
         bool any = t == TABLE_MAIN;
         for (int i = 0; i < ds->ncolumns; i++) {
             any |= (int)ds->columns[i].table == t;
@@ -525,7 +567,7 @@ char *data_describe(const DataSet *ds)
         if (!any) {
             continue;
         }
-        fprintf(f, "%s (%lld): ", data_table_name(ds->form, (DataTable)t), (long long)rows[t]);
+        fprintf(f, "%s (%lld): ", data_table_name(ds->form, (DataTable)t), (long long)table_rows(ds, (DataTable)t));
         for (int i = 0; i < ds->ncolumns; i++) {
             const DataColumn *c = &ds->columns[i];
             if ((int)c->table != t) {

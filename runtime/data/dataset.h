@@ -4,6 +4,7 @@
  *   columns/event.item.i32   one little-endian file per column: the events of all users, user after user, in time order
  *   columns/user.offsets.i64 events of user u: rows offsets[u] .. offsets[u + 1] - 1      (form "log")
  *   columns/user.gender.i32  a column of a side table, by user id or by item id
+ *   columns/candidate.history.i64  rows that point into the events of their user (docs/data.md)
  *   columns/item.genre.i32 + columns/item.genre.offsets.i64     several values per row (a list), or a text
  *   vocab/item.txt           raw ids in the order of the dense ids, one per line
  *
@@ -18,10 +19,12 @@
 enum { DATA_VERSION = 1 };
 
 typedef enum { DATA_LOG, DATA_ROWS } DataForm;
-typedef enum { TABLE_MAIN, TABLE_USER, TABLE_ITEM, TABLE_COUNT } DataTable; /* MAIN: the events, or the rows */
+/* MAIN: the events, or the rows. CANDIDATE, of a log: rows about a user at some time, with a column `history` that says
+ * how many of the user's events came before; nothing of the history is copied. */
+typedef enum { TABLE_MAIN, TABLE_USER, TABLE_ITEM, TABLE_CANDIDATE, TABLE_COUNT } DataTable;
 typedef enum { SHAPE_SCALAR, SHAPE_LIST, SHAPE_TEXT } DataShape;
 
-const char *data_table_name(DataForm form, DataTable table); /* event or row, user, item */
+const char *data_table_name(DataForm form, DataTable table); /* event or row, user, item, candidate */
 
 typedef struct {
     const char *name;
@@ -55,8 +58,8 @@ typedef struct {
 
 typedef struct DataSet {
     DataForm form;
-    int64_t users, items, rows;  /* 0: there is no such table; rows: of the main table */
-    const int64_t *user_offsets; /* LOG: users + 1 entries, checked; else NULL */
+    int64_t users, items, rows, candidates; /* 0: there is no such table; rows: of the main table */
+    const int64_t *user_offsets;            /* LOG: users + 1 entries, checked; else NULL */
     int ncolumns, nvocabs, ngroups;
     DataColumn *columns;
     DataVocab *vocabs;

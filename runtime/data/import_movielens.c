@@ -115,7 +115,7 @@ bool import_movielens(Importer *im, const char *dir, const char *out)
         }
         im->builder = builder_new(out, DATA_LOG, im->options->replace, im->e);
         bool good = im->builder != NULL;
-        for (int k = 0; good && k < TABLE_COUNT; k++) {
+        for (size_t k = 0; good && k < sizeof order / sizeof *order; k++) {
             const char *name = layouts[i].files[order[k]];
             char *path = import_find(dir, name);
             good = path ? import_table(im, &layouts[i].tables[order[k]], path)

@@ -454,7 +454,8 @@ static bool put_field(Reader *r, int field)
 /* Whether the row's user or item is missing from its side table. */
 static bool is_unknown(Reader *r, int field, DataTable table, Part p)
 {
-    if (field < 0 || r->decl->table != TABLE_MAIN || !r->im->known[table] ||
+    bool main = r->decl->table == TABLE_MAIN || r->decl->table == TABLE_CANDIDATE;
+    if (field < 0 || !main || !r->im->known[table] ||
         names_find(builder_names(r->im->builder, r->vocab[field]), p.s, p.n) >= 0) {
         return false;
     }
@@ -577,7 +578,7 @@ static bool read_row(Reader *r, char *line, size_t length)
             }
             Part user = r->user >= 0 ? r->parts[r->position[r->user]] : (Part){0};
             Part item = r->item >= 0 ? r->parts[r->position[r->item]] : (Part){0};
-            bool is_side = t->table != TABLE_MAIN;
+            bool is_side = t->table == TABLE_USER || t->table == TABLE_ITEM;
             if (pass == 0 && is_side) {
                 Part key = t->table == TABLE_USER ? user : item;
                 int field = t->table == TABLE_USER ? r->user : r->item;
@@ -694,7 +695,7 @@ bool import_table(Importer *im, const TableDecl *decl, const char *path)
         }
     }
     good = got == 0 || builder_failed(im->builder); /* a full disk is reported by builder_finish */
-    if (good && decl->table != TABLE_MAIN) {
+    if (good && (decl->table == TABLE_USER || decl->table == TABLE_ITEM)) {
         im->known[decl->table] = true;
     }
 done:

@@ -17,6 +17,7 @@
  *     "vocabularies": {"tag": {"min_count": 5, "unknown": "<rare>"}, "kind": {"names": "kinds.txt"}},
  *     "items": {"file": "items.csv", "columns": [ ... ]},         side tables, beside the declaration; their own
  *     "users": {"file": "users.csv", ...},                        separator, header, encoding, or those above
+ *     "candidates": {"file": "shown.csv", "columns": [ ... ]},    rows that point into the history of their user
  *     "fields": {"cat": ["kind", "item.brand"], "num": ["price"]} }
  *
  * With a header columns are found by name ("column": the name in the file, if it is to be another one in the data set)
@@ -80,13 +81,19 @@ static bool known_keys(Text *t, const cJSON *object, const char *const *keys, co
     return true;
 }
 
+/* Events, rows and candidates are what a model may be asked about. */
+static bool is_target(DataTable table)
+{
+    return table == TABLE_MAIN || table == TABLE_CANDIDATE;
+}
+
 static bool declare_role(Text *t, const char *role, const cJSON *json, DataTable table, FieldDecl *d)
 {
     if (strcmp(role, "user") == 0) {
         *d = (FieldDecl){.name = "user", .type = FIELD_ID, .role = ROLE_USER, .vocab = "user"};
     } else if (strcmp(role, "item") == 0) {
         *d = (FieldDecl){.name = "item", .type = FIELD_ID, .role = ROLE_ITEM, .vocab = "item"};
-    } else if (strcmp(role, "label") == 0 && table == TABLE_MAIN) {
+    } else if (strcmp(role, "label") == 0 && is_target(table)) {
         *d = (FieldDecl){.name = "lab", .type = FIELD_REAL, .dtype = DT_F32, .outcome = true};
     } else if (strcmp(role, "time") == 0) {
         static const struct {
@@ -94,7 +101,7 @@ static bool declare_role(Text *t, const char *role, const cJSON *json, DataTable
             double seconds;
         } units[] = {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"day", 86400}};
         const char *unit = declared_text(json, NULL, "unit", "s");
-        *d = (FieldDecl){.name = table == TABLE_MAIN ? "ts" : d->name ? d->name : "time", .type = FIELD_TIME};
+        *d = (FieldDecl){.name = is_target(table) ? "ts" : d->name ? d->name : "time", .type = FIELD_TIME};
         for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
             d->unit = strcmp(unit, units[i].name) == 0 ? units[i].seconds : d->unit;
         }
@@ -214,7 +221,7 @@ static bool declare_column(Text *t, const cJSON *json, DataTable table, bool hea
     if (!declare_number(t, json, d)) {
         return false;
     }
-    d->outcome |= table == TABLE_MAIN && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "outcome"));
+    d->outcome |= is_target(table) && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "outcome"));
     d->position = position;
     d->source = header ? column : NULL;
     return true;
@@ -238,6 +245,10 @@ static bool check_table(Text *t, const TableDecl *decl, bool is_log)
     }
     if ((decl->table == TABLE_USER && !user) || (decl->table == TABLE_ITEM && !item)) {
         return wrong(t, "a side table needs a column with the role", decl->table == TABLE_USER ? "user" : "item");
+    }
+    if (decl->table == TABLE_CANDIDATE && (!is_log || !user)) {
+        return wrong(t, is_log ? "candidates need a column with the role" : "only a log has candidates",
+                     is_log ? "user" : NULL);
     }
     if (decl->table == TABLE_MAIN && is_log && (!item || !(user || decl->sequence))) {
         return wrong(
@@ -283,8 +294,8 @@ static bool read_table(Text *t, const cJSON *json, DataTable table, int npaths, 
     }
     decl.width = decl.header || decl.sequence ? 0 : position;
     for (int f = 0; good && table != TABLE_MAIN && f < decl.nfields; f++) {
-        if ((fields[f].vocab && import_rule(t->im, fields[f].vocab)) ||
-            (fields[f].number && fields[f].number->standardise)) {
+        bool counted = table != TABLE_CANDIDATE && fields[f].vocab && import_rule(t->im, fields[f].vocab);
+        if (counted || (fields[f].number && fields[f].number->standardise)) {
             good = wrong(t, "counting and standardising are for the columns of events and rows, not of a side table:",
                          fields[f].name);
         }
@@ -335,7 +346,10 @@ static bool declare_fields(Text *t)
         cJSON_ArrayForEach(item, group)
         {
             const char *name = cJSON_GetStringValue(item), *dot = name ? strchr(name, '.') : NULL;
-            DataTable table = !dot ? TABLE_MAIN : strncmp(name, "user.", 5) == 0 ? TABLE_USER : TABLE_ITEM;
+            DataTable table = !dot                                   ? TABLE_MAIN
+                              : strncmp(name, "user.", 5) == 0       ? TABLE_USER
+                              : strncmp(name, "candidate.", 10) == 0 ? TABLE_CANDIDATE
+                                                                     : TABLE_ITEM;
             int column = name && group->string ? builder_find(t->im->builder, table, dot ? dot + 1 : name) : -1;
             if (column < 0) {
                 return wrong(t, "there is no such column to be a field:", name ? name : "(not a text)");
@@ -381,8 +395,9 @@ static bool declare_vocabularies(Text *t)
 
 static bool read_declaration(Text *t)
 {
-    static const char *const keys[] = {"form",    "separator", "header", "encoding", "quote",        "layout",
-                                       "columns", "items",     "users",  "fields",   "vocabularies", NULL};
+    static const char *const keys[] = {"form",         "separator",  "header", "encoding", "quote",
+                                       "layout",       "columns",    "items",  "users",    "fields",
+                                       "vocabularies", "candidates", NULL};
     DataMap map;
     if (!map_file(t->path, &map, t->im->e)) {
         return false;
@@ -417,7 +432,10 @@ bool import_text(Importer *im, int npaths, const char *const *paths, const char 
         im->builder = builder_new(out, im->report->is_log ? DATA_LOG : DATA_ROWS, im->options->replace, im->e);
         good = im->builder && declare_vocabularies(&t) && read_side(&t, "users", TABLE_USER) &&
                read_side(&t, "items", TABLE_ITEM) && read_table(&t, t.json, TABLE_MAIN, npaths, paths) &&
-               declare_fields(&t);
+               read_side(&t, "candidates", TABLE_CANDIDATE) && declare_fields(&t);
+    }
+    if (good && builder_rows(im->builder, TABLE_CANDIDATE) > 0) {
+        snprintf(im->recipe, sizeof im->recipe, "candidates");
     }
     cJSON_Delete(t.json);
     free(t.numbers);

@@ -146,9 +146,9 @@ static bool put_list(Loader *l, Source *s, const DataColumn *c, int64_t row, int
 /* ---- one input of one example ------------------------------------------------------------------------------ */
 
 /* Row of the item that an event is about. */
-static bool item_of(Loader *l, int64_t event, int64_t *item, Error *e)
+static bool item_of(Loader *l, const DataColumn *column, int64_t event, int64_t *item, Error *e)
 {
-    *item = data_int(l->item, event);
+    *item = data_int(column, event);
     return (*item >= 0 && *item < l->ds->items) ||
            error_set(e, EXIT_DATA, "%s: event %lld has item %lld, and there are %lld; import the data again",
                      l->ds->dir, (long long)event, (long long)*item, (long long)l->ds->items);
@@ -163,7 +163,7 @@ static bool row_of(Loader *l, Where where, const Example *x, int64_t *row, Error
                          l->ds->dir, (long long)x->target, (long long)x->user, (long long)l->ds->users);
     }
     *row = x->target;
-    return where == AT_TARGET || item_of(l, x->target, row, e);
+    return where == AT_TARGET || item_of(l, l->cand, x->target, row, e);
 }
 
 static bool put_history(Loader *l, Source *s, const Example *x, Error *e)
@@ -178,7 +178,7 @@ static bool put_history(Loader *l, Source *s, const Example *x, Error *e)
     }
     for (int64_t event = lo; event < x->hi; event++) {
         int64_t row = event;
-        if (s->where == AT_HISTORY_ITEM && !item_of(l, event, &row, e)) {
+        if (s->where == AT_HISTORY_ITEM && !item_of(l, l->item, event, &row, e)) {
             return false;
         }
         if (s->column->shape == SHAPE_SCALAR ? !source_put(s, s->column, row, 1, e)
@@ -207,7 +207,7 @@ static bool put_group(Loader *l, Source *s, const Example *x, Error *e)
 {
     for (int f = 0; f < s->group->nfields; f++) {
         const DataColumn *c = s->group->fields[f].column;
-        Where where = c->table == TABLE_MAIN ? AT_TARGET : c->table == TABLE_USER ? AT_USER : AT_TARGET_ITEM;
+        Where where = c->table == l->targets ? AT_TARGET : c->table == TABLE_USER ? AT_USER : AT_TARGET_ITEM;
         int64_t row;
         if (x->target < 0 && where != AT_USER) {
             if (!put_nothing(l, s, s->group->fields[f].width, e)) {

@@ -3,6 +3,7 @@
  *   recipe  next     one example per user: the next item after a history, the last events held out
  *           events   every event is an example, with the user's earlier events as its history
  *           rows     every row of a data set of rows is an example
+ *           candidates  every candidate of a log, with the events of its user that came before as its history
  *
  * What the inputs of a spec are filled with (`history` = the events before the target event, the last `bound` of them):
  *
@@ -24,7 +25,7 @@
 
 /* ---- recipes ----------------------------------------------------------------------------------------------- */
 
-typedef enum { RECIPE_NEXT, RECIPE_EVENTS, RECIPE_ROWS } RecipeKind;
+typedef enum { RECIPE_NEXT, RECIPE_EVENTS, RECIPE_ROWS, RECIPE_CANDIDATES } RecipeKind;
 typedef enum { BY_SHARE, BY_USER, BY_TIME } RecipeBy;
 
 /* SERVE: what comes after the whole history; there is no target (labels are 0) and `now` is the recipe's, or the time
@@ -40,7 +41,8 @@ enum { RECIPE_MAPS = 16 };
  *   events  first=K           the first K events of a user are history only (default 0)
  *           valid=, test=     the last part of each user's events (rounded down), default 0.1 each
  *   rows    valid=, test=     by a hash of the row, default 0.1 each
- *   both    by=user           valid=, test= by a hash of the user: all or none of a user's targets
+ *   candidates  as rows
+ *   all three  by=user           valid=, test= by a hash of the user: all or none of a user's targets
  *           by=time           the latest targets of all users together are test, those before them validation; or from
  *                             valid_from=, test_from=SECONDS on
  *           part=COLUMN       an id column with the names train, valid, test; others are history only
@@ -62,8 +64,8 @@ typedef struct DataRecipe {
 
 bool recipe_parse(const char *text, DataRecipe *r, Error *e);             /* NULL or "": next */
 bool recipe_map(DataRecipe *r, const char *name_equals_column, Error *e); /* --map tag=genre */
-/* The recipe that suits the data when none is asked for: the one in its schema; rows for rows; events if the log has a
- * label `lab`; else next. */
+/* The recipe that suits the data when none is asked for: the one in its schema; rows for rows; of a log candidates if
+ * there are any, events if it has a label `lab`, else next. */
 void recipe_default(const DataSet *ds, DataRecipe *r);
 
 /* Size of a vocabulary that a spec names, -1: the data has none of that name. For LowerOptions.vocab_size. */

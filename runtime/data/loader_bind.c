@@ -204,7 +204,8 @@ static bool use(Binder *b, Source *s, Where where, const DataColumn *c)
     s->fill = FILL_COLUMN;
     s->where = where;
     s->column = c;
-    if ((where == AT_HISTORY_ITEM || where == AT_TARGET_ITEM) && (!b->l->item || c->rows != b->l->ds->items)) {
+    const DataColumn *item = where == AT_TARGET_ITEM ? b->l->cand : b->l->item;
+    if ((where == AT_HISTORY_ITEM || where == AT_TARGET_ITEM) && (!item || c->rows != b->l->ds->items)) {
         return refuse(b, "the events have no item column to find it by", NULL);
     }
     return check_type(b, c) && check_leak(b, where, c);
@@ -225,7 +226,7 @@ static bool bind_example(Binder *b, Source *s, DataShape shape)
         return (in->label || refuse(b, "it is the answer: declare it `label`", NULL)) &&
                (l->label_op != LABEL_VALUE || check_type(b, l->label));
     }
-    if (scalar && !find(b, TABLE_MAIN) && strcmp(b->name, "now") == 0 && l->ts) {
+    if (scalar && !find(b, l->targets) && strcmp(b->name, "now") == 0 && l->ts) {
         s->fill = FILL_NOW;
         s->column = l->ts;
         return check_type(b, l->ts);
@@ -235,10 +236,10 @@ static bool bind_example(Binder *b, Source *s, DataShape shape)
         s->where = AT_USER;
         return true;
     }
-    if (scalar && !find(b, TABLE_MAIN) && (strcmp(b->name, "target") == 0 || strcmp(b->name, "cand") == 0) && l->item) {
-        return use(b, s, AT_TARGET, l->item);
+    if (scalar && !find(b, l->targets) && (strcmp(b->name, "target") == 0 || strcmp(b->name, "cand") == 0) && l->cand) {
+        return use(b, s, AT_TARGET, l->cand);
     }
-    if ((c = find(b, TABLE_MAIN)) && c->shape == shape) {
+    if ((c = find(b, l->targets)) && c->shape == shape) {
         return use(b, s, AT_TARGET, c);
     }
     if ((c = find(b, TABLE_USER)) && c->shape == shape && (is_log || l->user)) {
@@ -247,7 +248,7 @@ static bool bind_example(Binder *b, Source *s, DataShape shape)
     if ((c = find(b, TABLE_ITEM)) && c->shape == shape) {
         return use(b, s, AT_TARGET_ITEM, c);
     }
-    if (given_name && (c = by_vocab(b, TABLE_MAIN, shape))) {
+    if (given_name && (c = by_vocab(b, l->targets, shape))) {
         return use(b, s, AT_TARGET, c);
     }
     if (given_name && (c = by_vocab(b, TABLE_USER, shape)) && (is_log || l->user)) {
@@ -290,7 +291,10 @@ static bool bind_group(Binder *b, Source *s)
     for (int i = 0; i < g->nfields; i++) {
         const DataColumn *c = g->fields[i].column;
         bool is_list = c->shape == SHAPE_LIST;
-        Where where = c->table == TABLE_MAIN ? AT_TARGET : c->table == TABLE_USER ? AT_USER : AT_TARGET_ITEM;
+        Where where = c->table == b->l->targets ? AT_TARGET : c->table == TABLE_USER ? AT_USER : AT_TARGET_ITEM;
+        if (c->table != b->l->targets && (c->table == TABLE_MAIN || c->table == TABLE_CANDIDATE)) {
+            return refuse(b, "a field belongs to a table that this recipe does not ask about:", c->name);
+        }
         if (where == AT_USER && b->l->ds->form == DATA_ROWS && !b->l->user) {
             return refuse(b, "the rows have no column `user` to find this field by:", c->name);
         }
@@ -308,7 +312,7 @@ static bool bind_group(Binder *b, Source *s)
         if (!whole && in->dtype != DT_F32 && in->dtype != DT_F64) {
             return refuse(b, "a field holds fractions and the spec wants whole numbers:", c->name);
         }
-        if (where == AT_TARGET_ITEM && !b->l->item) {
+        if (where == AT_TARGET_ITEM && !b->l->cand) {
             return refuse(b, "the events have no item column to find this field by:", c->name);
         }
         if (!check_leak(b, where, c)) {
@@ -365,7 +369,7 @@ static bool bind_label(Loader *l, Error *e)
     } ops[] = {{">=", LABEL_GE}, {"<=", LABEL_LE}, {"==", LABEL_EQ}, {">", LABEL_GT}, {"<", LABEL_LT}};
     const char *text = l->recipe.label;
     if (!*text) {
-        l->label = data_column(l->ds, TABLE_MAIN, "lab");
+        l->label = data_column(l->ds, l->targets, "lab");
     } else {
         char name[64];
         size_t n = strcspn(text, "<>=");
@@ -373,7 +377,7 @@ static bool bind_label(Loader *l, Error *e)
         for (size_t k = n; k > 0 && name[k - 1] == ' '; k--) {
             name[k - 1] = 0;
         }
-        l->label = data_column(l->ds, TABLE_MAIN, name);
+        l->label = data_column(l->ds, l->targets, name);
         const char *at = text + n;
         for (size_t i = 0; *at && l->label_op == LABEL_VALUE && i < sizeof ops / sizeof *ops; i++) {
             if (strncmp(at, ops[i].text, strlen(ops[i].text)) == 0) {
@@ -403,9 +407,13 @@ static bool bind_label(Loader *l, Error *e)
 bool loader_bind(Loader *l, int ninputs, const DataInput *inputs, Error *e)
 {
     const DataColumn *c;
+    l->targets = l->recipe.kind == RECIPE_CANDIDATES ? TABLE_CANDIDATE : TABLE_MAIN;
+    l->ntargets = l->targets == TABLE_CANDIDATE ? l->ds->candidates : l->ds->rows;
     l->item = (c = data_column(l->ds, TABLE_MAIN, "item")) && c->shape == SHAPE_SCALAR && c->vocab ? c : NULL;
-    l->ts = (c = data_column(l->ds, TABLE_MAIN, "ts")) && c->shape == SHAPE_SCALAR ? c : NULL;
-    l->user = (c = data_column(l->ds, TABLE_MAIN, "user")) && c->shape == SHAPE_SCALAR && c->vocab ? c : NULL;
+    l->cand = (c = data_column(l->ds, l->targets, "item")) && c->shape == SHAPE_SCALAR && c->vocab ? c : NULL;
+    l->ts = (c = data_column(l->ds, l->targets, "ts")) && c->shape == SHAPE_SCALAR ? c : NULL;
+    l->user = (c = data_column(l->ds, l->targets, "user")) && c->shape == SHAPE_SCALAR && c->vocab ? c : NULL;
+    l->before = data_column(l->ds, TABLE_CANDIDATE, "history");
     l->sources = calloc((size_t)ninputs + 1, sizeof *l->sources);
     if (!l->sources) {
         return error_set(e, EXIT_RESOURCES, "no memory for %d inputs", ninputs);
@@ -421,6 +429,10 @@ bool loader_bind(Loader *l, int ninputs, const DataInput *inputs, Error *e)
                 b.table = TABLE_USER + t;
                 b.name += 5;
             }
+        }
+        if (strncmp(b.name, "candidate.", 10) == 0) {
+            b.name += 10;
+            b.table = TABLE_CANDIDATE;
         }
         if (strncmp(b.name, "event.", 6) == 0 || strncmp(b.name, "row.", 4) == 0) {
             b.name = strchr(b.name, '.') + 1;

@@ -4,31 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often each item occurs in the events (rows) that training may see. */
+/* How often each item is met in training: as a target, or, where the last events are held out, in any event before. */
 static bool fill_support(Loader *l, Source *s, Error *e)
 {
     const DataSet *ds = l->ds;
+    bool each = ds->form == DATA_ROWS || l->targets == TABLE_CANDIDATE || loader_has_parts(l);
+    const DataColumn *items = each ? l->cand : l->item;
     int64_t *counts = calloc((size_t)ds->items + 1, sizeof *counts);
     bool good = counts != NULL || error_set(e, EXIT_RESOURCES, "no memory for %lld items", (long long)ds->items);
-    if (good && !l->item) {
+    if (good && !items) {
         good = error_set(e, EXIT_DATA, "input 'support' counts items, and the data has no column item");
     }
-    bool each = ds->form == DATA_ROWS || loader_has_parts(l);
-    int64_t users = ds->form == DATA_LOG ? ds->users : 1;
-    for (int64_t u = 0; good && u < users; u++) {
-        int64_t lo = ds->form == DATA_LOG ? ds->user_offsets[u] : 0, hi = ds->rows;
-        if (ds->form == DATA_LOG) {
-            hi = ds->user_offsets[u + 1];
-        }
-        if (!each) {
-            hi = lo + loader_train_events(l, ds->user_offsets[u + 1] - lo);
-        }
-        for (int64_t row = lo; row < hi; row++) {
-            int64_t item = data_int(l->item, row);
-            bool seen = !each || loader_part_of_row(l, row, ds->form == DATA_LOG ? u : -1) == PART_TRAIN;
-            if (seen && item >= 0 && item < ds->items) {
-                counts[item]++;
-            }
+    int64_t u = 0, before;
+    for (int64_t row = 0; good && row < l->ntargets; row++) {
+        u = loader_user_of(l, row, u, &before);
+        int64_t item = data_int(items, row);
+        bool seen = each ? loader_part_of_row(l, row, u) == PART_TRAIN
+                         : before < loader_train_events(l, ds->user_offsets[u + 1] - ds->user_offsets[u]);
+        if (seen && item >= 0 && item < ds->items) {
+            counts[item]++;
         }
     }
     for (int64_t i = 0; good && i < ds->items; i++) {

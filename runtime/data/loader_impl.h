@@ -51,7 +51,11 @@ struct Loader {
     const DataSet *ds;
     DataRecipe recipe;
     DataPart part;
-    const DataColumn *item, *ts, *user, *label; /* of the main table, or NULL; user: of rows */
+    DataTable targets; /* the table whose rows are the targets: the candidates, else the main one */
+    int64_t ntargets;
+    const DataColumn *item;                     /* of the events, or NULL */
+    const DataColumn *cand, *ts, *user, *label; /* of the targets, or NULL: item, time, user (not of events), label */
+    const DataColumn *before;                   /* of candidates: how many events of the user came before */
     enum { LABEL_VALUE, LABEL_GE, LABEL_GT, LABEL_LE, LABEL_LT, LABEL_EQ } label_op;
     double label_bound;
     int nsources, naxes;
@@ -85,6 +89,9 @@ int64_t loader_train_events(const Loader *l, int64_t events);
 bool loader_parts(Loader *l, Error *e);
 bool loader_has_parts(const Loader *l);
 DataPart loader_part_of_row(const Loader *l, int64_t row, int64_t user);
+/* The user of a target row (-1: of rows), and how many of its events came before. u: the user of the row before it, 0
+ * for the first. */
+int64_t loader_user_of(const Loader *l, int64_t row, int64_t u, int64_t *before);
 /* Training targets that are later than a target of another part of the same user (rows of a log are in time order). */
 int64_t loader_leaks(const Loader *l);
 

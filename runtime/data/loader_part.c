@@ -22,7 +22,7 @@ static int ascending(const void *a, const void *b)
 static bool find_times(Loader *l, Error *e)
 {
     const DataRecipe *r = &l->recipe;
-    int64_t n = l->ds->rows;
+    int64_t n = l->ntargets;
     if (!l->ts) {
         return error_set(e, EXIT_DATA, "recipe: by=time needs a column ts, which the data lacks");
     }
@@ -57,7 +57,7 @@ bool loader_parts(Loader *l, Error *e)
     if (!*l->recipe.part) {
         return true;
     }
-    l->parts = data_column(l->ds, TABLE_MAIN, l->recipe.part);
+    l->parts = data_column(l->ds, l->targets, l->recipe.part);
     if (!l->parts || l->parts->shape != SHAPE_SCALAR || !l->parts->vocab) {
         char *have = data_describe(l->ds);
         error_set(e, EXIT_DATA, "recipe: part=%s is not a column of ids (train, valid, test); the data has %s",
@@ -96,10 +96,52 @@ DataPart loader_part_of_row(const Loader *l, int64_t row, int64_t user)
     return u < l->recipe.test ? PART_TEST : u < l->recipe.test + l->recipe.valid ? PART_VALID : PART_TRAIN;
 }
 
+/* Candidates stand in any order: first where each user is evaluated for the first time. */
+static int64_t candidate_leaks(const Loader *l)
+{
+    int64_t leaks = 0, *earliest = l->parts ? malloc(((size_t)l->ds->users + 1) * sizeof *earliest) : NULL;
+    for (int64_t u = 0; earliest && u < l->ds->users; u++) {
+        earliest[u] = INT64_MAX;
+    }
+    for (int pass = 0; earliest && pass < 2; pass++) {
+        for (int64_t k = 0; k < l->ntargets; k++) {
+            int64_t u = data_int(l->user, k), at = data_int(l->before, k);
+            DataPart part = loader_part_of_row(l, k, u);
+            if (pass == 0 && (part == PART_VALID || part == PART_TEST)) {
+                earliest[u] = at < earliest[u] ? at : earliest[u];
+            }
+            leaks += pass == 1 && part == PART_TRAIN && at > earliest[u];
+        }
+    }
+    free(earliest);
+    return leaks;
+}
+
+int64_t loader_user_of(const Loader *l, int64_t row, int64_t u, int64_t *before)
+{
+    const DataSet *ds = l->ds;
+    *before = 0;
+    if (ds->form == DATA_ROWS) {
+        return -1;
+    }
+    if (l->targets == TABLE_CANDIDATE) {
+        *before = data_int(l->before, row);
+        return data_int(l->user, row);
+    }
+    while (row >= ds->user_offsets[u + 1]) { /* the events of one user follow those of another */
+        u++;
+    }
+    *before = row - ds->user_offsets[u];
+    return u;
+}
+
 int64_t loader_leaks(const Loader *l)
 {
     const DataSet *ds = l->ds;
     int64_t leaks = 0;
+    if (l->targets == TABLE_CANDIDATE) {
+        return candidate_leaks(l);
+    }
     for (int64_t u = 0; l->parts && u < ds->users; u++) {
         bool evaluates = false;
         for (int64_t row = ds->user_offsets[u]; row < ds->user_offsets[u + 1]; row++) {

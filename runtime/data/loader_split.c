@@ -97,42 +97,27 @@ static bool is_chosen(const Loader *l, DataPart part)
     return part == l->part || (l->part == PART_ALL && part != PART_SERVE);
 }
 
-static void choose(Loader *l, int64_t row)
-{
-    l->chosen[l->count++] = row;
-}
-
 static bool split_rows(Loader *l, Error *e)
 {
     const DataSet *ds = l->ds;
-    bool is_log = ds->form == DATA_LOG;
-    int64_t shortest = shortest_history(l);
-    l->chosen = malloc(((size_t)ds->rows + 1) * sizeof *l->chosen);
+    int64_t shortest = shortest_history(l), bound = shortest_bound(l);
+    l->chosen = malloc(((size_t)l->ntargets + 1) * sizeof *l->chosen);
     if (!l->chosen) {
-        return error_set(e, EXIT_RESOURCES, "no memory for %lld rows", (long long)ds->rows);
+        return error_set(e, EXIT_RESOURCES, "no memory for %lld rows", (long long)l->ntargets);
     }
-    if (!is_log) {
-        for (int64_t row = 0; row < ds->rows; row++) {
-            if (is_chosen(l, loader_part_of_row(l, row, -1))) {
-                choose(l, row);
-            }
+    int64_t u = 0, before;
+    for (int64_t row = 0; row < l->ntargets; row++) {
+        u = loader_user_of(l, row, u, &before);
+        if (!is_chosen(l, loader_part_of_row(l, row, u))) {
+            continue;
         }
-        return true;
-    }
-    for (int64_t u = 0; u < ds->users; u++) {
-        int64_t lo = ds->user_offsets[u], hi = ds->user_offsets[u + 1], bound = shortest_bound(l);
-        for (int64_t row = lo; row < hi; row++) {
-            if (!is_chosen(l, loader_part_of_row(l, row, u))) {
-                continue;
-            }
-            if (row - lo < shortest) {
-                l->stats.skipped_short++;
-                continue;
-            }
-            choose(l, row);
-            l->stats.cut += row - lo > bound;
-            l->stats.longest = row - lo > l->stats.longest ? row - lo : l->stats.longest;
+        if (ds->form == DATA_LOG && before < shortest) {
+            l->stats.skipped_short++;
+            continue;
         }
+        l->chosen[l->count++] = row;
+        l->stats.cut += before > bound;
+        l->stats.longest = before > l->stats.longest ? before : l->stats.longest;
     }
     return true;
 }
@@ -140,6 +125,10 @@ static bool split_rows(Loader *l, Error *e)
 bool loader_split(Loader *l, Error *e)
 {
     bool is_log = l->ds->form == DATA_LOG;
+    if (l->targets == TABLE_CANDIDATE && l->ntargets == 0) {
+        return error_set(e, EXIT_DATA, "the recipe candidates wants a log with candidates, and %s has none",
+                         l->ds->dir);
+    }
     if (is_log == (l->recipe.kind == RECIPE_ROWS)) {
         return error_set(e, EXIT_DATA,
                          is_log ? "the data is a log of events: use the recipe next or events, not rows"
@@ -154,7 +143,7 @@ bool loader_split(Loader *l, Error *e)
     if (!loader_parts(l, e)) {
         return false;
     }
-    bool each = !is_log || loader_has_parts(l);
+    bool each = !is_log || l->targets == TABLE_CANDIDATE || loader_has_parts(l);
     if (each && is_log && !l->recipe.allow_leak) {
         int64_t leaks = loader_leaks(l);
         if (leaks > 0) {
@@ -196,7 +185,12 @@ Example loader_locate(const Loader *l, int64_t example)
         return (Example){l->user ? data_int(l->user, row) : -1, row, 0, 0};
     }
     if (l->chosen) {
-        int64_t row = l->chosen[example], u = find(ds->user_offsets, ds->users, row);
+        int64_t row = l->chosen[example];
+        if (l->targets == TABLE_CANDIDATE) {
+            int64_t user = data_int(l->user, row), first = ds->user_offsets[user];
+            return (Example){user, row, first, first + data_int(l->before, row)};
+        }
+        int64_t u = find(ds->user_offsets, ds->users, row);
         return (Example){u, row, ds->user_offsets[u], row};
     }
     int64_t lo = find(l->starts, ds->users, example);

@@ -80,6 +80,7 @@ static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, s
 #undef IS
     static const char *const known[] = {"hold, label, now",
                                         "first, valid, test, by, valid_from, test_from, part, leak, label, now",
+                                        "valid, test, by, valid_from, test_from, part, leak, label, now",
                                         "valid, test, by, valid_from, test_from, part, leak, label, now"};
     return error_set(e, EXIT_USAGE, "recipe: there is no '%.*s' here; known: %s", (int)(nkey > 40 ? 40 : nkey), key,
                      known[r->kind]);
@@ -87,18 +88,18 @@ static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, s
 
 bool recipe_parse(const char *text, DataRecipe *r, Error *e)
 {
-    static const char *const kinds[] = {"next", "events", "rows"};
+    static const char *const kinds[] = {"next", "events", "rows", "candidates"};
     *r = (DataRecipe){.kind = RECIPE_NEXT, .hold = 1, .valid = 0.1, .test = 0.1};
     if (!text || !*text) {
         return true;
     }
     size_t n = strcspn(text, ",");
     int kind = -1;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         kind = n == strlen(kinds[i]) && strncmp(text, kinds[i], n) == 0 ? i : kind;
     }
     if (kind < 0) {
-        return error_set(e, EXIT_USAGE, "there is no recipe '%.*s'; choose next, events or rows",
+        return error_set(e, EXIT_USAGE, "there is no recipe '%.*s'; choose next, events, rows or candidates",
                          (int)(n > 40 ? 40 : n), text);
     }
     r->kind = (RecipeKind)kind;
@@ -153,7 +154,11 @@ void recipe_default(const DataSet *ds, DataRecipe *r)
     if (own && recipe_parse(own, r, NULL)) {
         return;
     }
-    recipe_parse(ds->form == DATA_ROWS ? "rows" : labelled ? "events" : "next", r, NULL);
+    recipe_parse(ds->form == DATA_ROWS ? "rows"
+                 : ds->candidates > 0  ? "candidates"
+                 : labelled            ? "events"
+                                       : "next",
+                 r, NULL);
 }
 
 int64_t recipe_vocab_size(const DataSet *ds, const DataRecipe *r, const char *vocab)

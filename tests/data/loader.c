@@ -466,7 +466,7 @@ static void test_refusals(const DataSet *ds)
     refused(ds, "events,label=lab=1", PART_TRAIN, item, EXIT_USAGE, "COLUMN >= NUMBER");
     DataRecipe r;
     Error e = {0};
-    CHECK_ERROR(recipe_parse("nxt", &r, &e), e, EXIT_USAGE, "choose next, events or rows");
+    CHECK_ERROR(recipe_parse("nxt", &r, &e), e, EXIT_USAGE, "choose next, events, rows or candidates");
     CHECK_ERROR(recipe_parse("next,hold=3", &r, &e), e, EXIT_USAGE, "hold is 1");
     CHECK_ERROR(recipe_parse("next,test=0.1", &r, &e), e, EXIT_USAGE, "known: hold");
     CHECK_ERROR(recipe_parse("events,test=0.6,valid=0.5", &r, &e), e, EXIT_USAGE, "smaller");

@@ -116,6 +116,121 @@ static void check_report(const DataSet *ds, const char *recipe, int64_t leaks, i
     CHECK(report.parts[PART_TRAIN].targets == train && report.has_time);
 }
 
+/* Candidates of the users above: user, item, time, label, part; in no order. */
+static const int shown[][5] = {{1, 4, 25, 1, 2}, {0, 3, 30, 0, 0}, {0, 4, 11, 1, 0}, {2, 1, 5, 0, 1}, {1, 0, 99, 0, 2}};
+enum { SHOWN = 5 };
+
+static DataSet *make_candidates(const char *out, bool leaky)
+{
+    Error e = {0};
+    Builder *b = builder_new(out, DATA_LOG, false, &e);
+    static const char *const parts[] = {"train", "valid", "test"};
+    int user = builder_vocab(b, "user", &e), item = builder_vocab(b, "item", &e), part = builder_vocab(b, "part", &e);
+    for (int k = 0; k < 5; k++) {
+        char name[] = {(char)('a' + k), 0};
+        names_add(builder_names(b, item), name, 1);
+        if (k < 3) {
+            names_add(builder_names(b, user), name, 1);
+            names_add(builder_names(b, part), parts[k], strlen(parts[k]));
+        }
+    }
+    int c_item = builder_column(b, TABLE_MAIN, "item", SHAPE_SCALAR, DT_I32, item, &e);
+    int c_ts = builder_column(b, TABLE_MAIN, "ts", SHAPE_SCALAR, DT_I64, -1, &e);
+    int s_user = builder_column(b, TABLE_CANDIDATE, "user", SHAPE_SCALAR, DT_I32, user, &e);
+    int s_item = builder_column(b, TABLE_CANDIDATE, "item", SHAPE_SCALAR, DT_I32, item, &e);
+    int s_ts = builder_column(b, TABLE_CANDIDATE, "ts", SHAPE_SCALAR, DT_I64, -1, &e);
+    int s_lab = builder_column(b, TABLE_CANDIDATE, "lab", SHAPE_SCALAR, DT_F32, -1, &e);
+    int s_part = builder_column(b, TABLE_CANDIDATE, "part", SHAPE_SCALAR, DT_I32, part, &e);
+    for (int k = 0; k < EVENTS; k++) {
+        builder_int(b, c_item, events[k][1]);
+        builder_int(b, c_ts, events[k][2]);
+        builder_row(b, TABLE_MAIN, events[k][0]);
+    }
+    for (int k = 0; k < SHOWN; k++) {
+        builder_int(b, s_user, shown[k][0]);
+        builder_int(b, s_item, shown[k][1]);
+        builder_int(b, s_ts, shown[k][2]);
+        builder_real(b, s_lab, shown[k][3]);
+        builder_int(b, s_part, leaky && k == 4 ? 0 : shown[k][4]);
+        builder_row(b, TABLE_CANDIDATE, -1);
+    }
+    CHECK(builder_finish(b, NULL, &e));
+    DataSet *ds = data_open(out, true, &e);
+    if (!ds) {
+        printf("%s\n", e.text);
+        exit(1);
+    }
+    return ds;
+}
+
+/* Every candidate of the part with what it may see: the last two events of its user that are earlier. */
+static void expect_candidates(const DataSet *ds, const char *recipe, DataPart part, const int *rows)
+{
+    static const DataInput in[] = {{"item", DT_I64, "item", false, false, 1, {{DIM_RAGGED, "T", 0, 2, NULL}}},
+                                   {"cand", DT_I64, "item", false, false, 0, {{0}}},
+                                   {"user", DT_I64, "user", false, false, 0, {{0}}},
+                                   {"now", DT_I64, NULL, false, false, 0, {{0}}},
+                                   {"lab", DT_F32, NULL, true, false, 0, {{0}}}};
+    Error e = {0};
+    DataRecipe r;
+    Batch b;
+    CHECK(recipe_parse(recipe, &r, &e));
+    Loader *l = loader_new(ds, &r, part, 5, in, &e);
+    int n = 0;
+    while (rows[n] >= 0) {
+        n++;
+    }
+    if (!l || loader_count(l) != n || (n > 0 && !loader_batch(l, 0, n, &b, &e))) {
+        printf("%s part %d: %lld candidates %s\n", recipe, part, l ? (long long)loader_count(l) : -1LL, e.text);
+        failures++;
+        loader_free(l);
+        return;
+    }
+    int64_t at = 0;
+    for (int k = 0; k < n; k++) {
+        const int *c = shown[rows[k]];
+        CHECK(((const int64_t *)batch_find(&b, "cand")->data)[k] == c[1]);
+        CHECK(((const int64_t *)batch_find(&b, "user")->data)[k] == c[0]);
+        CHECK(((const int64_t *)batch_find(&b, "now")->data)[k] == c[2]);
+        CHECK((int)((const float *)batch_find(&b, "lab")->data)[k] == c[3]);
+        int seen[EVENTS], nseen = 0;
+        for (int i = 0; i < EVENTS; i++) {
+            if (events[i][0] == c[0] && events[i][2] < c[2]) {
+                seen[nseen++] = events[i][1];
+            }
+        }
+        int first = nseen > 2 ? nseen - 2 : 0;
+        const int64_t *offsets = batch_find(&b, "T.offsets")->data;
+        CHECK(offsets[k + 1] - offsets[k] == nseen - first);
+        for (; first < nseen; first++, at++) {
+            CHECK(((const int64_t *)batch_find(&b, "item")->data)[at] == seen[first]);
+        }
+    }
+    loader_free(l);
+}
+
+static void check_candidates(const char *clean, const char *leaky)
+{
+    Error e = {0};
+    DataRecipe r;
+    DataSet *ds = make_candidates(clean, false);
+    recipe_default(ds, &r);
+    CHECK(r.kind == RECIPE_CANDIDATES);
+    expect_candidates(ds, "candidates,valid=0,test=0", PART_TRAIN, (const int[]){0, 1, 2, 3, 4, -1});
+    expect_candidates(ds, "candidates,part=part", PART_TRAIN, (const int[]){1, 2, -1});
+    expect_candidates(ds, "candidates,part=part", PART_VALID, (const int[]){3, -1});
+    expect_candidates(ds, "candidates,part=part", PART_TEST, (const int[]){0, 4, -1});
+    expect_candidates(ds, "candidates,valid_from=20,test_from=30", PART_TEST, (const int[]){1, 4, -1});
+    expect_candidates(ds, "candidates,valid_from=20,test_from=30", PART_VALID, (const int[]){0, -1});
+    check_report(ds, "candidates,part=part", 0, 1, 2);
+    data_close(ds);
+    ds = make_candidates(leaky, true);
+    CHECK(recipe_parse("candidates,part=part", &r, &e));
+    CHECK_ERROR(loader_new(ds, &r, PART_TRAIN, 0, NULL, &e) != NULL, e, EXIT_DATA, "1 training targets are later");
+    check_report(ds, "candidates,part=part", 1, 1, 3);
+    data_close(ds);
+}
+
 int main(void)
 {
     char scratch[] = "/tmp/heddle-test-splits-XXXXXX", clean[64], leaky[64], command[128];
@@ -151,6 +266,14 @@ int main(void)
     }
     expect(ds, "events,part=part,leak=allow", PART_TRAIN, (const int[]){0, 1, 4, 7, 9, -1});
     check_report(ds, "events,part=part", 1, 3, 5);
+    data_close(ds);
+    char more[2][64];
+    snprintf(more[0], sizeof more[0], "%s/shown", scratch);
+    snprintf(more[1], sizeof more[1], "%s/shown-leaky", scratch);
+    check_candidates(more[0], more[1]);
+    ds = make(strcat(clean, "2"), CLEAN);
+    CHECK(recipe_parse("candidates", &r, &e));
+    CHECK_ERROR(loader_new(ds, &r, PART_TRAIN, 0, NULL, &e) != NULL, e, EXIT_DATA, "has none");
     data_close(ds);
     CHECK_ERROR(recipe_parse("events,by=item", &r, &e), e, EXIT_USAGE, "user or time");
     CHECK_ERROR(recipe_parse("events,leak=no", &r, &e), e, EXIT_USAGE, "leak is allow");

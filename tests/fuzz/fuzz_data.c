@@ -4,6 +4,7 @@
  *   r  ratings.dat beside good users and movies     i  a RecBole .inter file     t  text with a good declaration
  *   d  a declaration, for good text                 s  schema.json of a good data set
  *   l  rows of libsvm, f  the same as fields        c  rows of Criteo, also as the test part
+ *   k  candidates of a good log
  *   o  offsets of a good data set                   z  ratings.dat.gz */
 #include "data/builder.h"
 #include "data/import.h"
@@ -56,6 +57,10 @@ static void set_up(void)
     put_text("users.dat", "1::F::1::10::48067\n2::M::56::16::70072\n");
     put_text("movies.dat", "1::A::X|Y\n2::B::Y\n7::C::Z\n");
     put_text("good.csv", "u1,a,4,2.5,x|y\nu2,b,3,1,\nu1,b,9,0,y\n");
+    put_text("shown.json",
+             "{\"columns\": [{\"role\": \"user\"}, {\"role\": \"item\"}, {\"role\": \"time\"}, {\"type\": \"skip\"}, "
+             "{\"type\": \"skip\"}], \"candidates\": {\"file\": \"shown.csv\", \"columns\": [{\"role\": \"user\"}, "
+             "{\"role\": \"item\"}, {\"role\": \"time\"}, {\"role\": \"label\"}]}}");
     put_text("good.libsvm", "1 1:1 5:1\n-1 2:1 5:1\n1 1:1 6:1\n");
     put_text("good.json",
              "{\"columns\": [{\"role\": \"user\"}, {\"role\": \"item\"}, {\"role\": \"time\"}, "
@@ -196,6 +201,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         put("x.txt", data, size);
         import_parts("criteo", "x.txt", NULL, NULL, false);
         import_parts("criteo", "x.txt", NULL, "x.txt", false);
+        break;
+    case 'k':
+        put("shown.csv", data, size);
+        import_it("text", "good.csv", "shown.json");
         break;
     case 'd':
         put("x.json", data, size);
