@@ -120,8 +120,8 @@ bool product_choose(KernelInfo *k)
     if (k->tile ? !can_tile(k, &p) : k->scan >= 0 && k->split != SPLIT_BATCH) {
         return false; /* a scan is cut over its examples, each with all its positions */
     }
-    bool sums_positions =
-        (k->scan >= 0 && !equation_is_output(k->e, k->scan)) || (k->tile && !equation_is_output(k->e, k->item));
+    bool sums_positions = (k->scan >= 0 && !equation_is_output(k->e, k->scan)) ||
+                          (k->tile && !equation_is_output(k->e, k->item) && !FAULT(39));
     k->accumulate = k->split == SPLIT_REDUCE || sums_positions || (p.adds && !FAULT(29));
     k->zero = k->accumulate || p.is_partial || !k->sole;
     double flop = flop_per_item(k, &p);

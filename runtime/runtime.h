@@ -58,6 +58,10 @@ typedef struct Session Session;
 Session *session_new(const Plan *plan, Pool *pool, uint64_t seed, Error *e); /* params initialised from the seed */
 void session_free(Session *s);
 
+/* At most so many positions to a tile of a list; 0 (as at first): as many as keep a tile in the cache. No result
+ * depends on it: tests make tiles small. */
+void session_limit_tiles(Session *s, int64_t positions);
+
 /* Storage of params and states, row-major in dims order, in the plan's real type. NULL: no such tensor. */
 void *session_param(Session *s, const char *name, int64_t *count);
 

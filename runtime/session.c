@@ -218,6 +218,11 @@ bool session_run(Session *s, const Batch *b, uint64_t step, Error *e)
     return good;
 }
 
+void session_limit_tiles(Session *s, int64_t positions)
+{
+    s->tile_limit = positions;
+}
+
 void *session_param(Session *s, const char *name, int64_t *count)
 {
     int t = plan_find(s->plan, name);

@@ -71,6 +71,7 @@ struct Session {
     int64_t *levels, nlevels; /* where the examples of each level begin, nlevels + 1 entries */
     int64_t from, to;         /* the examples that the steps now running work on */
     bool is_fresh;            /* they are the first to: results have not been zeroed yet */
+    int64_t tile_limit;       /* positions of a tile, or 0 */
     const Batch *batch;
     uint64_t step;
     bool ran;

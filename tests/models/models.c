@@ -55,6 +55,9 @@ static Session *session(Test *t, const Model *m, Pool *pool, Form form)
 {
     Error e = {0};
     Session *s = session_new(m->plan, pool, 11, &e);
+    if (s) {
+        session_limit_tiles(s, 3);
+    }
     if (!s) {
         fail(t, form_name[form], e.text);
         return NULL;
