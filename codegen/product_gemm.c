@@ -26,7 +26,8 @@ static int panel_vectors(const GemmTarget *t, LLVMValueRef n)
     int best = usual;
     double least = 0;
     for (int nv = usual - (usual > 2); nv <= most; nv++) {
-        double c = (double)(vectors / nv) * cost[nv] + cost[vectors % nv];
+        long long whole = vectors / nv;
+        double c = (double)whole * cost[nv] + cost[vectors % nv];
         if (least == 0 || c < least - 1e-9 || (c < least + 1e-9 && nv == usual)) {
             least = c;
             best = nv;

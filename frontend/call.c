@@ -246,10 +246,9 @@ static Val special_val(Env *env, const Expr *e)
         v.letter = v.bare = false;
         return v;
     }
-    Val lo = {0}, hi = {0};
     if (strcmp(e->name, "clamp") == 0) {
-        lo = force(c, elab(env, e->args[1].value));
-        hi = force(c, elab(env, e->args[2].value));
+        Val lo = force(c, elab(env, e->args[1].value));
+        Val hi = force(c, elab(env, e->args[2].value));
         if (v.bad || lo.bad || hi.bad) {
             return bad_val();
         }

@@ -39,8 +39,11 @@ static void grow(PtrMap *m)
     for (size_t k = 0; m->cap == 0 && k < m->n; k++) {
         move(&bigger, m->small_keys[k], m->small_values[k]);
     }
-    ptrmap_free(m);
-    *m = bigger;
+    free(m->keys);
+    free(m->values);
+    m->keys = bigger.keys;
+    m->values = bigger.values;
+    m->cap = bigger.cap;
 }
 
 void **ptrmap_at(PtrMap *m, const void *key)

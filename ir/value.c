@@ -8,12 +8,18 @@ __extension__ typedef __int128 Wide;
 
 static int64_t floor_div(int64_t a, int64_t b)
 {
+    if (b == 0) {
+        bug("a division by zero was not refused");
+    }
     Wide q = (Wide)a / b;
     return (int64_t)(q - ((Wide)a % b != 0 && (a < 0) != (b < 0)));
 }
 
 static int64_t floor_mod(int64_t a, int64_t b)
 {
+    if (b == 0) {
+        bug("a remainder by zero was not refused");
+    }
     Wide r = (Wide)a % b;
     return (int64_t)(r != 0 && (r < 0) != (b < 0) ? r + b : r);
 }
@@ -56,7 +62,7 @@ const char *value_apply(const Scalar *s, const Value *args, Value *out)
     int n = s->nargs;
     Type last = s->args[n - 1]->type; /* the type the operands were unified to: select's first one is a condition */
     if (is_integer(last) && is_integer(s->type)) {
-        if ((s->op == OP_idiv || s->op == OP_mod) && args[1].inum == 0) {
+        if ((s->op == OP_idiv || s->op == OP_mod || s->op == OP_div) && args[1].inum == 0) {
             return "an integer is divided by zero";
         }
         Wide r = over_integers(s->op, args[0].inum, n > 1 ? args[1].inum : 0, n > 2 ? args[2].inum : 0);

@@ -38,9 +38,9 @@ static void add_letter(const Scalar *s, void *ctx)
 
 static unsigned with_parents(const Equation *e, unsigned set)
 {
-    for (int k = e->nletters - 1, again = 1; again;) {
+    for (int again = 1; again;) {
         again = 0;
-        for (k = 0; k < e->nletters; k++) {
+        for (int k = 0; k < e->nletters; k++) {
             int p = e->letters[k].parent;
             if (set >> k & 1 && p >= 0 && !(set >> p & 1)) {
                 set |= 1u << p;

@@ -49,8 +49,8 @@ static bool equal(const Equation *a, const Equation *b)
     const Tensor *s = a->dst, *t = b->dst;
     if (a->op != b->op || a->body != b->body || a->nconds != b->nconds || a->nletters != b->nletters ||
         s->elem != t->elem || s->ndim != t->ndim || s->per_example != t->per_example ||
-        memcmp(s->dims, t->dims, (size_t)s->ndim * sizeof *s->dims) ||
-        memcmp(a->lhs, b->lhs, (size_t)s->ndim * sizeof *a->lhs)) {
+        memcmp(s->dims, t->dims, (size_t)s->ndim * sizeof *s->dims) != 0 ||
+        memcmp(a->lhs, b->lhs, (size_t)s->ndim * sizeof *a->lhs) != 0) {
         return false;
     }
     for (int i = 0; i < a->nconds; i++) {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -209,7 +210,7 @@ static void run_one(void)
 {
     uint8_t *exact = malloc(input_size + 1); /* its own block, so that a sanitizer sees a read beyond the end */
     memcpy(exact, input, input_size);
-    alarm(60);
+    setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = 60}, NULL); /* of CPU: a busy machine is no hang */
     uint8_t *data = realloc(exact, input_size ? input_size : 1);
     LLVMFuzzerTestOneInput(data, input_size);
     free(data);
@@ -231,7 +232,7 @@ int main(int argc, char **argv)
     signal(SIGBUS, crashed);
     signal(SIGABRT, crashed);
     signal(SIGFPE, crashed);
-    signal(SIGALRM, crashed);
+    signal(SIGPROF, crashed);
     for (int i = 0; i < nseeds; i++) {
         memcpy(input, seeds[i].data, seeds[i].size);
         input_size = seeds[i].size;

@@ -122,6 +122,9 @@ static void killed(void)
 {
     Error e;
     for (int round = 0; round < 12; round++) {
+        int written[2]; /* the child says when it has written the first one: however slow the machine is */
+        char byte;
+        CHECK(pipe(written) == 0);
         pid_t child = fork();
         if (child == 0) {
             Plan p = small_plan();
@@ -133,8 +136,14 @@ static void killed(void)
                     emb[i] = (float)step;
                 }
                 checkpoint_write(s, path, &(TrainPlace){.seed = 5, .step = step}, 0, NULL, NULL, &e);
+                if (step == 0 && write(written[1], "", 1) != 1) {
+                    _exit(1);
+                }
             }
         }
+        CHECK(read(written[0], &byte, 1) == 1);
+        close(written[0]);
+        close(written[1]);
         nanosleep(&(struct timespec){.tv_nsec = 5000000 + 1700000 * round}, NULL);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
@@ -145,7 +154,7 @@ static void killed(void)
         CHECK(checkpoint_read(s, path, &place, 0, NULL, &e));
         float *emb = session_param(s, "E", NULL);
         for (int i = 0; i < V * D; i++) {
-            CHECK(emb[i] == (float)place.step || round == 0);
+            CHECK(emb[i] == (float)place.step);
         }
         char temporary[100];
         snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)child);
