@@ -369,10 +369,12 @@ static void parse_drop(Parser *p, Stmts *out)
     do {
         const Token *first = &p->tokens.v[p->i];
         Stmt *s = new_stmt(p, out, ST_DROP, first->text, first->span);
-        if (peek_at(p, 1) == T_NAME && at_word(p, "output") && peek_at(p, 2) != T_ARROW && peek_at(p, 2) != T_BAR) {
+        bool output = at_word(p, "output"), of_statement = output || at_word(p, "prove");
+        if (peek_at(p, 1) == T_NAME && of_statement && peek_at(p, 2) != T_ARROW && peek_at(p, 2) != T_BAR) {
             next(p);
-            s->label = "output";
-            s->name = expect_name(p, "the name of an output", &s->span);
+            s->label = output ? "output" : "prove";
+            s->name = output ? expect_name(p, "the name of an output", &s->span)
+                             : parse_primed(p, "the name that a statement is about", &s->span);
         } else if (peek(p) == T_NAME && peek_at(p, 1) == T_NAME) {
             next(p);
             RelPair pair;

@@ -16,6 +16,7 @@ typedef struct {
 
 typedef struct {
     Proof *p;
+    const Source *home; /* of the statement */
     int nnodes;
     Node *nodes;
     int at;  /* the node being explained */
@@ -323,6 +324,20 @@ static const char *source_line(Elab *E, Span at)
     return fmt(E, "%.*s", (int)n, line);
 }
 
+static const char *file_name(Span at)
+{
+    const char *slash = strrchr(source_path(at.source), '/');
+    return slash != NULL ? slash + 1 : source_path(at.source);
+}
+
+/* "line 14", with its file where that is not the statement's. */
+static const char *line_of(const Search *s, Span at)
+{
+    Elab *E = s->p->E;
+    return at.source == NULL || at.source == s->home ? fmt(E, "line %d", at.line)
+                                                     : fmt(E, "%s:%d", file_name(at), at.line);
+}
+
 /* Each line of the spec on the way once, in the order in which the source goes through them. */
 static void also_lines(const Search *s)
 {
@@ -334,12 +349,10 @@ static void also_lines(const Search *s)
             Span other = s->nodes[m].use.eq->span;
             seen = other.source == at.source && other.line == at.line;
         }
-        if (!seen && strcmp(source_path(at.source), source_path(E->spec->sources[0])) == 0) {
+        if (!seen && at.source == s->home) {
             diag_also(E->diag, "  %4d | %s", at.line, source_line(E, at));
         } else if (!seen) {
-            const char *file = strrchr(source_path(at.source), '/');
-            diag_also(E->diag, "  %s:%d | %s", file != NULL ? file + 1 : source_path(at.source), at.line,
-                      source_line(E, at));
+            diag_also(E->diag, "  %s:%d | %s", file_name(at), at.line, source_line(E, at));
         }
     }
 }
@@ -395,7 +408,7 @@ static const char *cell_text(const Use *u, const Tensor *t, int choice, const Al
     return copy;
 }
 
-static void also_inequality(Proof *p, const Node *n, unsigned set, const Trial *t, bool found)
+static void also_inequality(Proof *p, const char *line, const Node *n, unsigned set, const Trial *t, bool found)
 {
     Elab *E = p->E;
     const Use *u = &n->use;
@@ -403,7 +416,7 @@ static void also_inequality(Proof *p, const Node *n, unsigned set, const Trial *
     const char *result = cell_text(u, u->eq->dst, u->to, &u->out, u->at);
     const char *index = u->index[t->which] != NULL ? words(u, u->index[t->which]) : NULL;
     if (index == NULL) {
-        diag_also(E->diag, "line %d: %s reads %s, whichever data choose", u->eq->span.line, result, read);
+        diag_also(E->diag, "%s: %s reads %s, whichever data choose", line, result, read);
         return;
     }
     Text bounds = {0}, values = {0};
@@ -427,15 +440,13 @@ static void also_inequality(Proof *p, const Node *n, unsigned set, const Trial *
         }
     }
     if (timeless) {
-        diag_also(E->diag, "line %d: %s has no index along %s and reads %s%s%s", u->eq->span.line, result,
-                  p->axis->name, read, values.n > 0 ? ", also where " : ", which data choose",
-                  values.n > 0 ? values.s : "");
+        diag_also(E->diag, "%s: %s has no index along %s and reads %s%s%s", line, result, p->axis->name, read,
+                  values.n > 0 ? ", also where " : ", which data choose", values.n > 0 ? values.s : "");
     } else if (found) {
-        diag_also(E->diag, "line %d: %s reads %s, but %s does not hold%s%s%s", u->eq->span.line, result, read, bounds.s,
+        diag_also(E->diag, "%s: %s reads %s, but %s does not hold%s%s%s", line, result, read, bounds.s,
                   values.n > 0 ? " where " : "", values.n > 0 ? values.s : "", t->data ? " for some data" : "");
     } else {
-        diag_also(E->diag, "line %d: %s reads %s, and nothing in the spec says that %s", u->eq->span.line, result, read,
-                  bounds.s);
+        diag_also(E->diag, "%s: %s reads %s, and nothing in the spec says that %s", line, result, read, bounds.s);
     }
     text_free(&bounds);
     text_free(&values);
@@ -462,7 +473,7 @@ static int missing(const Proof *p, const Node *n)
 void prove_report(Proof *p, const Stmt *stmt, const Tensor *to, int choice, unsigned set)
 {
     Elab *E = p->E;
-    Search s = {.p = p};
+    Search s = {.p = p, .home = stmt->span.source};
     find_way(&s, to, choice, set);
     const char *text = prove_text(E, stmt), *way = way_text(&s, stmt->to);
     if (p->axis == NULL || s.end == 0) {
@@ -473,14 +484,14 @@ void prove_report(Proof *p, const Stmt *stmt, const Tensor *to, int choice, unsi
     }
     const Node *n = culprit(&s, set);
     const Use *u = &n->use;
+    const char *line = line_of(&s, u->eq->span);
     Trial t = {.u = u, .set = s.nodes[n->before].set, .which = missing(p, n)};
     bool found = u->index[t.which] != NULL && find_example(&t) && !t.unsure;
     const char *remedy = "say in a where that what it reads is not later";
     if (u->index[t.which] != NULL && u->out.n > 1 && u->at[1] != NULL && u->index[t.which]->op == OP_LETTER) {
-        remedy =
-            fmt(E, "in line %d say where %s <= %s", u->eq->span.line, words(u, u->index[t.which]), words(u, u->at[1]));
+        remedy = fmt(E, "in %s say where %s <= %s", line, words(u, u->index[t.which]), words(u, u->at[1]));
     } else if (u->out.n <= 1) {
-        remedy = fmt(E, "give line %d an index along %s", u->eq->span.line, p->axis->name);
+        remedy = fmt(E, "give %s an index along %s", line, p->axis->name);
     }
     if (set == 0) {
         remedy = fmt(E, "prove a result that has an index along %s", p->axis->name);
@@ -489,7 +500,7 @@ void prove_report(Proof *p, const Stmt *stmt, const Tensor *to, int choice, unsi
     mistake(E, found ? "E0402" : "E0403", stmt->span, remedy, found ? "'%s' is false" : "'%s' cannot be decided", text);
     diag_also(E->diag, "path: %s", way);
     also_lines(&s);
-    also_inequality(p, n, t.set, &t, found);
+    also_inequality(p, line, n, t.set, &t, found);
     if (set == 0) {
         diag_also(E->diag, "'%s' has no index along %s: any element of '%s' is later", stmt->to, p->axis->name,
                   stmt->from);

@@ -240,8 +240,9 @@ static bool defines(const Stmt *s, const char *name, bool prime)
 
 static bool matches_drop(Edit *e, const Stmt *drop, const Stmt *s)
 {
-    if (drop->label != NULL) {
-        return s->kind == ST_OUTPUT && strcmp(s->name, drop->name) == 0;
+    if (drop->label != NULL) { /* drop output y, drop prove y: all statements about y */
+        return strcmp(drop->label, "output") == 0 ? s->kind == ST_OUTPUT && strcmp(s->name, drop->name) == 0
+                                                  : s->kind == ST_PROVE && strcmp(s->to, drop->name) == 0;
     }
     const Lhs *l = &drop->lhs[0];
     if (defines(s, l->name, l->prime)) { /* x[me] is a case of x, x := Block(x) has none */
