@@ -189,7 +189,7 @@ static const Row *find_value(const Rule *rule, const char *name)
 static bool check_values(Graph *g, const Rule *rule, int n, const NamedValue *values)
 {
     for (int i = 0; i < n; i++) {
-        if (strcmp(values[i].name, "lr") && !find_value(rule, values[i].name)) {
+        if (strcmp(values[i].name, "lr") != 0 && !find_value(rule, values[i].name)) {
             Text known = {0};
             for (const Row *v = rule->values; v->name; v++) {
                 text_printf(&known, ", %s", v->name);
