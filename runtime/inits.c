@@ -90,7 +90,7 @@ bool init_fill(const PlanTensor *t, uint64_t seed, int64_t count, int64_t rows, 
 {
     uint64_t key = init_key(seed, t->name);
     double *q = NULL;
-    int64_t columns = rows > 0 ? count / rows : 0;
+    int64_t columns = rows > 0 && count > rows ? count / rows : 1;
     if (t->init.kind == PINIT_ORTHOGONAL && count > 0) {
         q = orthogonal(key, rows, columns);
         if (!q) {

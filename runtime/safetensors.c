@@ -351,7 +351,7 @@ static void convert_element(FileType type, const unsigned char *at, void *out, i
         ((int32_t *)out)[i] = (int32_t)v;
         break;
     case ST_I8:
-        ((int32_t *)out)[i] = (int8_t)v;
+        ((int32_t *)out)[i] = (int32_t)(v ^ 0x80) - 0x80; /* v is one byte: its sign extended */
         break;
     case ST_I16:
         ((int32_t *)out)[i] = (int16_t)v;

@@ -115,8 +115,10 @@ static bool make_columns(Writer *w, const SynthOptions *o, Error *e)
 static void measure(Writer *w, const SynthOptions *o, SynthReport *r)
 {
     double n[2][2], eta = o->noise;
-    for (int i = 0; i < 4; i++) {
-        n[i / 2][i % 2] = (double)w->hits[i / 2][i % 2];
+    for (int scored = 0; scored < 2; scored++) {
+        for (int label = 0; label < 2; label++) {
+            n[scored][label] = (double)w->hits[scored][label];
+        }
     }
     double ones = n[0][1] + n[1][1], zeros = n[0][0] + n[1][0];
     double right = n[1][1] + n[0][0], wrong = n[1][0] + n[0][1];

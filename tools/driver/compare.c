@@ -27,8 +27,8 @@ static void on_interrupt(int sig)
 
 static const char *run_path(const CompareOptions *o, int row, int64_t seed, const char *file, char *out, size_t size)
 {
-    snprintf(out, size, "%s/%s/seed-%lld%s%s", o->out, o->entrants[row].name,
-             (long long)((int64_t)o->train.seed + seed), file ? "/" : "", file ? file : "");
+    snprintf(out, size, "%s/%s/seed-%lld%s%s", o->out, o->entrants[row].name, (long long)o->train.seed + seed,
+             file ? "/" : "", file ? file : "");
     return out;
 }
 
@@ -294,7 +294,7 @@ int compare(const CompareOptions *o, Text *table, Error *e)
         run_path(o, row, seed, "result.json", path, sizeof path);
         bool there = file_exists(path);
         fprintf(stderr, "%lld of %lld: %s, seed %lld%s\n", (long long)k + 1, (long long)runs, o->entrants[row].name,
-                (long long)((int64_t)o->train.seed + seed), there ? ": done before" : "");
+                (long long)o->train.seed + seed, there ? ": done before" : "");
         code = there ? 0 : run_in_child(o, &o->entrants[row], dir, (int64_t)o->train.seed + seed, e);
         if (code == EXIT_INTERRUPTED) {
             error_set(e, EXIT_INTERRUPTED, "interrupted; the same command goes on");

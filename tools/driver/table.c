@@ -249,7 +249,7 @@ void table_csv(const Table *t, Text *out)
                 continue;
             }
             csv_row(out, w);
-            text_printf(out, ",%lld,%lld", (long long)(t->first_seed + k), (long long)o->result.params);
+            text_printf(out, ",%lld,%lld", (long long)t->first_seed + k, (long long)o->result.params);
             csv_number(out, o->result.flop);
             csv_number(out, o->result.examples_per_s);
             csv_number(out, o->peak_bytes);

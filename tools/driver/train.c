@@ -254,7 +254,7 @@ static bool record_weights(Run *r, Error *e)
 static bool record_batch(Run *r, const Batch *b, int64_t index, Error *e)
 {
     const Plan *plan = r->step_program->plan;
-    Array *arrays = calloc((size_t)(b->n + plan->ntensors), sizeof *arrays);
+    Array *arrays = calloc((size_t)b->n + (size_t)plan->ntensors, sizeof *arrays);
     if (!arrays) {
         return error_set(e, EXIT_RESOURCES, "out of memory");
     }

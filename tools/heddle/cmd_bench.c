@@ -111,7 +111,7 @@ static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training,
             cpu[i] = cpu_seconds() - used;
         }
     }
-    if (ok) {
+    if (ok && cpu) {
         qsort(t, (size_t)steps, sizeof *t, by_value);
         qsort(cpu, (size_t)steps, sizeof *cpu, by_value);
         out->wall = t[steps / 2];
@@ -212,10 +212,12 @@ int cmd_bench(int argc, char **argv)
     }
     Error e = {0};
     if (!parse_lengths(lengths, &load, (uint64_t)common.seed, &e)) {
+        free(load.lengths);
         return fail_error(&e);
     }
     Project *p = open_project(spec, &common, &code);
     if (!p) {
+        free(load.lengths);
         return code;
     }
     Text report = {0};

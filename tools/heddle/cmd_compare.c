@@ -35,16 +35,17 @@ static char *name_of(const char *spec, const char *variant)
 /* -1 or an exit code. */
 static int add(Field *f, const Command *self, const char *spec, const char *variant)
 {
-    char *name = name_of(spec, variant);
     if (f->n == MAX_ENTRANTS) {
         return usage_error(self, "more than %d models are compared", MAX_ENTRANTS);
     }
-    for (int i = 0; i < f->n; i++) {
+    /* Kept until the end: the variant's name goes with its project. */
+    f->entrants[f->n] = (Entrant){name_of(spec, variant), spec, variant ? strdup(variant) : NULL};
+    const char *name = f->entrants[f->n++].name;
+    for (int i = 0; i < f->n - 1; i++) {
         if (strcmp(f->entrants[i].name, name) == 0) {
             return usage_error(self, "two models are called '%s': give the files different names", name);
         }
     }
-    f->entrants[f->n++] = (Entrant){name, spec, variant};
     return -1;
 }
 
@@ -73,7 +74,7 @@ static int add_spec(Field *f, const Command *self, const char *spec, const char 
     code = add(f, self, spec, NULL);
     for (int i = 0; code < 0 && i < n; i++) {
         if (all || (variants && listed(variants, names[i]))) {
-            code = add(f, self, spec, strdup(names[i]));
+            code = add(f, self, spec, names[i]);
         }
     }
     for (int i = 0; i < f->common->defines.n; i++) { /* known to one spec is enough */
@@ -136,6 +137,35 @@ static char *settings_text(const Common *c)
     return t.s;
 }
 
+static int run(Field *f, CompareOptions *o)
+{
+    char *settings = settings_text(f->common);
+    o->n = f->n;
+    o->entrants = f->entrants;
+    o->open = open_entrant;
+    o->ctx = f;
+    o->settings = settings;
+    Error e = {0};
+    Text table = {0};
+    int code = compare(o, &table, &e);
+    if (code == 0 || code == EXIT_NONFINITE) {
+        fputs(table.s ? table.s : "", stdout);
+    } else if (e.text[0]) {
+        fail_error(&e);
+    }
+    text_free(&table);
+    free(settings);
+    return code;
+}
+
+static void field_free(Field *f)
+{
+    for (int i = 0; i < f->n; i++) {
+        free((char *)f->entrants[i].name);
+        free((char *)f->entrants[i].variant);
+    }
+}
+
 int cmd_compare(int argc, char **argv)
 {
     const Command *self = command_named("compare");
@@ -177,25 +207,11 @@ int cmd_compare(int argc, char **argv)
     }
     free(found);
     code = code < 0 ? same_for_all(&field, &o.train) : code;
-    if (code >= 0) {
-        return code;
+    if (code < 0) {
+        o.train.argc = argc;
+        o.train.argv = argv;
+        code = run(&field, &o);
     }
-    o.n = field.n;
-    o.entrants = field.entrants;
-    o.open = open_entrant;
-    o.ctx = &field;
-    o.settings = settings_text(&common);
-    o.train.argc = argc;
-    o.train.argv = argv;
-    Error e = {0};
-    Text table = {0};
-    code = compare(&o, &table, &e);
-    if (code == 0 || code == EXIT_NONFINITE) {
-        fputs(table.s ? table.s : "", stdout);
-    } else if (e.text[0]) {
-        fail_error(&e);
-    }
-    text_free(&table);
-    free((char *)o.settings);
+    field_free(&field);
     return code;
 }
