@@ -166,7 +166,7 @@ static void write_user(Writer *w, const SynthOptions *o, int64_t user)
         if (at == length - 1) {
             rank_best(w->p, o->items, item, w->sorted, &w->here, &w->mean);
         }
-        w->seen[item] = true;
+        w->seen[item] = true; /* NOLINT(clang-analyzer-unix.Malloc): synth_sequence frees it */
         builder_int(w->b, w->item, item);
         builder_int(w->b, w->ts, now);
         builder_row(w->b, TABLE_MAIN, user);

@@ -308,14 +308,23 @@ Project *open_project(const char *spec, const Common *c, int *code)
         fprintf(stderr, "error: --dtype is f32 or f64, not '%s'\n", c->dtype);
         return NULL;
     }
-    Define *defines = calloc((size_t)c->defines.n + 1, sizeof *defines);
-    for (int i = 0; defines && i < c->defines.n; i++) {
-        char *text = strdup(c->defines.items[i]);
-        char *eq = text ? strchr(text, '=') : NULL;
+    for (int i = 0; i < c->defines.n; i++) {
+        const char *text = c->defines.items[i], *eq = strchr(text, '=');
         if (!eq || eq == text || !eq[1]) {
-            fprintf(stderr, "error: -D wants NAME=VALUE, not '%s'\n", c->defines.items[i]);
+            fprintf(stderr, "error: -D wants NAME=VALUE, not '%s'\n", text);
             return NULL;
         }
+    }
+    Define *defines = calloc((size_t)c->defines.n + 1, sizeof *defines); /* they live as long as the project */
+    for (int i = 0; i < c->defines.n; i++) {
+        char *text = defines ? strdup(c->defines.items[i]) : NULL;
+        if (!text) {
+            *code = EXIT_RESOURCES;
+            fprintf(stderr, "error: out of memory\n");
+            free(defines);
+            return NULL;
+        }
+        char *eq = strchr(text, '=');
         *eq = '\0';
         defines[i] = (Define){text, eq + 1};
     }
