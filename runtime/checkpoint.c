@@ -114,7 +114,17 @@ static bool has_array(TensorFile *f, const char *name)
     return false;
 }
 
-bool weights_read(Session *s, const char *path, Error *e)
+static bool is_listed(const char *const *names, const char *name)
+{
+    for (int i = 0; names && names[i]; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool weights_read(Session *s, const char *path, const char *const *also, Error *e)
 {
     TensorFile *f = tensor_file_open(path, e);
     if (!f) {
@@ -128,7 +138,7 @@ bool weights_read(Session *s, const char *path, Error *e)
             good = error_set(e, EXIT_RESOURCES, "%s: no memory to read its tensors", path);
         } else if (t >= 0 && is_saved(s, t, true)) {
             good = read_tensor(s, t, a, path, e);
-        } else if (!is_optimizer(a->name) && strncmp(a->name, "keyed.", 6) != 0) {
+        } else if (!is_optimizer(a->name) && strncmp(a->name, "keyed.", 6) != 0 && !is_listed(also, a->name)) {
             good = error_set(e, EXIT_DATA, "%s: '%s' is no param of '%s': are these the weights of another model?",
                              path, a->name, s->plan->name);
         }

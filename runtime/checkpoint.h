@@ -19,8 +19,9 @@ typedef struct {
 /* `meta`: NULL-terminated key, value pairs for the header, or NULL. */
 bool weights_write(Session *s, const char *path, int nkeyed, KeyState *const *keyed, const char *const *meta, Error *e);
 /* Every param must be there with its shape; element types are converted. States are taken where given. Anything that
- * is neither, nor part of a checkpoint, is an error: it would be silently unused. */
-bool weights_read(Session *s, const char *path, Error *e);
+ * is neither, nor part of a checkpoint, is an error: it would be silently unused. `also`: names, ended by NULL, that
+ * belong to the model but not to this plan (params of its training alone), or NULL. */
+bool weights_read(Session *s, const char *path, const char *const *also, Error *e);
 /* The states by key in weights or a checkpoint. */
 bool states_read(const char *path, int nkeyed, KeyState *const *keyed, Error *e);
 

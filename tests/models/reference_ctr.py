@@ -85,6 +85,11 @@ def main():
     flat = (FIELDS, D)
     write("lr", {"lin": r.real(ROWS), "bias": r.real()}, 1e-5)
     write("fm", {**tables(r, True), "bias": r.real()}, 5e-6)
+    lists = [0, 0, 1, 4, 4, 13, 15]
+    given = {"L.offsets": ctr.torch.tensor(lists), "feature": r.ids(15, below=13), "value": r.real(15)}
+    write("lr-sparse", {"lin": r.real(13), "bias": r.real()}, 1e-5, dict(given))
+    write("fm-sparse", {"lin": r.real(13), "emb": r.real(13, D), "bias": r.real()}, 5e-6, dict(given))
+    r = Numbers(74)
     write("wide_deep", {**tables(r, True), **mlp(r, flat, [7, 6], True)}, 0.1)
     write("deepfm", {**tables(r, True), **mlp(r, flat, [7, 6], True)}, 0.05)
     write("nfm", {**tables(r, True), **mlp(r, D, [7, 6], False)}, 1e-4)

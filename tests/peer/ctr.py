@@ -96,11 +96,25 @@ def pairs(n):
 # ---- the models ----
 
 
+def sparse_rows(net):
+    """Of rows that are lists: for each its features and values."""
+    o = net.x["L.offsets"].tolist()
+    return [(net.x["feature"][a:b], net.x["value"][a:b]) for a, b in zip(o, o[1:])]
+
+
 def lr(net):
+    if "feature" in net.x:
+        return torch.stack([v @ net.w["lin"][f] for f, v in sparse_rows(net)]) + net.w["bias"]
     return net.linear_terms() + net.w["bias"]
 
 
 def fm(net):
+    if "feature" in net.x:
+        products = []
+        for f, v in sparse_rows(net):
+            x = v[:, None] * net.w["emb"][f]
+            products.append(torch.triu(x @ x.T, 1).sum())
+        return lr(net) + torch.stack(products)
     e = net.embed()
     i, j = pairs(e.shape[1])
     return lr(net) + (e[:, i] * e[:, j]).sum((1, 2))

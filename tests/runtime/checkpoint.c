@@ -49,9 +49,9 @@ static void resume(Pool *pool)
     tensor_file_close(f);
 
     /* A checkpoint serves as weights; weights do not serve as a checkpoint. */
-    CHECK(weights_read(b, path, &e));
+    CHECK(weights_read(b, path, NULL, &e));
     CHECK(weights_write(a, weights, 0, NULL, NULL, &e));
-    CHECK(weights_read(b, weights, &e));
+    CHECK(weights_read(b, weights, NULL, &e));
     CHECK(memcmp(session_param(a, "E", NULL), session_param(b, "E", NULL), V * D * sizeof(float)) == 0);
     CHECK_ERROR(checkpoint_read(b, weights, &place, 0, NULL, &e), e, EXIT_DATA, "it is not a checkpoint");
     CHECK(session_adopt(c, a, &e));
@@ -70,16 +70,18 @@ static void refusals(Pool *pool)
     float x[V * D] = {0};
     Array arrays[] = {{"E", DT_F32, 2, {V, D}, x}, {"R", DT_F32, 2, {V, D}, x}, {"strange", DT_F32, 1, {1}, x}};
     CHECK(tensor_file_write(weights, 2, arrays, NULL, &e));
-    CHECK_ERROR(weights_read(s, weights, &e), e, EXIT_DATA, "'R' has shape [10, 3], the model wants [3, 10]");
+    CHECK_ERROR(weights_read(s, weights, NULL, &e), e, EXIT_DATA, "'R' has shape [10, 3], the model wants [3, 10]");
     arrays[1].dims[0] = D;
     arrays[1].dims[1] = V;
     CHECK(tensor_file_write(weights, 3, arrays, NULL, &e));
-    CHECK_ERROR(weights_read(s, weights, &e), e, EXIT_DATA, "'strange' is no param of 'small'");
+    CHECK_ERROR(weights_read(s, weights, NULL, &e), e, EXIT_DATA, "'strange' is no param of 'small'");
+    const char *const also[] = {"other", "strange", NULL};
+    CHECK(weights_read(s, weights, also, &e));
     CHECK(tensor_file_write(weights, 1, arrays, NULL, &e));
-    CHECK_ERROR(weights_read(s, weights, &e), e, EXIT_DATA, "param 'R' is missing");
+    CHECK_ERROR(weights_read(s, weights, NULL, &e), e, EXIT_DATA, "param 'R' is missing");
     x[4] = 0.0f / x[0];
     CHECK(tensor_file_write(weights, 1, arrays, NULL, &e));
-    CHECK_ERROR(weights_read(s, weights, &e), e, EXIT_DATA, "'E', element 4 is not a number");
+    CHECK_ERROR(weights_read(s, weights, NULL, &e), e, EXIT_DATA, "'E', element 4 is not a number");
     session_free(s);
 }
 

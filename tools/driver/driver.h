@@ -74,6 +74,8 @@ typedef struct {
 /* The graph of a kind after the passes up to `stop` (NULL: all); NULL after errors. */
 Graph *project_graph(Project *p, ProgramKind kind, const char *stop, Text *report);
 Program *project_compile(Project *p, ProgramKind kind, Text *report);
+/* Reads weights into a session of any program: those of params that only the train section has may be there unread. */
+bool project_weights(Project *p, Session *s, const char *path, Text *report, Error *e);
 void program_free(Program *p);
 
 /* Params and running averages, from one session to another. */

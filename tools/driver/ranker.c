@@ -15,7 +15,7 @@ bool ranker_open(Ranker *r, Project *p, const RankerOptions *o, Text *report, Er
         return false;
     }
     return (r->pool = pool_new(o->threads, e)) && (r->session = session_new(r->program->plan, r->pool, o->seed, e)) &&
-           weights_read(r->session, o->weights, e);
+           project_weights(p, r->session, o->weights, report, e);
 }
 
 void ranker_close(Ranker *r)

@@ -1,5 +1,7 @@
 /* Params from one session to another: the training step's to the rank section's. Files: runtime/checkpoint.h. */
+#include "../../runtime/checkpoint.h"
 #include "driver.h"
+#include <stdlib.h>
 #include <string.h>
 
 bool weights_copy(Session *to, const Plan *to_plan, Session *from, const Plan *from_plan, Error *e)
@@ -20,4 +22,24 @@ bool weights_copy(Session *to, const Plan *to_plan, Session *from, const Plan *f
         memcpy(dst, src, (size_t)n * dtype_size[t->dtype]);
     }
     return true;
+}
+
+bool project_weights(Project *p, Session *s, const char *path, Text *report, Error *e)
+{
+    const Graph *g = project_graph(p, PROGRAM_FORWARD, "lower", report);
+    int n = 0;
+    if (!g) {
+        return error_set(e, EXIT_SPEC, "the train section, whose params the weights may hold, is not sound");
+    }
+    const char **names = calloc((size_t)g->ntensors + 1, sizeof *names);
+    for (int i = 0; names && i < g->ntensors; i++) {
+        const Tensor *t = g->tensors[i];
+        if (t->role == ROLE_PARAM || (t->role == ROLE_STATE && !t->per_example)) {
+            names[n++] = t->name;
+        }
+    }
+    bool ok = names ? weights_read(s, path, names, e)
+                    : error_set(e, EXIT_RESOURCES, "no memory for the names of %d tensors", g->ntensors);
+    free(names);
+    return ok;
 }

@@ -115,8 +115,9 @@ int cmd_run(int argc, char **argv)
                : 0;
     if (code == 0) {
         ok = ok && (pool = pool_new((int)common.threads, &e)) &&
-             (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) && weights_read(s, weights, &e) &&
-             read_batch(bf, prog->plan, &b, &e) && session_run(s, &b, 0, &e) && write_outputs(s, prog->plan, out, &e);
+             (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) &&
+             project_weights(p, s, weights, &report, &e) && read_batch(bf, prog->plan, &b, &e) &&
+             session_run(s, &b, 0, &e) && write_outputs(s, prog->plan, out, &e);
         code = ok ? 0 : fail_error(&e);
     }
     free(b.arrays);
