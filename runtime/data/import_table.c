@@ -199,20 +199,40 @@ static bool read_header(Reader *r)
 
 /* ---- checking a row ---------------------------------------------------------------------------------------- */
 
-/* Calls for every element of a list; the empty text is the empty list. */
 typedef bool (*Each)(Reader *r, int field, char *s, size_t n);
+
+/* An empty element is left out, unless the declaration says what stands for it: then lists stay in step. */
+static bool element(Reader *r, int field, char *s, size_t n, Each fn)
+{
+    const FieldDecl *d = &r->decl->fields[field];
+    bool kept = n > 0 || (d->type == FIELD_IDS && d->optional) || (d->number && d->number->has_missing);
+    bool absent = d->absent && n == strlen(d->absent) && memcmp(s, d->absent, n) == 0;
+    return !kept || absent || fn(r, field, s, n);
+}
+
+/* Calls for every element of a list; the empty text is the empty list. */
 static bool each_element(Reader *r, int field, Part part, Each fn)
 {
-    const char *separator = r->decl->fields[field].separator;
+    const FieldDecl *d = &r->decl->fields[field];
+    const char *separator = d->separator;
     size_t nsep = strlen(separator);
+    for (int k = 0; k < d->span; k++) {
+        Part p = r->parts[r->position[field] + k];
+        if (!element(r, field, p.s, p.n, fn)) {
+            return false;
+        }
+    }
     char *end = part.s + part.n;
-    for (char *at = part.s; at < end;) {
+    for (char *at = part.s; d->span == 0 && part.n > 0;) {
         char *next = at;
         while (next < end && !((size_t)(end - next) >= nsep && memcmp(next, separator, nsep) == 0)) {
             next++;
         }
-        if (next > at && !fn(r, field, at, (size_t)(next - at))) {
+        if (!element(r, field, at, (size_t)(next - at), fn)) {
             return false;
+        }
+        if (next >= end) {
+            break;
         }
         at = next + nsep;
     }
@@ -252,6 +272,10 @@ static bool parse_int(Reader *r, int field, char *s, size_t n)
 static bool parse_real(Reader *r, int field, char *s, size_t n)
 {
     double *v = &r->reals[field];
+    if (n == 0 && r->decl->fields[field].number && r->decl->fields[field].number->has_missing) {
+        *v = r->decl->fields[field].number->missing;
+        return true;
+    }
     if (!text_to_real(s, n, v) || (r->decl->fields[field].dtype == DT_F32 && fabs(*v) > (double)FLT_MAX)) {
         return bad(r, field, "a number", (Part){s, n});
     }
@@ -394,7 +418,8 @@ static bool put_real(Reader *r, int field, char *s, size_t n)
 {
     const NumberRule *rule = r->decl->fields[field].number;
     parse_real(r, field, s, n);
-    builder_real(r->im->builder, r->column[field], rule ? number_apply(rule, r->reals[field]) : r->reals[field]);
+    builder_real(r->im->builder, r->column[field],
+                 rule && n > 0 ? number_apply(rule, r->reals[field]) : r->reals[field]);
     return true;
 }
 
@@ -476,6 +501,9 @@ static bool count_name(Reader *r, int field, char *s, size_t n)
 
 static bool note_number(Reader *r, int field, char *s, size_t n)
 {
+    if (n == 0) {
+        return true;
+    }
     parse_real(r, field, s, n);
     number_note(r->decl->fields[field].number, r->reals[field]);
     return true;
@@ -558,7 +586,8 @@ static bool read_row(Reader *r, char *line, size_t length)
     }
     int need = t->width;
     for (int f = 0; f < t->nfields; f++) {
-        int last = r->position[f] + (t->fields[f].type == FIELD_FLAGS ? t->fields[f].nnames : 1);
+        const FieldDecl *d = &t->fields[f];
+        int last = r->position[f] + (d->type == FIELD_FLAGS ? d->nnames : d->span > 0 ? d->span : 1);
         need = last > need ? last : need;
     }
     if (r->nparts < need || (t->width > 0 && !t->sequence && r->nparts != t->width)) {

@@ -47,13 +47,15 @@ typedef struct {
     const char *vocab;
     const char *separator; /* of lists */
     double unit;           /* TIME: seconds per unit */
-    bool optional;         /* ID: an empty value is an entry of the vocabulary of its own */
+    bool optional;         /* ID, IDS: an empty value (element) is an entry of the vocabulary of its own */
     bool limited;          /* INT: from lo to hi */
     int64_t lo, hi;
     int nnames; /* FLAGS; ID, IDS: the vocabulary starts with these names, or has only these if closed */
     const char *const *names;
     bool closed;
     NumberRule *number; /* REAL, REALS, BUCKET; NULL: as it is */
+    int span;           /* lists: so many fields of the line are the elements; 0: one field holds them all */
+    const char *absent; /* lists: elements with this text are left out; NULL: none */
     bool outcome;       /* known only after the event: an input that reads it of the target event must be a label */
 } FieldDecl;
 

@@ -171,8 +171,8 @@ static bool declare_number(Text *t, const cJSON *json, FieldDecl *d)
     if (transform && !real) {
         return wrong(t, "only f32, f64 and f32s have a transform, not column", d->name);
     }
-    if (missing && !(d->type == FIELD_REAL && cJSON_IsNumber(missing) && fabs(missing->valuedouble) < FLT_MAX)) {
-        return wrong(t, "missing is a number, of columns f32 and f64, not in column", d->name);
+    if (missing && !(real && cJSON_IsNumber(missing) && fabs(missing->valuedouble) < FLT_MAX)) {
+        return wrong(t, "missing is a number, of columns f32, f64 and f32s, not in column", d->name);
     }
     if ((edges != NULL) != (d->type == FIELD_BUCKET)) {
         return wrong(t, edges ? "only a bucket has edges, not column" : "a bucket needs edges:", d->name);
@@ -198,11 +198,36 @@ static bool declare_number(Text *t, const cJSON *json, FieldDecl *d)
     return !edges || declare_edges(t, edges, d->name, rule);
 }
 
+/* "span" and "absent" of lists. */
+static bool declare_span(Text *t, const cJSON *json, bool header, FieldDecl *d)
+{
+    const cJSON *span = cJSON_GetObjectItemCaseSensitive(json, "span");
+    bool list = d->type == FIELD_IDS || d->type == FIELD_INTS || d->type == FIELD_REALS;
+    d->absent = declared_text(json, NULL, "absent", NULL);
+    if ((span || d->absent) && !list) {
+        return wrong(t, "only lists have a span or absent elements, not column", d->name);
+    }
+    if (!span) {
+        return true;
+    }
+    bool whole = cJSON_IsNumber(span) && span->valuedouble >= 1 && span->valuedouble <= 100000 &&
+                 span->valuedouble == (double)span->valueint;
+    if (!whole || header) {
+        return wrong(t,
+                     header ? "a span counts fields of lines without a header, in column"
+                            : "a span is a whole number from 1 to 100000, in column",
+                     d->name);
+    }
+    d->span = span->valueint;
+    return true;
+}
+
 /* One member of "columns". *skip: it is only passed over. */
 static bool declare_column(Text *t, const cJSON *json, DataTable table, bool header, FieldDecl *d, bool *skip)
 {
-    static const char *const keys[] = {"name",     "column",  "role",      "type",    "vocab", "separator", "unit",
-                                       "optional", "outcome", "transform", "missing", "edges", NULL};
+    static const char *const keys[] = {"name",      "column", "role",     "type",    "vocab",
+                                       "separator", "unit",   "optional", "outcome", "transform",
+                                       "missing",   "edges",  "span",     "absent",  NULL};
     const char *name = declared_text(json, NULL, "name", NULL), *role = declared_text(json, NULL, "role", NULL);
     const char *type = declared_text(json, NULL, "type", "id"), *column = declared_text(json, NULL, "column", name);
     *skip = cJSON_IsObject(json) && !role && strcmp(type, "skip") == 0;
@@ -218,7 +243,7 @@ static bool declare_column(Text *t, const cJSON *json, DataTable table, bool hea
         !(role ? declare_role(t, role, json, table, d) : declare_type(t, type, json, d))) {
         return false;
     }
-    if (!declare_number(t, json, d)) {
+    if (!declare_number(t, json, d) || !declare_span(t, json, header, d)) {
         return false;
     }
     d->outcome |= is_target(table) && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "outcome"));
@@ -283,8 +308,9 @@ static bool read_table(Text *t, const cJSON *json, DataTable table, int npaths, 
     cJSON_ArrayForEach(item, columns)
     {
         bool skip = false;
-        fields[decl.nfields].position = position++;
+        fields[decl.nfields].position = position;
         good = good && declare_column(t, item, table, decl.header, &fields[decl.nfields], &skip);
+        position += good && !skip && fields[decl.nfields].span > 0 ? fields[decl.nfields].span : 1;
         decl.nfields += good && !skip;
     }
     good = good && check_table(t, &decl, t->im->report->is_log);
