@@ -147,6 +147,30 @@ LLVMValueRef emit_letter_size(Emit *x, int letter)
     return emit_axis_size(x, e->letters[letter].axis, n, v);
 }
 
+/* Positions before part k of the sum of axes that is tiled. */
+static LLVMValueRef positions_before(Emit *x, const Scalar *tile)
+{
+    LLVMValueRef before = emit_i64(x, 0);
+    for (int i = 0; i < tile->inum; i++) {
+        before = add(x, before, emit_axis_size(x, tile->axis->parts[i], 1, &x->t));
+    }
+    return before;
+}
+
+void emit_item_guard(Emit *x)
+{
+    const Scalar *tile = x->k->tile;
+    if (!tile || x->k->item >= 0) {
+        return;
+    }
+    LLVMValueRef at = add(x, positions_before(x, tile), emit_i64(x, tile->args[0]->inum));
+    LLVMValueRef in = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSLE, x->lo, at, ""),
+                                   LLVMBuildICmp(x->b, LLVMIntSLT, at, x->hi, ""), "");
+    LLVMBasicBlockRef here = emit_block(x, "here");
+    LLVMBuildCondBr(x->b, in, here, x->ret);
+    LLVMPositionBuilderAtEnd(x->b, here);
+}
+
 void emit_item_range(Emit *x, LLVMValueRef *lo, LLVMValueRef *hi)
 {
     const Scalar *tile = x->k->tile;
@@ -155,11 +179,9 @@ void emit_item_range(Emit *x, LLVMValueRef *lo, LLVMValueRef *hi)
     if (!tile || tile->op != OP_INJECT) {
         return;
     }
-    for (int i = 0; i < tile->inum; i++) {
-        LLVMValueRef before = emit_axis_size(x, tile->axis->parts[i], 1, &x->t);
-        *lo = LLVMBuildNSWSub(x->b, *lo, before, "");
-        *hi = LLVMBuildNSWSub(x->b, *hi, before, "");
-    }
+    LLVMValueRef before = positions_before(x, tile);
+    *lo = LLVMBuildNSWSub(x->b, *lo, before, "");
+    *hi = LLVMBuildNSWSub(x->b, *hi, before, "");
     *lo = emit_max(x, *lo, emit_i64(x, 0));
     *hi = emit_min(x, *hi, emit_axis_size(x, tile->axis->parts[tile->inum], 1, &x->t));
     *hi = emit_max(x, *hi, *lo);

@@ -331,6 +331,9 @@ bool kernel_describe(KernelInfo *k, const Target *target, Text *why)
         put_scalar(&d, e->conds[i]);
     }
     put_scalar(&d, e->body);
+    if (k->tile) { /* it need not be an index: of a list, where a sum of axes that it is part of is tiled */
+        put_scalar(&d, k->tile);
+    }
     text_append(t, "=", 1);
     for (int i = 0; i < e->dst->ndim; i++) {
         text_printf(t, " %%%d", kernel_node(k, e->lhs[i]));

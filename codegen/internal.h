@@ -152,6 +152,8 @@ typedef struct {
 } Loop;
 /* The range of the letter `item` in a call: [lo, hi), of which a part of a sum of axes may have a piece. */
 void emit_item_range(Emit *x, LLVMValueRef *lo, LLVMValueRef *hi);
+/* Returns from the call at once if the one position at which its equation runs lies outside the tile. */
+void emit_item_guard(Emit *x);
 void loop_begin(Emit *x, Loop *l, const char *name, LLVMValueRef lo, LLVMValueRef hi, int64_t step);
 void loop_end(Emit *x, Loop *l);
 /* A scope in which values may be memoised that do not dominate what follows it. */

@@ -101,7 +101,7 @@ void loops_choose(KernelInfo *k)
     nest_choose(k, &n);
     k->too_large = n.too_many;
     k->accumulate = n.mode == NEST_KEYED || (k->scan >= 0 && e->op != RED_NONE && !(n.outputs >> k->scan & 1)) ||
-                    (k->tile && e->op != RED_NONE && !(n.outputs >> k->item & 1));
+                    (k->item >= 0 && k->tile && e->op != RED_NONE && !(n.outputs >> k->item & 1));
     for (int i = 0; i < n.nouter && e->op != RED_NONE; i++) {
         k->accumulate = k->accumulate || !(n.outputs >> n.order[i] & 1);
     }
@@ -554,6 +554,7 @@ void loops_emit(Emit *x)
             s.key_level = s.n.tests[i].level > s.key_level ? s.n.tests[i].level : s.key_level;
         }
     }
+    emit_item_guard(x);
     loops_require(&s, -1, x->ret);
     loops_hoist(&s, -1);
     rows_start(&s);

@@ -121,7 +121,7 @@ bool product_choose(KernelInfo *k)
         return false; /* a scan is cut over its examples, each with all its positions */
     }
     bool sums_positions = (k->scan >= 0 && !equation_is_output(k->e, k->scan)) ||
-                          (k->tile && !equation_is_output(k->e, k->item) && !FAULT(39));
+                          (k->tile && k->item >= 0 && !equation_is_output(k->e, k->item) && !FAULT(39));
     k->accumulate = k->split == SPLIT_REDUCE || sums_positions || (p.adds && !FAULT(29));
     k->zero = k->accumulate || p.is_partial || !k->sole;
     double flop = flop_per_item(k, &p);
@@ -504,5 +504,6 @@ void product_emit(Emit *x)
     if (scan >= 0) {
         x->letter[scan] = x->t;
     }
+    emit_item_guard(x);
     emit_loops(&f, 0, scan >= 0 ? 1u << scan : 0);
 }

@@ -230,7 +230,8 @@ struct Equation {
     Scalar *body;
     /* Equations of one cluster (numbered from 1; 0: none) run together: for each example, for each tile of positions,
      * each equation in order. `tile` is the position that is cut: a letter, or an inject of one into the sum of axes
-     * whose positions the cluster tiles. What the equations mean does not change; pass_fuse_stream forms clusters. */
+     * whose positions the cluster tiles; or an inject of a constant: then the equation runs in the one tile that holds
+     * this position. What the equations mean does not change; pass_fuse_stream forms clusters. */
     int cluster;
     Scalar *tile;
     Span span;
@@ -238,7 +239,8 @@ struct Equation {
 
 /* The letter stands bare on the left-hand side, or alone inside an inject there. */
 bool equation_is_output(const Equation *e, int letter);
-/* The letter whose positions the cluster cuts into tiles, and the letter of the example; -1: in no cluster. */
+/* The letter whose positions the cluster cuts into tiles (-1: in no cluster, or at one position), and the letter of the
+ * example (-1: in no cluster). */
 int equation_tile_letter(const Equation *e);
 int equation_example_letter(const Equation *e);
 

@@ -387,6 +387,12 @@ static void check_tiled(const Scalar *s, void *ctx)
     }
 }
 
+/* A position without a letter: of a part that every example has. */
+static bool is_member(const Scalar *tile)
+{
+    return tile->op == OP_INJECT && tile->args[0]->op == OP_CONST && tile->axis->parts[tile->inum]->kind == AXIS_FIXED;
+}
+
 static bool verify_cluster(const Equation *e, Text *why)
 {
     TileCheck c = {.e = e};
@@ -397,8 +403,8 @@ static bool verify_cluster(const Equation *e, Text *why)
     if (c.wrong) {
         BROKEN("tensor %s is tiled, and not at the position that this equation's cluster cuts", c.wrong->name);
     }
-    if (e->cluster < 0 ||
-        (e->cluster > 0 && (!e->tile || equation_tile_letter(e) < 0 || equation_example_letter(e) < 0))) {
+    bool cut = e->cluster > 0 && e->tile && (equation_tile_letter(e) >= 0 || is_member(e->tile));
+    if (e->cluster < 0 || (e->cluster > 0 && (!cut || equation_example_letter(e) < 0))) {
         BROKEN("cluster %d cuts no letter of it", e->cluster);
     }
     return true;

@@ -62,22 +62,40 @@ typedef struct {
     const char *why;
 } Position;
 
+Scalar *lift_index(Graph *g, const struct Lift *l, Scalar *at, Scalar *b)
+{
+    Scalar *args[2] = {at, b};
+    return l->sum ? sc_axis_op(g, OP_INJECT, l->sum, l->part, axis_is_ragged(l->sum) ? 2 : 1, args) : at;
+}
+
+/* A member of a sum of axes that every example has. */
+static bool is_fixed_member(const Scalar *at)
+{
+    if (at->op != OP_INJECT || at->args[0]->op != OP_CONST) {
+        return false;
+    }
+    const Axis *part = at->axis->parts[at->inum];
+    return part->kind == AXIS_FIXED && at->args[0]->inum >= 0 && at->args[0]->inum < part->size;
+}
+
 static void look_at_access(Position *p, const Tensor *t, Scalar *const *index)
 {
     if (!p->c->is_virtual[t->id]) {
         return;
     }
-    Scalar *at = index[p->c->dim[t->id]];
+    Scalar *bare = index[p->c->dim[t->id]], *at = lift_index(p->c->u.g, &p->c->lift[t->id], bare, index[0]);
     const Scalar *letter = at->op == OP_INJECT ? at->args[0] : at;
-    if (letter->op != OP_LETTER || (p->position && p->position != at)) {
+    if ((letter->op != OP_LETTER && !is_fixed_member(at)) || (p->position && p->position != at)) {
         p->why = "two of its positions are read at once, or one that is computed";
         return;
     }
-    const Letter *l = &p->e->letters[letter->inum];
-    bool whole = at->op == OP_INJECT || axis_bound(l->axis) == axis_bound(t->dims[p->c->dim[t->id]]);
-    if (!axis_is_plain(l->axis) || !whole || (l->axis->kind == AXIS_RAGGED && l->axis->parent)) {
-        p->why = "its positions are counted along a list inside a list, or by another axis";
-        return;
+    if (letter->op == OP_LETTER) {
+        const Axis *axis = p->e->letters[letter->inum].axis;
+        bool whole = bare->op == OP_INJECT || axis_bound(axis) == axis_bound(t->dims[p->c->dim[t->id]]);
+        if (!axis_is_plain(axis) || !whole || (axis->kind == AXIS_RAGGED && axis->parent)) {
+            p->why = "its positions are counted along a list inside a list, or by another axis";
+            return;
+        }
     }
     if (index[0]->op != OP_LETTER || (p->example >= 0 && p->example != (int)index[0]->inum)) {
         p->why = "it is read in another example";
@@ -117,10 +135,17 @@ Scalar *cluster_position(const Clusters *c, const Equation *e, const char **why)
     return position_of(c, e, why);
 }
 
-static bool is_bare_at(const Equation *e, const Scalar *index)
+/* Whether an index of t's dim d is the position itself, or the same in a dim over the part that it falls in. */
+static bool is_at(const Tensor *t, int d, const Scalar *index, const Scalar *position)
 {
-    for (int d = 0; d < e->dst->ndim; d++) {
-        if (e->lhs[d] == index) {
+    return index == position || (position->op == OP_INJECT && index == position->args[0] &&
+                                 t->dims[d] == position->axis->parts[position->inum]);
+}
+
+static bool is_bare_at(const Equation *e, const Scalar *position)
+{
+    for (int d = 1; d < e->dst->ndim; d++) {
+        if (is_at(e->dst, d, e->lhs[d], position)) {
             return true;
         }
     }
@@ -133,7 +158,7 @@ enum { COPY_LIMIT = 1 << 17 };
 /* Whether a sink can be fed tile by tile. */
 static bool can_be_fed(const Equation *e, const Scalar *position, const char **why)
 {
-    if (!is_bare_at(e, position) && e->op != RED_SUM) {
+    if (!is_bare_at(e, position) && e->op != RED_SUM && !is_fixed_member(position)) {
         *why = "something other than a sum goes over the positions that are tiled";
         return false;
     }
@@ -179,7 +204,7 @@ static void join_reads(Join *j, const Equation *e, const Scalar *position);
 static int tiled_dim(const Scalar *load, const Scalar *position)
 {
     for (int d = 1; d < load->nargs; d++) {
-        if (load->args[d] == position) {
+        if (is_at(load->tensor, d, load->args[d], position)) {
             return d;
         }
     }
@@ -197,23 +222,32 @@ static void look_for_candidate(const Scalar *load, void *ctx)
     f->found |= f->c->is_candidate[load->tensor->id];
 }
 
-/* Row by row: e defines its tensor at the position with which the reader's dim d moves. What reads a candidate finds a
- * cluster by itself. */
-static bool is_row_by_row(const Join *j, const Equation *e, int d)
+/* The position at which def writes its dim d, for a reader of that dim at `position`; NULL: at none. */
+static Scalar *row_position(const Clusters *c, const Equation *def, int d, const Scalar *index, const Scalar *position)
+{
+    bool lifted = index != position;
+    struct Lift l = {lifted ? position->axis : NULL, lifted ? (int)position->inum : 0};
+    Scalar *at = lift_index(c->u.g, &l, def->lhs[d], def->lhs[0]);
+    const Scalar *letter = at->op == OP_INJECT ? at->args[0] : at;
+    bool moves = letter->op == OP_LETTER && axis_is_plain(def->letters[letter->inum].axis);
+    return moves || is_fixed_member(at) ? at : NULL;
+}
+
+/* Row by row: e may be worked on a few positions at a time. What reads a candidate finds a cluster by itself. */
+static bool is_row_by_row(const Join *j, const Equation *e)
 {
     Candidates f = {.c = j->c, .found = j->c->is_candidate[e->dst->id]};
     equation_loads(e, look_for_candidate, &f);
     if (f.found) {
         return false;
     }
-    const Scalar *at = e->lhs[d], *letter = at->op == OP_INJECT ? at->args[0] : at;
     int nbatch = 0;
     for (int k = 0; k < e->nletters; k++) {
         nbatch += e->letters[k].axis->kind == AXIS_BATCH;
     }
-    return nbatch == 1 && letter->op == OP_LETTER && e->dst->per_example && e->lhs[0]->op == OP_LETTER &&
-           e->letters[e->lhs[0]->inum].axis->kind == AXIS_BATCH && axis_is_plain(e->letters[letter->inum].axis) &&
-           !j->c->u.order.in_cycle[e->id] && !equation_is_extern(e);
+    return nbatch == 1 && e->dst->per_example && e->lhs[0]->op == OP_LETTER &&
+           e->letters[e->lhs[0]->inum].axis->kind == AXIS_BATCH && !j->c->u.order.in_cycle[e->id] &&
+           !equation_is_extern(e);
 }
 
 static void join_load(const Scalar *load, void *ctx)
@@ -241,13 +275,14 @@ static void join_load(const Scalar *load, void *ctx)
         }
         int d = tiled_dim(load, position);
         bool is_member = c->member[def->id] == j->cluster || j->seen[def->id];
-        if (d < 0 || (is_member ? def->lhs[d] != c->tile[def->id] : c->member[def->id] || !is_row_by_row(j, def, d))) {
+        Scalar *at = d < 0 ? NULL : row_position(c, def, d, load->args[d], position);
+        if (!at || (is_member ? at != c->tile[def->id] : c->member[def->id] || !is_row_by_row(j, def))) {
             j->failed = true;
         } else if (!is_member) {
             j->seen[def->id] = true;
-            c->tile[def->id] = def->lhs[d];
+            c->tile[def->id] = at;
             ARENA_PUSH(c->u.g->arena, j->drawn, j->ndrawn, def);
-            join_reads(j, def, def->lhs[d]);
+            join_reads(j, def, at);
             j->position = position;
         }
     }

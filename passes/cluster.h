@@ -11,12 +11,20 @@ typedef struct {
     uint64_t word[CLUSTER_WORDS];
 } ClusterSet;
 
+/* Positions of a list count along a sum of axes that it is part of: where some tensors have a dim over the sum and
+ * others one over the part, the sum is tiled, and the part's positions are those of the sum that fall in it. */
+struct Lift {
+    Axis *sum; /* NULL: the dim is over what is tiled */
+    int part;
+};
+
 typedef struct {
     Uses u;
     int *place;         /* by equation id: its number in u.order.order */
     bool *is_candidate; /* by tensor id: might be virtual; its equations are drawn into no cluster */
     bool *is_virtual;   /* by tensor id */
     int *dim;           /* by tensor id: the dim that is tiled, of virtual ones */
+    struct Lift *lift;  /* by tensor id, of virtual ones */
     const char **why;   /* by tensor id: why it is stored although it should not be, or NULL */
     int *member;        /* by equation id: the cluster it is a sink of, 0: none */
     Scalar **tile;      /* by equation id: of members and of definitions of virtual tensors */
@@ -30,6 +38,9 @@ typedef struct {
 /* Makes every equation that reads a virtual tensor of the group the member of a cluster, earlier ones staying as they
  * are. Returns NULL, or the tensor for which it cannot be done, with the reason in *why: it has to be stored. */
 const Tensor *clusters_form(Clusters *c, const bool *group, const char **why);
+
+/* `at` in a dim that is lifted, as a position of the sum, in the example `b`. */
+Scalar *lift_index(Graph *g, const struct Lift *l, Scalar *at, Scalar *b);
 
 /* The position at which an equation has a virtual tensor, wherever it does: a letter or an inject of one; NULL if it
  * has several, or none that could be cut into tiles. */

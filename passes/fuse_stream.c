@@ -126,9 +126,10 @@ static void find_candidates(Clusters *c)
 
 typedef struct {
     const Clusters *c;
-    int *first;  /* by tensor id: number of its dim 0 among all dims of candidates */
-    int *parent; /* union-find over dims */
-    int *group;  /* union-find over tensors */
+    int *first;        /* by tensor id: number of its dim 0 among all dims of candidates */
+    int *parent;       /* union-find over dims */
+    int *group;        /* union-find over tensors */
+    struct Lift *lift; /* by dim */
     int ndims;
     /* accesses of the equation being looked at */
     int n;
@@ -164,6 +165,59 @@ static void note_load(const Scalar *load, void *ctx)
     note_access(ctx, load->tensor, load->args);
 }
 
+static bool lift_dim(Classes *x, const Tensor *t, int d, const struct Lift *to)
+{
+    struct Lift *l = &x->lift[x->first[t->id] + d];
+    if (l->sum || !to->sum || t->dims[d] != to->sum->parts[to->part]) {
+        return false;
+    }
+    *l = *to;
+    return true;
+}
+
+/* Dim d of access a and dim k of access b: of one class if one letter moves both. Returns whether a lift is new. */
+static bool compare_dims(Classes *x, int a, int d, int b, int k)
+{
+    const Tensor *t = x->access[a].t, *u = x->access[b].t;
+    const Scalar *i = x->access[a].index[d], *j = x->access[b].index[k];
+    const Scalar *in = i->op == OP_INJECT ? i->args[0] : i, *jn = j->op == OP_INJECT ? j->args[0] : j;
+    if (in != jn || in->op == OP_CONST || (i != j && i->op == OP_INJECT && j->op == OP_INJECT)) {
+        return false;
+    }
+    unite(x->parent, x->first[t->id] + d, x->first[u->id] + k);
+    if (i == j) {
+        return i->op != OP_INJECT &&
+               (lift_dim(x, t, d, &x->lift[x->first[u->id] + k]) | lift_dim(x, u, k, &x->lift[x->first[t->id] + d]));
+    }
+    const Scalar *inject = i->op == OP_INJECT ? i : j;
+    struct Lift to = {inject->axis, (int)inject->inum};
+    return i == inject ? lift_dim(x, u, k, &to) : lift_dim(x, t, d, &to);
+}
+
+static bool compare_accesses(Classes *x)
+{
+    const Graph *g = x->c->u.g;
+    bool lifts = false;
+    for (int i = 0; i < g->nequations; i++) {
+        const Equation *e = g->equations[i];
+        x->n = 0;
+        note_access(x, e->dst, e->lhs);
+        equation_loads(e, note_load, x);
+        for (int a = 0; a < x->n; a++) {
+            const Tensor *t = x->access[a].t;
+            unite(x->group, x->access[0].t->id, t->id);
+            for (int b = a; b < x->n; b++) {
+                for (int d = 1; d < t->ndim; d++) {
+                    for (int k = 1; k < x->access[b].t->ndim; k++) {
+                        lifts |= (a != b || d != k) && compare_dims(x, a, d, b, k);
+                    }
+                }
+            }
+        }
+    }
+    return lifts;
+}
+
 static void find_classes(Classes *x)
 {
     const Graph *g = x->c->u.g;
@@ -179,26 +233,8 @@ static void find_classes(Classes *x)
     for (int i = 0; i < x->ndims; i++) {
         x->parent[i] = i;
     }
-    for (int i = 0; i < g->nequations; i++) {
-        const Equation *e = g->equations[i];
-        x->n = 0;
-        note_access(x, e->dst, e->lhs);
-        equation_loads(e, note_load, x);
-        for (int a = 0; a < x->n; a++) {
-            const Tensor *t = x->access[a].t;
-            unite(x->group, x->access[0].t->id, t->id);
-            for (int b = a; b < x->n; b++) {
-                const Tensor *u = x->access[b].t;
-                for (int d = 1; d < t->ndim; d++) {
-                    for (int k = 1; k < u->ndim; k++) {
-                        if (x->access[a].index[d] == x->access[b].index[k] && (a != b || d != k) &&
-                            x->access[a].index[d]->op != OP_CONST) {
-                            unite(x->parent, x->first[t->id] + d, x->first[u->id] + k);
-                        }
-                    }
-                }
-            }
-        }
+    x->lift = arena_alloc(arena, (size_t)(x->ndims + 1) * sizeof *x->lift);
+    while (compare_accesses(x)) {
     }
 }
 
@@ -239,6 +275,7 @@ static Trial try_class(Clusters *c, Classes *x, const bool *group, int class)
     for (int i = 0; i < g->ntensors; i++) {
         if (group[i]) {
             c->dim[i] = dim_in_class(x, g->tensors[i], class);
+            c->lift[i] = x->lift[x->first[i] + c->dim[i]];
             c->is_virtual[i] = c->dim[i] > 0;
             t.kept += c->is_virtual[i];
             t.is_kept[i] = c->is_virtual[i];
@@ -321,6 +358,39 @@ typedef struct {
     Tensor **copy; /* by tensor id: what stands for a virtual tensor in this cluster */
 } Rename;
 
+static Scalar *lift_load(Graph *g, Scalar *s, void *ctx)
+{
+    const Clusters *c = ctx;
+    if (s->op != OP_LOAD || !c->is_virtual[s->tensor->id] || !c->lift[s->tensor->id].sum) {
+        return s;
+    }
+    Scalar *args[MAX_DIMS];
+    memcpy(args, s->args, (size_t)s->nargs * sizeof *args);
+    int d = c->dim[s->tensor->id];
+    args[d] = lift_index(g, &c->lift[s->tensor->id], args[d], args[0]);
+    return sc_load(g, s->tensor, s->nargs, args);
+}
+
+/* Dims over a part of what is tiled become dims over the whole of it: of a tile, the cells of other parts are not
+ * used. */
+static void lift_all(Clusters *c)
+{
+    Graph *g = c->u.g;
+    for (int i = 0; i < g->nequations; i++) {
+        Equation *e = g->equations[i];
+        int t = e->dst->id, d = c->dim[t];
+        if (c->is_virtual[t]) {
+            e->lhs[d] = lift_index(g, &c->lift[t], e->lhs[d], e->lhs[0]);
+        }
+        equation_rewrite(g, e, lift_load, c);
+    }
+    for (int i = 0; i < c->ntensors; i++) {
+        if (c->is_virtual[i] && c->lift[i].sum) {
+            g->tensors[i]->dims[c->dim[i]] = c->lift[i].sum;
+        }
+    }
+}
+
 static Scalar *rename_load(Graph *g, Scalar *s, void *ctx)
 {
     const Rename *r = ctx;
@@ -400,6 +470,7 @@ void pass_fuse_stream(Graph *g)
     size_t n = (size_t)g->ntensors + 1, m = (size_t)g->nequations + 1;
     Clusters c = {.u = uses_of(g), .ntensors = g->ntensors};
     c.is_virtual = arena_alloc(g->arena, n * sizeof(bool));
+    c.lift = arena_alloc(g->arena, n * sizeof *c.lift);
     c.dim = arena_alloc(g->arena, n * sizeof(int));
     c.why = arena_alloc(g->arena, n * sizeof(char *));
     c.member = arena_alloc(g->arena, m * sizeof(int));
@@ -431,6 +502,7 @@ void pass_fuse_stream(Graph *g)
         }
     }
     if (c.nclusters > 0) {
+        lift_all(&c);
         give_all(&c);
         graph_reorder(g);
     }

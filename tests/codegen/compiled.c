@@ -263,6 +263,7 @@ static void check_batch(Test *test, const Graph *g, const Plan *plan, int64_t si
         pool_free(pool);
         return;
     }
+    session_limit_tiles(s, size % 8); /* several tiles of even the short lists here */
     Batch b = make_batch(plan, g, size);
     Interp *in = interp_new(g, size);
     interp_seed(in, 5, 3);
