@@ -65,7 +65,7 @@ const char *value_apply(const Scalar *s, const Value *args, Value *out)
         if ((s->op == OP_idiv || s->op == OP_mod || s->op == OP_div) && args[1].inum == 0) {
             return "an integer is divided by zero";
         }
-        Wide r = over_integers(s->op, args[0].inum, n > 1 ? args[1].inum : 0, n > 2 ? args[2].inum : 0);
+        Wide r = over_integers(s->op, args[0].inum, n > 1 ? args[1].inum : 1, n > 2 ? args[2].inum : 0);
         out->inum = s->type == TYPE_BOOL ? r != 0 : (int64_t)r;
         return NULL;
     }
