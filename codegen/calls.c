@@ -93,6 +93,21 @@ static bool describe(Build *b, Call *c, int writers, int letter, Text *why)
     return kernel_describe(k, b->target, why);
 }
 
+/* Tiles whose absent cells nobody reads need not be zeroed, unless something is added to them. */
+static void spare_zeroing(Graph *g, const Group *group, const Call *calls, bool *wants)
+{
+    for (int i = 0; i < group->n; i++) {
+        const Tensor *t = calls[i].e->dst;
+        bool adds = false;
+        for (int k = 0; k < group->n && t->tile_dim > 0 && wants[t->id]; k++) {
+            adds = adds || (calls[k].e->dst == t && calls[k].info.accumulate);
+        }
+        if (t->tile_dim > 0 && wants[t->id] && !adds && reads_present_cells(g, t, group->n, group->equations)) {
+            wants[t->id] = false;
+        }
+    }
+}
+
 bool build_calls(Build *b, Text *why)
 {
     const Schedule *s = b->schedule;
@@ -143,6 +158,9 @@ bool build_calls(Build *b, Text *why)
                 return false;
             }
             wants[c->e->dst->id] = wants[c->e->dst->id] || c->info.zero;
+        }
+        if (group->is_cluster) {
+            spare_zeroing(g, group, &b->calls[b->ncalls - group->n], wants);
         }
     }
     for (int i = 0; i < ncopies; i++) {

@@ -49,6 +49,10 @@ void pass_fuse_map(Graph *g);
  * a list are never stored. Last: nothing may rewrite equations afterwards. */
 void pass_fuse_stream(Graph *g);
 
+/* Whether all that equations[0..n), which hold all definitions and readers of t, read of it are cells that are defined
+ * (present.c). */
+bool reads_present_cells(Graph *g, const Tensor *t, int n, Equation *const *equations);
+
 /* Whether the values of an equation are kept in memory: the one place that decides it. */
 bool should_store(const Graph *g, const Equation *e);
 

@@ -1,0 +1,103 @@
+/* Whether the cells of a tensor that no equation reaches are ever looked at. They hold 0, and somebody has to put it
+ * there; for a value that is made anew with every tile that is a good part of the work, and mostly nobody reads it:
+ * what multiplies a score under a mask goes over the same mask.
+ *
+ * A load is of a present cell if the conditions of each definition that its constant indices allow, with the load's
+ * indices in place of the letters, follow from the conditions of the equation that has it. */
+#include "intervals.h"
+#include "rewrite.h"
+
+typedef struct {
+    Graph *g;
+    const Tensor *t;
+    Equation *const *defs;
+    int ndefs;
+    Prover *facts;
+    bool ok;
+} Present;
+
+/* The constant that an index is, if it is one. */
+static bool constant_at(const Scalar *index, int64_t *value)
+{
+    if (index->op == OP_CONST) {
+        *value = index->inum;
+        return true;
+    }
+    return false;
+}
+
+/* Whether the definitions cover every member of dims that some of them fix: as many different constants as members, or
+ * none at all. One such dim at most. */
+static bool covers_members(const Present *p)
+{
+    int fixed = -1, n = 0;
+    for (int d = 0; d < p->t->ndim; d++) {
+        for (int k = 0; k < p->ndefs; k++) {
+            int64_t c, other;
+            const Scalar *at = p->defs[k]->lhs[d];
+            if (!constant_at(at, &c)) {
+                if (at->op != OP_LETTER || fixed == d) {
+                    return false;
+                }
+                continue;
+            }
+            if ((fixed >= 0 && fixed != d) || (fixed < 0 && k > 0)) {
+                return false;
+            }
+            fixed = d;
+            for (int i = 0; i < k; i++) {
+                if (constant_at(p->defs[i]->lhs[d], &other) && other == c) {
+                    return false;
+                }
+            }
+            n++;
+        }
+    }
+    return fixed < 0 ? p->ndefs == 1 : n == axis_bound(p->t->dims[fixed]);
+}
+
+static void look_at_load(const Scalar *load, void *ctx)
+{
+    Present *p = ctx;
+    if (load->tensor != p->t || !p->ok) {
+        return;
+    }
+    for (int k = 0; k < p->ndefs && p->ok; k++) {
+        const Equation *def = p->defs[k];
+        Scalar *map[MAX_LETTERS] = {0};
+        bool other_member = false;
+        for (int d = 0; d < p->t->ndim; d++) {
+            int64_t c;
+            if (constant_at(def->lhs[d], &c)) {
+                other_member = other_member || (load->args[d]->op == OP_CONST && load->args[d]->inum != c);
+            } else {
+                map[def->lhs[d]->inum] = load->args[d];
+            }
+        }
+        for (int i = 0; i < def->nconds && !other_member && p->ok; i++) {
+            for (int l = 0; l < def->nletters; l++) {
+                p->ok = p->ok && (map[l] || !sc_uses_letter(def->conds[i], l));
+            }
+            p->ok = p->ok && prover_holds(p->facts, fold_substitute(p->g, def->conds[i], def->nletters, map));
+        }
+    }
+}
+
+bool reads_present_cells(Graph *g, const Tensor *t, int n, Equation *const *equations)
+{
+    Present p = {.g = g, .t = t, .ok = true};
+    Equation **defs = NULL;
+    for (int i = 0; i < n; i++) {
+        if (equations[i]->dst == t) {
+            ARENA_PUSH(g->arena, defs, p.ndefs, equations[i]);
+        }
+    }
+    p.defs = defs;
+    p.ok = covers_members(&p);
+    for (int i = 0; i < n && p.ok; i++) {
+        p.facts = prover_new(g, equations[i], equations[i]->nconds);
+        equation_loads(equations[i], look_at_load, &p);
+        prover_free(p.facts);
+    }
+    return p.ok;
+}
