@@ -5,23 +5,30 @@
  *                                                 they are needed
  *     o[b,i,h,e], gk[b,j,h,e], gw[r]              sinks: what is read from the tiles and stays (cluster.h)
  *
- * A tensor may be virtual if two of its indices count elements of lists, or elements of a list and what they are mixed
- * into (the slots of a compression), so that it is larger than what it weighs. Which index is tiled is
- * found from the equations: indices that are moved by one letter are of one class, and a group of virtual tensors that
- * equations tie together is tiled along one class, such that each tensor has exactly one index of it. Where that leaves
- * a reader that no cluster can take, the tensor is stored after all, and the reason is kept for reports. */
+ * A tensor may be virtual if two of its indices count elements of lists, or elements and what they are mixed
+ * into (the slots of a compression, which may mix among themselves), so that it is larger than what it weighs. Which
+ * index is tiled is found from the equations: indices that are moved by one letter are of one class, and a group of
+ * virtual tensors that equations tie together is tiled along one class, such that each tensor has exactly one index of
+ * it. Where that leaves a reader that no cluster can take, the tensor is stored after all, and the reason is kept for
+ * reports. */
 #include "cluster.h"
 #include "contract.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { LONG_INDEX = 16, LEAST_SIDE = 8 };
+/* LEAST_FIXED: cells of one example from which on weights whose sizes are all known are worth it. */
+enum { LONG_INDEX = 16, LEAST_SIDE = 8, LEAST_FIXED = 1 << 14 };
 
 /* ---- candidates ---- */
 
 static bool is_long(const Axis *a)
 {
+    for (int i = 0; i < a->nparts; i++) { /* another part's size may not be known */
+        if (is_long(a->parts[i])) {
+            return true;
+        }
+    }
     return axis_is_ragged(a) || axis_bound(a) >= LONG_INDEX;
 }
 
@@ -44,8 +51,19 @@ typedef struct {
     int n;
 } Pairs;
 
+/* A pair of sums of axes, if a pair of their parts is one. */
 static bool has_pair(const Pairs *p, const Axis *a, const Axis *b)
 {
+    for (int i = 0; i < a->nparts; i++) {
+        if (has_pair(p, a->parts[i], b)) {
+            return true;
+        }
+    }
+    for (int i = 0; i < b->nparts; i++) {
+        if (has_pair(p, a, b->parts[i])) {
+            return true;
+        }
+    }
     for (int i = 0; i < p->n; i++) {
         if ((p->pairs[i].a == a && p->pairs[i].b == b) || (p->pairs[i].a == b && p->pairs[i].b == a)) {
             return true;
@@ -78,7 +96,7 @@ static double size_of(const Contraction *c, const Equation *e, ContractRole role
 }
 
 /* z[r,d] = sum[i] p[r,i] * x[i,d] mixes the elements of a list: p has a weight for each pair. It is larger than x where
- * r takes more values than d. */
+ * r takes more values than d. Slots mix as lists do where their weights are larger than the result too, and many. */
 static void note_pairs(Graph *g, const Equation *e, Pairs *p)
 {
     Contraction c;
@@ -91,11 +109,15 @@ static void note_pairs(Graph *g, const Equation *e, Pairs *p)
         if (!w->tensor->per_example || !x->tensor->per_example || cells(w->tensor) <= cells(x->tensor)) {
             continue;
         }
+        bool is_wide = cells(w->tensor) >= LEAST_FIXED && cells(w->tensor) > cells(e->dst);
         for (int d = 1; d < w->nargs; d++) {
             const Scalar *at = w->args[d];
-            bool summed = at->op == OP_LETTER && c.role[at->inum] == CONTRACT_K && axis_is_ragged(w->tensor->dims[d]);
+            bool summed = at->op == OP_LETTER && c.role[at->inum] == CONTRACT_K && is_long(w->tensor->dims[d]);
             for (int k = 1; k < w->nargs && summed; k++) {
-                if (k != d && is_long(w->tensor->dims[k]) && !has_pair(p, w->tensor->dims[d], w->tensor->dims[k])) {
+                bool fixed = !axis_is_ragged(w->tensor->dims[d]) && !axis_is_ragged(w->tensor->dims[k]);
+                bool grows = axis_is_ragged(w->tensor->dims[d]) || (fixed && is_wide);
+                if (k != d && grows && is_long(w->tensor->dims[k]) &&
+                    !has_pair(p, w->tensor->dims[d], w->tensor->dims[k])) {
                     Pair fresh = {w->tensor->dims[d], w->tensor->dims[k]};
                     ARENA_PUSH(g->arena, p->pairs, p->n, fresh);
                 }
