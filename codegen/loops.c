@@ -59,7 +59,7 @@ static bool adds_rows(const KernelInfo *k)
 {
     Nest n;
     nest_choose(k, &n);
-    return n.mode == NEST_KEYED && n.lanes > 0;
+    return n.mode == NEST_KEYED && access_ascends(k->e->dst, k->e->lhs, n.order[n.n - 1]);
 }
 
 void loops_choose(KernelInfo *k)

@@ -313,6 +313,7 @@ static bool build_steps(Build *b, void **fn, Text *why)
     const Schedule *s = b->schedule;
     Plan *p = b->plan;
     bool *done = arena_alloc(b->arena, (size_t)s->graph->nexterns + 1);
+    b->step = arena_alloc(b->arena, (size_t)(b->ncalls + 1) * sizeof *b->step);
     int at = 0, next = 0, levels = -1;
     for (int i = 0; i <= s->ngroups; i++) {
         if (levels >= 0 && i == s->levels[next - 1].first + s->levels[next - 1].n) {
@@ -335,8 +336,10 @@ static bool build_steps(Build *b, void **fn, Text *why)
             for (int j = 0; j < group->n; j++, at++) {
                 if (equation_is_extern(b->calls[at].e)) {
                     build_extern(b, b->calls[at].e->body, done);
+                    b->step[at] = p->nsteps - 1;
                     continue;
                 }
+                b->step[at] = p->nsteps;
                 PlanStep step = {.kind = STEP_CALL, .call = build_call(b, &b->calls[at], fn[at])};
                 ARENA_PUSH(b->arena, p->steps, p->nsteps, step);
             }
@@ -346,11 +349,13 @@ static bool build_steps(Build *b, void **fn, Text *why)
         *(group->is_cluster ? &step.tile_axis : &step.scan_axis) = group->axis->id;
         step.calls = arena_alloc(b->arena, (size_t)(group->n + 1) * sizeof *step.calls);
         for (int j = 0; j < group->n; j++, at++) {
+            b->step[at] = p->nsteps;
             step.calls[step.ncalls++] = build_call(b, &b->calls[at], fn[at]);
         }
         ARENA_PUSH(b->arena, p->steps, p->nsteps, step);
     }
     for (; at < b->ncalls; at++) { /* params whose update could not run in place */
+        b->step[at] = p->nsteps;
         PlanStep step = {.kind = STEP_CALL, .call = build_call(b, &b->calls[at], fn[at])};
         ARENA_PUSH(b->arena, p->steps, p->nsteps, step);
     }
@@ -365,5 +370,9 @@ bool build_plan(Build *b, void **fn, Text *why)
     if (!build_tensors(b, why)) {
         return false;
     }
-    return build_steps(b, fn, why);
+    if (!build_steps(b, fn, why)) {
+        return false;
+    }
+    build_tables(b);
+    return true;
 }

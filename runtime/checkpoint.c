@@ -45,6 +45,7 @@ static bool write_all(Session *s, bool everything, const char *path, int nkeyed,
     if (!arrays) {
         return error_set(e, EXIT_RESOURCES, "no memory to write %s", path);
     }
+    tables_settle(s);
     int own = collect(s, everything, arrays, e), n = own;
     bool good = own >= 0;
     for (int i = 0; good && i < nkeyed; i++) {
@@ -131,6 +132,7 @@ bool weights_read(Session *s, const char *path, const char *const *also, Error *
         return false;
     }
     bool good = true;
+    tables_settle(s);
     for (int i = 0; good && i < tensor_file_count(f); i++) {
         const Array *a = tensor_file_array(f, i);
         int t = a ? plan_find(s->plan, a->name) : -1;
@@ -221,6 +223,7 @@ bool checkpoint_read(Session *s, const char *path, TrainPlace *place, int nkeyed
     if (!f) {
         return false;
     }
+    tables_settle(s);
     const char *model = tensor_file_metadata(f, "heddle.model");
     bool good = read_number(f, path, "heddle.seed", false, &place->seed, e) &&
                 read_number(f, path, "heddle.step", false, &place->step, e) &&

@@ -225,11 +225,12 @@ static bool run_call(Session *s, const PlanCall *c, const CallArgs *a, int64_t t
     job.args.t = t;
     job.args.last = last;
     is_first = is_first && s->is_fresh;
-    if (c->zero && is_first) {
+    bool is_zero = c->zero && is_first;
+    if (is_zero && !tables_keep_zero(s, c->tensors[0])) {
         zero_tensor(s, c->tensors[0]);
     }
     if (c->split == SPLIT_REDUCE) {
-        return run_reduction(s, job, c->zero && is_first, e);
+        return run_reduction(s, job, is_zero, e);
     }
     pool_run(s->pool, tasks(job.items, job.grain), run_task, &job);
     return true;
@@ -378,6 +379,10 @@ static bool run_step(Session *s, int k, Error *e)
     const PlanStep *step = &s->plan->steps[k];
     const CallArgs *args = &s->calls[s->call_of[k]];
     bool good = true;
+    tables_before(s, k);
+    if (tables_update(s, k)) {
+        return true;
+    }
     if (step->kind == STEP_CALL) {
         good = run_call(s, &step->call, args, 0, 0, true, e);
     } else if (step->kind == STEP_SCAN) {
@@ -486,6 +491,9 @@ bool exec_steps(Session *s, Error *e)
     s->to = s->shapes.batch;
     s->is_fresh = true;
     prepare_calls(s);
+    if (!tables_begin(s, e)) {
+        return false;
+    }
     for (int t = 0; t < p->ntensors; t++) {
         if (p->tensors[t].role == PT_OUTPUT && s->writer[t] < 0 && s->root[t] == t && s->data[t]) {
             zero_tensor(s, t);
@@ -508,5 +516,6 @@ bool exec_steps(Session *s, Error *e)
         int t = s->updated[i], to = p->tensors[t].alias;
         memcpy(s->data[to], s->data[t], (size_t)tensor_bytes(&s->shapes, t));
     }
+    tables_end(s);
     return true;
 }

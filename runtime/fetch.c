@@ -33,7 +33,10 @@ bool session_fetch(Session *s, const char *name, Array *out, Error *e)
         return error_set(e, EXIT_USAGE, "'%s' computes nothing called '%s'", p->name, name);
     }
     const PlanTensor *x = &p->tensors[t];
-    bool is_kept = s->kept[s->root[t]] != NULL;
+    bool is_kept = s->kept[s->root[t]] != NULL && (x->role != PT_VALUE || s->root[t] != t);
+    if (is_kept) {
+        tables_settle(s);
+    }
     if (!is_kept && (!s->ran || !s->data[t] || s->last[s->root[t]] < p->nsteps - 1)) {
         return error_set(e, EXIT_USAGE, "'%s' %s", name,
                          s->ran ? "is not an output: declare it with `output` to see its values"

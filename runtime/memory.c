@@ -67,9 +67,16 @@ void *memory_new(int64_t bytes)
     return p ? memset(p, 0, (size_t)size) : NULL;
 }
 
-static bool outlives_step(const Plan *p, int t)
+bool outlives_step(const Plan *p, int t)
 {
     const PlanTensor *x = &p->tensors[t];
+    for (int i = 0; i < p->ntables; i++) {
+        for (int k = 0; k < p->tables[i].nvalues; k++) {
+            if (p->tables[i].values[k] == t) {
+                return true;
+            }
+        }
+    }
     return !x->per_example && (x->role == PT_PARAM || x->role == PT_STATE || (x->role == PT_INPUT && x->ndim == 0));
 }
 

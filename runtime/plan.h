@@ -162,6 +162,30 @@ typedef struct PlanExtern {
     void *fn;
 } PlanExtern;
 
+/* A param that a step reads and changes in few of its rows (dims[0], outermost in memory): gathers by id read it, its
+ * gradient is made of keyed sums, and its update works row by row, so that the runtime may leave out the rows no id of
+ * a step names and do their updates, with a gradient of 0, when a row is read again: runtime/table.c. */
+typedef struct {
+    int step;    /* of the plan: it reads or sums the rows that the ids name */
+    int ids;     /* tensor of integers */
+    int64_t add; /* id + add is the row */
+    bool sums;   /* it sums into the gradient */
+} PlanKeys;
+
+typedef struct {
+    int param;
+    int64_t rows;
+    int nstates, *states;   /* kept from step to step, of the same rows */
+    int nvalues, *values;   /* of one step: the gradient and what is made of it; 0 in rows that no id names */
+    int nscalars, *scalars; /* tensors without dims that the update reads: they differ from step to step */
+    int nsteps, *steps;     /* the calls of the update, in order; items are rows */
+    int nkeys;
+    PlanKeys *keys;
+    /* What an update with a gradient of 0 does to the param: something; nothing where all states are 0, which they
+     * stay; nothing, nor to the states. */
+    enum { REST_NEVER, REST_AT_ZERO, REST_ALWAYS } rest;
+} PlanTable;
+
 typedef struct Plan {
     const char *name;
     DType real; /* DT_F32 or DT_F64 */
@@ -173,6 +197,8 @@ typedef struct Plan {
     PlanTensor *tensors;
     int nsteps;
     PlanStep *steps;
+    int ntables;
+    PlanTable *tables;
     int batch_axis;
     int row;     /* tensor: ids of the examples' rows (input "row"), or -1 */
     int loss;    /* tensor or -1 */

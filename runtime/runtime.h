@@ -76,6 +76,10 @@ bool session_fetch(Session *s, const char *name, Array *out, Error *e);
 double session_scalar(Session *s, const char *name);             /* a tensor without dims, as double */
 bool session_set_scalar(Session *s, const char *name, double v); /* an input without dims: lr, step count */
 
+/* Updates all rows of all params in every step from now on, instead of those that the step names (which gives the same
+ * bits): for comparison. */
+void session_update_whole(Session *s);
+
 int64_t session_peak_bytes(const Session *s);
 const Plan *session_plan(const Session *s);
 uint64_t session_seed(const Session *s);

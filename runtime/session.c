@@ -121,8 +121,8 @@ static bool new_kept(Session *s, Error *e)
     const Plan *p = s->plan;
     for (int t = 0; t < p->ntensors; t++) {
         const PlanTensor *x = &p->tensors[t];
-        bool scalar_input = x->role == PT_INPUT && x->ndim == 0;
-        if (x->per_example || s->root[t] != t || (x->role != PT_PARAM && x->role != PT_STATE && !scalar_input)) {
+        bool begins = x->role == PT_PARAM || x->role == PT_STATE;
+        if (s->root[t] != t || !outlives_step(p, t)) {
             continue;
         }
         int64_t bytes = tensor_bytes(&s->shapes, t);
@@ -132,7 +132,7 @@ static bool new_kept(Session *s, Error *e)
         }
         s->kept_bytes[t] = bytes;
         s->kept_total += bytes;
-        if (!scalar_input && !init_fill(x, s->seed, tensor_count(&s->shapes, t), first_size(s, t), s->kept[t], e)) {
+        if (begins && !init_fill(x, s->seed, tensor_count(&s->shapes, t), first_size(s, t), s->kept[t], e)) {
             return false;
         }
     }
@@ -165,7 +165,7 @@ Session *session_new(const Plan *plan, Pool *pool, uint64_t seed, Error *e)
     for (int t = 0; good && t < plan->ntensors; t++) {
         good = layout_of(&s->shapes, t, &s->layouts[t], e);
     }
-    good = good && memory_init(s, e) && new_kept(s, e) && new_calls(s, e);
+    good = good && memory_init(s, e) && new_kept(s, e) && new_calls(s, e) && tables_new(s, e);
     if (!good) {
         session_free(s);
         return NULL;
@@ -190,6 +190,7 @@ void session_free(Session *s)
     for (int k = 0; s->externs && k < s->plan->nsteps; k++) {
         extern_close(&s->externs[k]);
     }
+    tables_free(s);
     memory_free(s);
     shapes_free(&s->shapes);
     free(s->layouts);
@@ -229,6 +230,7 @@ void *session_param(Session *s, const char *name, int64_t *count)
     if (t < 0 || !s->kept[s->root[t]]) {
         return NULL;
     }
+    tables_settle(s);
     if (count) {
         *count = tensor_count(&s->shapes, s->root[t]);
     }
@@ -265,6 +267,7 @@ bool session_set_scalar(Session *s, const char *name, double v)
 
 bool session_adopt(Session *s, Session *from, Error *e)
 {
+    tables_settle(s);
     for (int t = 0; t < s->plan->ntensors; t++) {
         const PlanTensor *x = &s->plan->tensors[t];
         if (!s->kept[t] || x->role == PT_INPUT) {

@@ -28,6 +28,8 @@ typedef struct {
     int64_t at, size;
 } Hole;
 
+typedef struct Table Table;
+
 struct Session {
     const Plan *plan;
     Pool *pool;
@@ -72,6 +74,8 @@ struct Session {
     int64_t from, to;         /* the examples that the steps now running work on */
     bool is_fresh;            /* they are the first to: results have not been zeroed yet */
     int64_t tile_limit;       /* positions of a tile, or 0 */
+    Table *tables;            /* params that are updated by rows */
+    int ntables;
     const Batch *batch;
     uint64_t step;
     bool ran;
@@ -83,7 +87,8 @@ int step_calls(const PlanStep *step, const PlanCall **calls);
 bool memory_init(Session *s, Error *e);    /* aliases and liveness; once */
 bool memory_reserve(Session *s, Error *e); /* the arena for this batch */
 void memory_free(Session *s);
-void *memory_new(int64_t bytes); /* zeroed, aligned, with slack; NULL if there is no memory */
+bool outlives_step(const Plan *p, int t); /* it keeps its memory */
+void *memory_new(int64_t bytes);          /* zeroed, aligned, with slack; NULL if there is no memory */
 bool memory_scratch(Session *s, int64_t bytes, int64_t npointers, Error *e);
 
 bool bind_sizes(Session *s, const Batch *b, Error *e);                /* offsets; which arrays there are */
@@ -104,6 +109,16 @@ double profile_now(const Session *s); /* seconds */
 void profile_add(StepProfile *row, double seconds, double flop);
 /* On examples s->from .. s->to - 1; rows: of the profile, one per call. */
 bool run_tiles(Session *s, const PlanStep *step, const CallArgs *args, StepProfile *rows, Error *e);
+
+/* table.c. A step: begin; before each step of the plan, and in place of one where tables_update is true; end. */
+bool tables_new(Session *s, Error *e); /* after aliases and storage are known */
+void tables_free(Session *s);
+bool tables_begin(Session *s, Error *e);
+void tables_before(Session *s, int step);
+bool tables_update(Session *s, int step);
+void tables_end(Session *s);
+void tables_settle(Session *s);                      /* before params or states are read or written from outside */
+bool tables_keep_zero(const Session *s, int tensor); /* it is 0 at the beginning of a step already */
 
 bool extern_open(Extern *x, const Session *s, const PlanExtern *plan, Error *e);
 void extern_close(Extern *x);

@@ -51,6 +51,14 @@ static const char *in_run(Run *r, const char *name)
     return r->path;
 }
 
+static void say_tables(const Plan *p)
+{
+    for (int i = 0; i < p->ntables; i++) {
+        fprintf(stderr, "%s%s%s", i ? ", " : "", p->tensors[p->tables[i].param].name,
+                i + 1 < p->ntables ? "" : ": a step updates the rows that its ids name\n");
+    }
+}
+
 static bool open_parts(Run *r, Text *report, Error *e)
 {
     const TrainOptions *o = r->o;
@@ -76,6 +84,11 @@ static bool open_parts(Run *r, Text *report, Error *e)
     }
     r->pool = pool_new(o->threads, e);
     r->session = r->pool ? session_new(r->step_program->plan, r->pool, o->seed, e) : NULL;
+    if (r->session && o->whole_updates) {
+        session_update_whole(r->session);
+    } else if (r->session) {
+        say_tables(r->step_program->plan);
+    }
     r->feed = r->session ? feed_open(r->p, r->step_program, FEED_TRAIN, e) : NULL;
     if (!r->feed) {
         return false;

@@ -12,7 +12,8 @@ typedef struct {
     int64_t steps, epochs, batch; /* -1: what the spec says */
     int64_t checkpoint_steps, eval_every, record_steps;
     bool resume, validate, terminal;
-    bool json; /* figures on standard output as one object per evaluation */
+    bool whole_updates; /* for comparison: session_update_whole */
+    bool json;          /* figures on standard output as one object per evaluation */
     uint64_t seed;
     int threads;
     int argc;

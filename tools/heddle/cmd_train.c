@@ -11,10 +11,12 @@ int cmd_train(int argc, char **argv)
     Option options[MAX_OPTIONS] = {
         {"--out", "RUN", OPT_TEXT, &t.out, "where weights, checkpoints and metrics go"},
         {"--resume", NULL, OPT_FLAG, &t.resume, "go on from the run's checkpoint"},
+        {"--whole-updates", NULL, OPT_FLAG, &t.whole_updates,
+         "update all rows of tables in every step (the same bits)"},
         {"--record", "DIR", OPT_TEXT, &t.record, "write initial weights and batches for other programs"},
         {"--record-steps", "K", OPT_INT, &t.record_steps, "how many batches are recorded (with --record)"},
     };
-    int n = loop_options(options, data_options(options, 4, &data), &loop);
+    int n = loop_options(options, data_options(options, 5, &data), &loop);
     n = json_option(options, run_options(options, n, &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
