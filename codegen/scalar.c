@@ -521,6 +521,18 @@ static LLVMValueRef emit_rand(Emit *x, const Scalar *s)
     return LLVMBuildFMul(b, LLVMBuildSIToFP(b, top, type, ""), emit_number(x, type, 0x1p-24), "");
 }
 
+/* trunc(u * n) with u in [0, 1), which draws are made of: it fits 32 bits, where conversions are cheap. */
+static bool is_draw_below(const Scalar *s)
+{
+    for (int i = 0; s->op == OP_mul && s->type == TYPE_REAL && i < 2; i++) {
+        const Scalar *n = s->args[1 - i];
+        if (s->args[i]->op == OP_RAND && n->op == OP_CONST && n->num >= 0 && n->num <= 1 << 30) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- the switch ---- */
 
 static LLVMValueRef emit_node(Emit *x, const Scalar *s)
@@ -577,6 +589,10 @@ static LLVMValueRef emit_node(Emit *x, const Scalar *s)
         v = value_as(x, s->args[0], TYPE_INT);
         return emit_floor_div(x, v, value_as(x, s->args[1], TYPE_INT), s->op == OP_mod);
     case OP_trunc:
+        if (is_draw_below(s->args[0])) {
+            v = LLVMBuildFPToSI(b, emit_scalar(x, s->args[0]), x->i32, "");
+            return LLVMBuildSExt(b, v, x->i64, "");
+        }
         return value_as(x, s->args[0], TYPE_INT);
     case OP_round:
         v = emit_scalar(x, s->args[0]);
