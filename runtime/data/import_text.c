@@ -13,6 +13,7 @@
  *       {"name": "clicks", "type": "bucket", "edges": [0, 1, 10]},  the number of edges at most as large: an id
  *       {"name": "kind",  "optional": true},            an empty id is an entry of its own
  *       {"name": "stars", "type": "i32", "outcome": true},   known only after the event, like the label
+ *       {"name": "hour",  "request": true},             of the request, not of the item: histories may see it
  *       {"type": "skip"} ],                             a column without a name is passed over
  *     "vocabularies": {"tag": {"min_count": 5, "unknown": "<rare>"}, "kind": {"names": "kinds.txt"}},
  *     "items": {"file": "items.csv", "columns": [ ... ]},         side tables, beside the declaration; their own
@@ -225,9 +226,9 @@ static bool declare_span(Text *t, const cJSON *json, bool header, FieldDecl *d)
 /* One member of "columns". *skip: it is only passed over. */
 static bool declare_column(Text *t, const cJSON *json, DataTable table, bool header, FieldDecl *d, bool *skip)
 {
-    static const char *const keys[] = {"name",      "column", "role",     "type",    "vocab",
-                                       "separator", "unit",   "optional", "outcome", "transform",
-                                       "missing",   "edges",  "span",     "absent",  NULL};
+    static const char *const keys[] = {"name", "column",   "role",    "type",      "vocab",   "separator",
+                                       "unit", "optional", "outcome", "transform", "missing", "edges",
+                                       "span", "absent",   "request", NULL};
     const char *name = declared_text(json, NULL, "name", NULL), *role = declared_text(json, NULL, "role", NULL);
     const char *type = declared_text(json, NULL, "type", "id"), *column = declared_text(json, NULL, "column", name);
     *skip = cJSON_IsObject(json) && !role && strcmp(type, "skip") == 0;
@@ -363,6 +364,20 @@ static bool read_side(Text *t, const char *key, DataTable table)
     return good;
 }
 
+/* Whether the column of the main table is declared to be of the request. */
+static bool is_of_request(Text *t, const char *name)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(t->json, "columns"))
+    {
+        const char *own = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "name"));
+        if (own && strcmp(own, name) == 0) {
+            return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "request"));
+        }
+    }
+    return false;
+}
+
 /* "kind", "item.brand": a column of the main table, or of the side table before the dot. */
 static bool declare_fields(Text *t)
 {
@@ -380,7 +395,8 @@ static bool declare_fields(Text *t)
             if (column < 0) {
                 return wrong(t, "there is no such column to be a field:", name ? name : "(not a text)");
             }
-            if (!builder_field(t->im->builder, group->string, column, table == TABLE_USER, t->im->e)) {
+            bool safe = table == TABLE_USER || (table == TABLE_MAIN && is_of_request(t, name));
+            if (!builder_field(t->im->builder, group->string, column, safe, t->im->e)) {
                 return false;
             }
         }

@@ -13,7 +13,7 @@
  *   x                          a column of the target event, of the user, or of the target event's item
  *   fv[F : fields(cat)], fv[F, O in F], ctx[X : fields(num), I in X : width]      the group's fields
  *   x[V] const                 a column of the items by id; `support`: how often each item occurs in training
- *   safe[F] const              the flag of the fields
+ *   safe[F], safe_num[X] const  the flag of the fields: of the user or of the request, so that events may see them
  *
  * A name that the data lacks is looked for by its vocabulary (`did : vocab(action)` is `act` of the target event), and
  * may be mapped (`tag=genre`). What the target event tells is only for inputs declared `label`, except its time and, in

@@ -39,8 +39,9 @@ static bool fill_flags(Loader *l, Source *s, Error *e)
         return error_set(e, EXIT_DATA, "input '%s': the data has no group of fields %s", s->input.name,
                          s->input.dims[0].of);
     }
-    if (strcmp(s->input.name, "safe") != 0) {
-        return error_set(e, EXIT_DATA, "input '%s': the fields have one flag, `safe`", s->input.name);
+    if (strcmp(s->input.name, "safe") != 0 && strncmp(s->input.name, "safe_", 5) != 0) {
+        return error_set(e, EXIT_DATA, "input '%s': the fields have one flag, `safe` (or `safe_num`, `safe_...`)",
+                         s->input.name);
     }
     for (int i = 0; i < g->nfields; i++) {
         if (!source_put_int(s, g->fields[i].safe, e)) {

@@ -52,7 +52,7 @@ bool data_synth(const char *kind, const char *out, const SynthOptions *given, Sy
     o.users = o.users ? o.users : 2000;
     o.items = o.items ? o.items : 500;
     o.mean_length = o.mean_length ? o.mean_length : 40;
-    o.clusters = o.clusters ? o.clusters : 10;
+    o.clusters = o.clusters ? o.clusters : strcmp(kind, "xor") == 0 ? 1 : 10;
     o.noise = o.noise < 0 ? 0.1 : o.noise;
     *report = (SynthReport){.users = o.users, .items = o.items};
     if (o.users < 1 || o.users > INT32_MAX || o.clusters < 1 || o.items < 2 * o.clusters || o.items > 1 << 24) {

@@ -13,7 +13,7 @@
 #include "../runtime.h"
 
 typedef struct {
-    int64_t users, items, mean_length, clusters; /* 0: 2000, 500, 40, 10 */
+    int64_t users, items, mean_length, clusters; /* 0: 2000, 500, 40, 10 (xor: topics, 1) */
     double noise; /* share of random steps (at least 0.001) or flipped labels; < 0: 0.1 */
     uint64_t seed;
     bool replace;

@@ -8,7 +8,12 @@
  * flipped with probability noise.
  *
  * Everything else (items, tags, the user's segment, the load) is there to be ignored. The two bits are independent and
- * even, so the best score takes two values, AUC is 1 - noise and the log-loss is the entropy of the noise. */
+ * even, so the best score takes two values, AUC is 1 - noise and the log-loss is the entropy of the noise.
+ *
+ * With several topics (option clusters) every item has one, `topic` among the candidate's fields and first among the
+ * item's tags, and the action that counts is the latest on an item of the candidate's topic (without one: not `yes`);
+ * views are fewer then.
+ * Whoever turns the history into one vector before seeing the candidate has to remember a bit per topic. */
 #include "synth_impl.h"
 
 #include "../../ir/random.h"
@@ -24,7 +29,7 @@ static const char *const plans[] = {"a", "b"};
 
 typedef struct {
     Builder *b;
-    int item, act, ts, plan, load, lab, segment, tag;
+    int item, act, ts, plan, load, lab, segment, tag, topic;
     int64_t events;
     int64_t hits[2][2]; /* test examples by best guess and label */
 } Writer;
@@ -40,11 +45,13 @@ static void write_user(Writer *w, const SynthOptions *o, int64_t user)
     int64_t length = o->mean_length - spread + (int64_t)(uniform(o, "length", user, 0) * (double)(2 * spread + 1));
     int64_t now = INT64_C(1600000000) + (int64_t)(uniform(o, "start", user, 0) * 2592000);
     int64_t first_test = length - (int64_t)(0.1 * (double)length); /* as the recipe events cuts it */
-    bool memory = false;
+    double view = o->clusters > 1 ? 0.2 : 0.7;
+    uint64_t memory = 0; /* a bit per topic */
     for (int64_t at = 0; at < length; at++) {
         double u = uniform(o, "act", user, at);
-        int act = at > 0 && u < 0.7 ? VIEW : uniform(o, "side", user, at) < 0.5 ? YES : NO;
-        bool plan_b = uniform(o, "plan", user, at) < 0.5, best = memory != plan_b;
+        int act = at > 0 && u < view ? VIEW : uniform(o, "side", user, at) < 0.5 ? YES : NO;
+        int64_t item = (int64_t)(uniform(o, "item", user, at) * (double)o->items), topic = item % o->clusters;
+        bool plan_b = uniform(o, "plan", user, at) < 0.5, best = (memory >> topic & 1) != plan_b;
         bool label = best != (uniform(o, "flip", user, at) < o->noise);
         if (at == 0) {
             label = uniform(o, "flip", user, at) < 0.5; /* there is nothing to remember yet */
@@ -52,14 +59,16 @@ static void write_user(Writer *w, const SynthOptions *o, int64_t user)
             w->hits[best][label]++;
         }
         now += 30 + (int64_t)(-log(1 - uniform(o, "gap", user, at)) * 7200);
-        builder_int(w->b, w->item, (int64_t)(uniform(o, "item", user, at) * (double)o->items));
+        builder_int(w->b, w->item, item);
         builder_int(w->b, w->act, act);
         builder_int(w->b, w->ts, now);
         builder_int(w->b, w->plan, plan_b);
         builder_real(w->b, w->load, uniform(o, "load", user, at));
         builder_real(w->b, w->lab, label);
         builder_row(w->b, TABLE_MAIN, user);
-        memory = act == VIEW ? memory : act == YES;
+        if (act != VIEW) {
+            memory = (memory & ~(UINT64_C(1) << topic)) | (uint64_t)(act == YES) << topic;
+        }
         w->events++;
     }
     builder_int(w->b, w->segment, (int64_t)(uniform(o, "segment", user, 0) * NSEGMENTS));
@@ -70,6 +79,10 @@ static void write_items(Writer *w, const SynthOptions *o)
 {
     for (int64_t item = 0; item < o->items; item++) {
         int64_t ntags = (int64_t)(uniform(o, "tags", item, -1) * 4);
+        if (o->clusters > 1) {
+            builder_int(w->b, w->topic, item % o->clusters);
+            builder_int(w->b, w->tag, NTAGS + item % o->clusters);
+        }
         for (int64_t k = 0; k < ntags; k++) {
             builder_int(w->b, w->tag, (int64_t)(uniform(o, "tag", item, k) * NTAGS));
         }
@@ -94,9 +107,16 @@ static bool make_columns(Writer *w, const SynthOptions *o, Error *e)
     int plan = builder_vocab(b, "plan", e), segment = builder_vocab(b, "segment", e), tag = builder_vocab(b, "tag", e);
     if (user < 0 || item < 0 || action < 0 || plan < 0 || segment < 0 || tag < 0 ||
         !synth_names(b, user, o->users, e) || !synth_names(b, item, o->items, e) || !names(b, action, actions, 3, e) ||
-        !names(b, plan, plans, 2, e) || !synth_names(b, segment, NSEGMENTS, e) || !synth_names(b, tag, NTAGS, e)) {
+        !names(b, plan, plans, 2, e) || !synth_names(b, segment, NSEGMENTS, e) ||
+        !synth_names(b, tag, NTAGS + (o->clusters > 1 ? o->clusters : 0), e)) {
         return false;
     }
+    int topic = o->clusters > 1 ? builder_vocab(b, "topic", e) : 0;
+    if (topic < 0 || (topic > 0 && !synth_names(b, topic, o->clusters, e))) {
+        return false;
+    }
+    w->topic = topic > 0 ? builder_column(b, TABLE_ITEM, "topic", SHAPE_SCALAR, DT_I32, topic, e) : 0;
+
     w->item = builder_column(b, TABLE_MAIN, "item", SHAPE_SCALAR, DT_I32, item, e);
     w->act = builder_column(b, TABLE_MAIN, "act", SHAPE_SCALAR, DT_I32, action, e);
     w->ts = builder_column(b, TABLE_MAIN, "ts", SHAPE_SCALAR, DT_I64, -1, e);
@@ -107,8 +127,8 @@ static bool make_columns(Writer *w, const SynthOptions *o, Error *e)
     w->tag = builder_column(b, TABLE_ITEM, "tag", SHAPE_LIST, DT_I32, tag, e);
     return w->item >= 0 && w->act >= 0 && w->ts >= 0 && w->plan >= 0 && w->load >= 0 && w->lab >= 0 &&
            w->segment >= 0 && w->tag >= 0 && builder_field(b, "cat", w->segment, true, e) &&
-           builder_field(b, "cat", w->plan, false, e) && builder_field(b, "cat", w->item, false, e) &&
-           builder_field(b, "num", w->load, false, e);
+           builder_field(b, "cat", w->plan, true, e) && builder_field(b, "cat", w->item, false, e) && w->topic >= 0 &&
+           (topic == 0 || builder_field(b, "cat", w->topic, false, e)) && builder_field(b, "num", w->load, true, e);
 }
 
 /* Of two classes of rows scored `noise` and 1 - noise: log-loss, and AUC with ties counted half. */
@@ -135,6 +155,9 @@ static void measure(Writer *w, const SynthOptions *o, SynthReport *r)
 
 bool synth_xor(const char *out, const SynthOptions *o, SynthReport *report, Error *e)
 {
+    if (o->clusters > 64) {
+        return error_set(e, EXIT_USAGE, "xor has at most 64 topics (--clusters), not %lld", (long long)o->clusters);
+    }
     Writer w = {.b = builder_new(out, DATA_LOG, o->replace, e)};
     if (!w.b || !make_columns(&w, o, e)) {
         builder_abort(w.b);

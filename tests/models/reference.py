@@ -282,6 +282,7 @@ def unirec():
     given["now"] = torch.full((3,), 1_501_000_000)
     given["fv"] = torch.cat([r.ids(fields[k], below=vocabs[k % 3]) for k in range(9)])
     given["ctx"], given["safe"] = r.real(3, 4), torch.tensor([True, False, True])
+    given["safe_num"] = torch.tensor([False, True])
     given["lab"], given["cand"], given["did"] = torch.tensor([0.0, 1.0, 1.0]), r.ids(3, below=ITEMS), r.ids(3, below=3)
     given["u"], given["u.known"] = r.real(3, d), torch.tensor([True, False, True])
     given["levels"] = [0, 2, 3]  # the third example follows the first: its state is the first one's next
@@ -311,12 +312,13 @@ def unirec():
     for k, size in enumerate(slots):
         params[f"stage.{k}.compress.0.Q0"] = r.real(size, d)
 
-    def block(p, at, x, sequence, safe):
+    def block(p, at, x, sequence, given):
         """x: the sequence's tokens first, then three fields, two contexts and the user."""
         total = len(x)
         sees = torch.ones(total, total, dtype=torch.bool)
         sees[:sequence, :sequence] = causal_mask(sequence)
-        sees[:sequence, sequence : sequence + 3] = safe
+        sees[:sequence, sequence : sequence + 3] = given["safe"]
+        sees[:sequence, sequence + 3 : sequence + 5] = given["safe_num"]
         w = lambda key: p[f"{at}.{key}"]
         h = w("g1") * rms(x)
         q, k, v = (heads(h, w(m)).transpose(0, 1) for m in ("Wq", "Wk", "Wv"))
@@ -341,12 +343,12 @@ def unirec():
         side.append(F.silu(p["bx"][0] + x["ctx"][b, :1] @ p["wx"][:1]) + p["src"][2])
         side.append(F.silu(p["bx"][1] + x["ctx"][b, 1:] @ p["wx"][1:]) + p["src"][2])
         side.append(u + p["src"][3])
-        z = block(p, blocks[0], torch.stack(sequence + side), count, x["safe"])
+        z = block(p, blocks[0], torch.stack(sequence + side), count, x)
         for k, size in enumerate(slots):
             s = z[:count]
             logits = d**-0.5 * p[f"stage.{k}.compress.0.Q0"] @ rms(s).T
             compressed = F.softmax(logits, -1) @ s if count else torch.zeros(size, d)
-            z = block(p, blocks[k + 1], torch.cat([compressed, z[count:]]), size, x["safe"])
+            z = block(p, blocks[k + 1], torch.cat([compressed, z[count:]]), size, x)
             count = size
         hid = F.gelu(p["bh"] + z[:count].mean(0) @ p["Wh"][0] + z[count:].mean(0) @ p["Wh"][1])
         w = lambda key: p["gru.0." + key]
@@ -372,6 +374,67 @@ def unirec():
     expect.write(HERE, "unirec", given, params, compute, 3)
 
 
+def sasrec_dcnv2():
+    n, d, g, vocabs = 7, 6, 5, [4, 3, 5]
+    r = Numbers(34)
+    events, contents, values = [0, 1, 3, 10], [0, 2, 2, 3, 6, 6, 7, 9, 10, 10, 12], [0, 1, 1, 3, 4, 6, 7, 8, 8, 9]
+    fields = [values[k + 1] - values[k] for k in range(9)]
+    given = {"S.offsets": events, "Y.offsets": contents, "O.offsets": values}
+    given["item"], given["act"], given["tag"] = r.ids(10, below=ITEMS), r.ids(10, below=3), r.ids(12, below=5)
+    given["fv"] = torch.cat([r.ids(fields[k], below=vocabs[k % 3]) for k in range(9)])
+    given["ctx"], given["cand"], given["lab"] = r.real(3, 4), r.ids(3, below=ITEMS), torch.tensor([0.0, 1.0, 1.0])
+    params = {"emb": r.real(ITEMS, d), "ea": r.real(3, d), "eg": r.real(5, d), "ef": r.real(12, d), "pe": r.real(n, d)}
+    params.update({"wx": r.real(4, d), "bx": r.real(2, d)})
+    for k in range(2):
+        for key in ("Wq", "Wk", "Wv"):
+            params[f"layer.{k}.{key}"] = r.real(d, 2, 3)
+        for key in ("bq", "bk", "bv"):
+            params[f"layer.{k}.{key}"] = r.real(2, 3)
+        for key, shape in {"Wp": (2, 3, d), "bp": (d,), "W1": (d, g), "b1": (g,), "W2": (g, d), "b2": (d,)}.items():
+            params[f"layer.{k}.{key}"] = r.real(*shape)
+        params[f"cross.{k}.Wc"], params[f"cross.{k}.b"] = r.real(7, d, 7, d, scale=0.1), r.real(7, d)
+    for k, (width, below) in enumerate([(7, (7, d)), (5, (7,))]):
+        params[f"mlp.{k}.linear.0.W"], params[f"mlp.{k}.linear.0.b"] = r.real(*below, width, scale=0.3), r.real(width)
+    params["out.0.Wx"], params["out.0.Wh"], params["out.0.b"] = r.real(7, d, 1, scale=0.1), r.real(5, 1), r.real()
+
+    def layer(p, k, x):
+        w = lambda key: p[f"layer.{k}.{key}"]
+        h = ln(x, 1e-8)
+        q, key, v = heads(h, w("Wq")) + w("bq"), heads(x, w("Wk")) + w("bk"), heads(x, w("Wv")) + w("bv")
+        scores = torch.einsum("ihe,jhe->hij", q, key) / 3**0.5
+        scores = scores.masked_fill(~causal_mask(len(x)), -torch.inf)
+        o = torch.einsum("hij,jhe->ihe", F.softmax(scores, -1), v)
+        h = ln(h + torch.einsum("ihe,hed->id", o, w("Wp")) + w("bp"), 1e-8)
+        return h + F.relu(h @ w("W1") + w("b1")) @ w("W2") + w("b2")
+
+    def example(x, p, b):
+        lo, hi = events[b], events[b + 1]
+        tags = [x["tag"][contents[row] : contents[row + 1]] for row in range(lo, hi)]
+        content = torch.stack([p["eg"][t].mean(0) if len(t) else torch.zeros(d) for t in tags])
+        seq = d**0.5 * (p["emb"][x["item"][lo:hi]] + p["ea"][x["act"][lo:hi]] + content) + p["pe"][: hi - lo]
+        for k in range(2):
+            seq = layer(p, k, seq)
+        rows = [seq[-1], p["emb"][x["cand"][b]]]
+        for f in range(3):
+            ids = x["fv"][values[3 * b + f] : values[3 * b + f + 1]] + sum(vocabs[:f])
+            rows.append(p["ef"][ids].mean(0) if len(ids) else torch.zeros(d))
+        rows.append(F.silu(p["bx"][0] + x["ctx"][b, :1] @ p["wx"][:1]))
+        rows.append(F.silu(p["bx"][1] + x["ctx"][b, 1:] @ p["wx"][1:]))
+        e = torch.stack(rows)
+        z = e
+        for k in range(2):
+            z = e * (torch.einsum("ad,adbe->be", z, p[f"cross.{k}.Wc"]) + p[f"cross.{k}.b"]) + z
+        h = F.relu(torch.einsum("ad,adm->m", e, p["mlp.0.linear.0.W"]) + p["mlp.0.linear.0.b"])
+        h = F.relu(h @ p["mlp.1.linear.0.W"] + p["mlp.1.linear.0.b"])
+        return p["out.0.b"] + (z * p["out.0.Wx"][:, :, 0]).sum() + h @ p["out.0.Wh"][:, 0]
+
+    def compute(x, p):
+        logit = torch.stack([example(x, p, b) for b in range(3)])
+        return {"logit": logit}, F.binary_cross_entropy_with_logits(logit, x["lab"])
+
+    expect.write(HERE, "sasrec_dcnv2", given, params, compute, 3)
+
+
 if __name__ == "__main__":
     next_item("fuxi_alpha", FUXI, fuxi, True, 21)
     next_item("hstu", HSTU, hstu, True, 22)
@@ -379,3 +442,4 @@ if __name__ == "__main__":
     next_item("llama", LLAMA, llama, False, 24)
     gru4rec()
     unirec()
+    sasrec_dcnv2()

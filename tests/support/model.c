@@ -26,10 +26,10 @@ static int64_t fields(void *ctx, const char *name, const char *const **names, co
 {
     static const char *const field_names[] = {"field_a", "field_b", "field_c"};
     static const int64_t widths[] = {1, 3}, vocabs[] = {4, 3, 5};
-    (void)ctx;
+    const ModelOptions *o = ctx;
     bool numbers = strcmp(name, "num") == 0;
     *names = field_names;
-    *sizes = numbers ? widths : vocabs;
+    *sizes = numbers ? widths : o->field_sizes ? o->field_sizes : vocabs;
     return numbers ? 2 : 3;
 }
 

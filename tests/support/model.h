@@ -31,6 +31,7 @@ typedef struct {
     const char *cpu;
     int noutputs; /* wanted beside the declared ones */
     const char *const *outputs;
+    const int64_t *field_sizes; /* vocabularies of the three fields of a group; NULL: 4, 3, 5 */
 } ModelOptions;
 
 typedef struct {

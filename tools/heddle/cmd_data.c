@@ -125,7 +125,7 @@ static int synth(int argc, char **argv)
         {"--users", "N", OPT_INT, &o.users, "users (2000)"},
         {"--items", "N", OPT_INT, &o.items, "items (500)"},
         {"--mean-length", "N", OPT_INT, &o.mean_length, "mean number of events of a user (40)"},
-        {"--clusters", "N", OPT_INT, &o.clusters, "sequence: clusters of items (10)"},
+        {"--clusters", "N", OPT_INT, &o.clusters, "sequence: clusters of items (10); xor: topics (1)"},
         {"--noise", "SHARE", OPT_TEXT, &noise, "share of random steps or flipped labels (0.1)"},
         {"--seed", "N", OPT_INT, &seed, "all that is drawn depends on it (0)"},
         {"--replace", NULL, OPT_FLAG, &o.replace, "replace a data set that is there already"},
