@@ -137,7 +137,8 @@ static bool add_input(const Plan *plan, const PlanTensor *t, Batch *b, uint64_t 
             n = 0;
             dims[n++] = rows_of(b, a->name);
             packed = true;
-        } else if (a->kind == PAX_TABLE && d > 0 && t->dims[d - 1] == a->parent) { /* all positions, one after another */
+        } else if (a->kind == PAX_TABLE && d > 0 &&
+                   t->dims[d - 1] == a->parent) { /* all positions, one after another */
             dims[n - 1] = a->size;
         } else {
             dims[n++] = a->size;
