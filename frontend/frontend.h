@@ -67,7 +67,7 @@ typedef struct {
 const TrainSettings *spec_train(const Spec *s); /* NULL: no train section */
 
 typedef struct {
-    const char *name; /* hr, ndcg, mrr, auc, gauc, logloss */
+    const char *name; /* hr, ndcg, mrr, auc, gauc, logloss, mse */
     int ntensors;
     const char *tensors[3]; /* per-example outputs it reads: at; logit, lab; and the key after `by` */
     int ncutoffs;

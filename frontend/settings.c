@@ -220,6 +220,7 @@ static const struct {
     {"auc", 2, false, false, "auc(logit, lab)"},
     {"gauc", 2, false, true, "gauc(logit, lab by user)"},
     {"logloss", 2, false, false, "logloss(logit, lab)"},
+    {"mse", 2, false, false, "mse(guess, value)"},
 };
 
 static void load_metric(Spec *s, const Expr *call)
@@ -229,7 +230,7 @@ static void load_metric(Spec *s, const Expr *call)
         form = strcmp(metric_forms[k].name, call->name) == 0 ? k : form;
     }
     if (form < 0) {
-        diag_report(s->diag, DIAG_ERROR, "E0066", call->op_span, "there are hr, ndcg, mrr, auc, gauc, logloss",
+        diag_report(s->diag, DIAG_ERROR, "E0066", call->op_span, "there are hr, ndcg, mrr, auc, gauc, logloss, mse",
                     "there is no metric '%s'", call->name);
         return;
     }

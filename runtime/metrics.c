@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-typedef enum { METRIC_HR, METRIC_NDCG, METRIC_MRR, METRIC_AUC, METRIC_GAUC, METRIC_LOGLOSS, METRIC_CALIBRATION } Kind;
+typedef enum { METRIC_HR, METRIC_NDCG, METRIC_MRR, METRIC_AUC, METRIC_GAUC, METRIC_LOGLOSS, METRIC_CALIBRATION, METRIC_MSE } Kind;
 
 static const struct {
     const char *name;
@@ -20,6 +20,7 @@ static const struct {
     {"gAUC", METRIC_GAUC, CUTOFF_NONE},
     {"logloss", METRIC_LOGLOSS, CUTOFF_NONE},
     {"calibration", METRIC_CALIBRATION, CUTOFF_NONE},
+    {"mse", METRIC_MSE, CUTOFF_NONE},
 };
 enum { NKINDS = sizeof kinds / sizeof *kinds };
 
@@ -65,7 +66,7 @@ Metric *metric_new(const char *name, Error *e)
         snprintf(m->name, sizeof m->name, has_cutoff ? "%s@%ld" : "%s", kinds[i].name, cutoff);
         return m;
     }
-    error_set(e, EXIT_USAGE, "unknown metric '%s': there are HR@K, NDCG@K, MRR, AUC, gAUC, logloss, calibration", name);
+    error_set(e, EXIT_USAGE, "unknown metric '%s': there are HR@K, NDCG@K, MRR, AUC, gAUC, logloss, calibration, mse", name);
     return NULL;
 }
 
@@ -117,13 +118,16 @@ static double softplus(double x)
     return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
 }
 
-bool metric_add_logit(Metric *m, double logit, bool label, int64_t group, Error *e)
+bool metric_add_logit(Metric *m, double logit, double value, int64_t group, Error *e)
 {
-    if (isnan(logit)) {
+    bool label = value > 0.5;
+    if (isnan(logit) || (m->kind == METRIC_MSE && isnan(value))) {
         return error_set(e, EXIT_NONFINITE, "%s: the score of row %lld is not a number", m->name, (long long)m->n);
     }
     if (m->kind == METRIC_LOGLOSS) {
         m->sum += softplus(label ? -logit : logit);
+    } else if (m->kind == METRIC_MSE) {
+        m->sum += (logit - value) * (logit - value);
     } else if (m->kind == METRIC_CALIBRATION) {
         m->sum += logit >= 0 ? 1 / (1 + exp(-logit)) : exp(logit) / (1 + exp(logit));
     } else {

@@ -6,6 +6,7 @@
  *                 gAUC   AUC per group, weighted by the group's size; groups of one class are left out
  *                 logloss      mean binary cross-entropy, natural logarithm
  *                 calibration  mean predicted probability / share of positives
+ *                 mse          mean squared difference of two numbers
  *
  * A rank is 1 + (scored above) + (tied) / 2 and may be fractional. */
 #ifndef HEDDLE_METRICS_H
@@ -20,7 +21,8 @@ void metric_free(Metric *m);
 const char *metric_name(const Metric *m); /* canonical spelling */
 bool metric_takes_ranks(const Metric *m); /* else logits with labels */
 bool metric_add_rank(Metric *m, double rank, Error *e);
-bool metric_add_logit(Metric *m, double logit, bool label, int64_t group, Error *e);
+/* value: the label, 1 or 0 (mse: what the logit is compared with). */
+bool metric_add_logit(Metric *m, double logit, double value, int64_t group, Error *e);
 bool metric_result(const Metric *m, double *out, Error *e);
 int64_t metric_count(const Metric *m);
 void metric_reset(Metric *m);

@@ -53,8 +53,8 @@ static void areas(void)
     static int64_t group[ROWS];
     Error e;
     Metric *auc = metric_new("AUC", &e), *gauc = metric_new("gauc", &e), *loss = metric_new("logloss", &e),
-           *calibration = metric_new("calibration", &e);
-    double expected_loss = 0, predicted = 0, positives = 0, out;
+           *calibration = metric_new("calibration", &e), *mse = metric_new("mse", &e);
+    double expected_loss = 0, predicted = 0, positives = 0, squares = 0, out;
     for (int i = 0; i < ROWS; i++) {
         uint64_t h = random_fold(99, i);
         score[i] = (double)(h % 23) / 4 - 3; /* many ties */
@@ -65,6 +65,8 @@ static void areas(void)
         CHECK(metric_add_logit(gauc, score[i], label[i], group[i], &e));
         CHECK(metric_add_logit(loss, score[i], label[i], group[i], &e));
         CHECK(metric_add_logit(calibration, score[i], label[i], group[i], &e));
+        CHECK(metric_add_logit(mse, score[i], 0.3 * i, 0, &e));
+        squares += (score[i] - 0.3 * i) * (score[i] - 0.3 * i);
         double p = 1 / (1 + exp(-score[i]));
         expected_loss -= label[i] ? log(p) : log(1 - p);
         predicted += p;
@@ -87,6 +89,9 @@ static void areas(void)
     CHECK_NEAR(out, expected_loss / ROWS, 1e-12);
     CHECK(metric_result(calibration, &out, &e));
     CHECK_NEAR(out, predicted / positives, 1e-12);
+    CHECK(metric_result(mse, &out, &e));
+    CHECK_NEAR(out / (squares / ROWS), 1, 1e-12);
+    metric_free(mse);
     metric_reset(loss);
     CHECK(metric_add_logit(loss, -1000, true, 0, &e)); /* no overflow, no log of 0 */
     CHECK(metric_result(loss, &out, &e) && out == 1000);

@@ -80,7 +80,7 @@ static bool add_batch(Session *s, const Batch *b, const bool *counts, Sum *sum, 
         }
         bool ok = metric_takes_ranks(sum->metric)
                       ? metric_add_rank(sum->metric, values[i], e)
-                      : metric_add_logit(sum->metric, values[i], values[b->batch + i] > 0.5,
+                      : metric_add_logit(sum->metric, values[i], values[b->batch + i],
                                          m->ntensors > 2 ? (int64_t)values[2 * b->batch + i] : 0, e);
         if (!ok) {
             return false;
