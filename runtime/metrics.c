@@ -6,7 +6,16 @@
 #include <string.h>
 #include <strings.h>
 
-typedef enum { METRIC_HR, METRIC_NDCG, METRIC_MRR, METRIC_AUC, METRIC_GAUC, METRIC_LOGLOSS, METRIC_CALIBRATION, METRIC_MSE } Kind;
+typedef enum {
+    METRIC_HR,
+    METRIC_NDCG,
+    METRIC_MRR,
+    METRIC_AUC,
+    METRIC_GAUC,
+    METRIC_LOGLOSS,
+    METRIC_CALIBRATION,
+    METRIC_MSE
+} Kind;
 
 static const struct {
     const char *name;
@@ -66,7 +75,8 @@ Metric *metric_new(const char *name, Error *e)
         snprintf(m->name, sizeof m->name, has_cutoff ? "%s@%ld" : "%s", kinds[i].name, cutoff);
         return m;
     }
-    error_set(e, EXIT_USAGE, "unknown metric '%s': there are HR@K, NDCG@K, MRR, AUC, gAUC, logloss, calibration, mse", name);
+    error_set(e, EXIT_USAGE, "unknown metric '%s': there are HR@K, NDCG@K, MRR, AUC, gAUC, logloss, calibration, mse",
+              name);
     return NULL;
 }
 
