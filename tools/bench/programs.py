@@ -55,16 +55,17 @@ def torch_version(python):
 
 class Heddle:
     """`heddle bench`, a process per round: kernels come from the cache, and its first step is not counted."""
-    name, style = "heddle", "heddle"
+    style = "heddle"
 
-    def __init__(self, binary, spec, batch, lengths, threads):
-        """spec: its path with -D and --variant, as arguments."""
+    def __init__(self, binary, spec, batch, lengths, threads, without=None):
+        """spec: its path with -D and --variant, as arguments. without: passes left out."""
+        self.name = f"heddle without {without}" if without else "heddle"
         self.file = tempfile.NamedTemporaryFile("w", suffix=".lengths")
         self.file.write("".join(f"{n}\n" for n in lengths or [1]))
         self.file.flush()
         self.command = [binary, "bench", *spec, "--json", "--batch", str(batch), "--threads", str(threads)]
-        self.command += ["--lengths", self.file.name]
-        self.batch, self.peak_bytes, self.last = batch, 0, None
+        self.command += ["--lengths", self.file.name] + (["--skip-pass", without] if without else [])
+        self.batch, self.peak_bytes, self.last, self.about = batch, 0, None, None
         first = self._bench(2)
         self.rates = {"train": first["train_examples_per_s"], "infer": first["infer_examples_per_s"]}
 
