@@ -217,7 +217,9 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
                   .noffsets = k->noffsets,
                   .nkeys = k->nkeys,
                   .label = text_of(b, c->e->dst->name),
-                  .line = c->e->span.line};
+                  .line = c->e->span.line,
+                  .equation = c->e->id,
+                  .is_product = k->is_product};
     *(void **)&x.fn = fn;
     if (k->split == SPLIT_FIXED || k->split == SPLIT_KEYS) {
         const Axis *a = k->key_dim >= 0 ? c->e->dst->dims[k->key_dim] : c->e->letters[k->item].axis;

@@ -53,8 +53,9 @@ void pass_fuse_stream(Graph *g);
  * (present.c). */
 bool reads_present_cells(Graph *g, const Tensor *t, int n, Equation *const *equations);
 
-/* Whether the values of an equation are kept in memory: the one place that decides it. */
-bool should_store(const Graph *g, const Equation *e);
+/* Why the values of each equation are kept in memory instead of being computed where they are read: by equation id,
+ * NULL where nothing keeps them there. For reports, of a graph after fuse-map; in the graph's arena. */
+const char **why_stored(Graph *g);
 
 typedef struct {
     const char *name;

@@ -213,16 +213,45 @@ bool pays_to_inline(const Uses *u, const Equation *e, const Equation *reader)
     return cost.heavy == 0 && cost.gathers == 0 && cost.ops <= CHEAP_OPS && cost.loads <= CHEAP_LOADS;
 }
 
-bool should_store(const Graph *g, const Equation *e)
+static const char *why_not_inlined(const Uses *u, const Equation *e)
 {
-    Uses u = uses_of((Graph *)(uintptr_t)g);
-    if (!can_inline(&u, e)) {
-        return true;
+    const Tensor *t = e->dst;
+    if (u->order.in_cycle[e->id]) {
+        return "part of a recurrence";
     }
-    for (int i = 0; i < u.nreaders[e->dst->id]; i++) {
-        if (!pays_to_inline(&u, e, u.readers[e->dst->id][i])) {
-            return true;
+    if (u->pinned[t->id]) {
+        return t->is_draw ? "a draw that a batch may give" : t->is_output ? "an output" : "wanted after the step";
+    }
+    if (e->op != RED_NONE) {
+        return "a reduction is done once, not at every use";
+    }
+    if (u->defs[t->id][1]) {
+        return "several equations define it, part by part";
+    }
+    if (!equation_covers(e)) {
+        return "it is defined only where its conditions hold";
+    }
+    for (int i = 0; i < u->nreaders[t->id]; i++) {
+        const Equation *reader = u->readers[t->id][i];
+        Contraction c;
+        if (pays_to_inline(u, e, reader)) {
+            continue;
         }
+        if (contract_match(u->g, reader, &c) && (c.a->tensor == t || c.b->tensor == t)) {
+            return "a matrix product reads it";
+        }
+        return reads_repeatedly(t, reader) ? "a reader needs each value several times, and it is not free to compute"
+                                           : "several kernels read it, and it is not cheap to compute";
     }
-    return false;
+    return NULL;
+}
+
+const char **why_stored(Graph *g)
+{
+    Uses u = uses_of(g);
+    const char **why = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof *why);
+    for (int i = 0; i < g->nequations; i++) {
+        why[i] = why_not_inlined(&u, g->equations[i]);
+    }
+    return why;
 }

@@ -1,6 +1,7 @@
 /* Chains of fused multiply-adds on enough independent accumulators to hide their latency (4 cycles, 2 per cycle), all
  * in registers. The best of many short runs counts: a run that was interrupted says nothing about the machine. */
 #include "peak.h"
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -185,4 +186,59 @@ double peak_clock_ghz(Pool *pool, double seconds)
         best = w.done[i] > best ? w.done[i] : best;
     }
     return best / 1e9;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const int64_t *data; /* thread t: data + t * count */
+    int64_t count, repeats;
+    int64_t sum[MAX_ITEMS];
+    double rate[MAX_ITEMS]; /* bytes per second, the best so far */
+} Reading;
+
+#if HAS_X86
+FAST __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+static int64_t
+read_all(const int64_t *restrict x, int64_t n)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        sum ^= x[i];
+    }
+    return sum;
+}
+
+static void read_item(void *ctx, int64_t item)
+{
+    Reading *r = ctx;
+    double start = now();
+    for (int64_t k = 0; k < r->repeats; k++) {
+        r->sum[item] += read_all(r->data + item * r->count, r->count);
+    }
+    double rate = (double)(r->count * 8 * r->repeats) / (now() - start);
+    r->rate[item] = rate > r->rate[item] ? rate : r->rate[item];
+}
+
+double peak_read_gbs(Pool *pool, int64_t bytes, double seconds)
+{
+    enum { LEAST = 1 << 22 }; /* bytes of a run that is worth timing */
+    int threads = pool_threads(pool) < MAX_ITEMS ? pool_threads(pool) : MAX_ITEMS;
+    Reading r = {.count = bytes / 8, .repeats = bytes < LEAST ? LEAST / bytes : 1};
+    int64_t *data = malloc((size_t)(r.count * threads) * sizeof *data);
+    double sum = 0, end = now() + seconds;
+    if (!data) {
+        return 0;
+    }
+    memset(data, 1, (size_t)(r.count * threads) * sizeof *data);
+    r.data = data;
+    do {
+        pool_run(pool, threads, read_item, &r);
+    } while (now() < end);
+    free(data);
+    for (int i = 0; i < threads; i++) {
+        sum += r.sum[i] == 1 ? 0 : r.rate[i]; /* never 1: it keeps the sums alive */
+    }
+    return sum / 1e9;
 }

@@ -9,6 +9,9 @@
 double peak_gflops(Pool *pool, DType real, double seconds);
 /* The clock in GHz at which the threads of the pool, working together, run vector code: the fastest one's. */
 double peak_clock_ghz(Pool *pool, double seconds);
+/* Bytes per ns that the threads, each at its best, read together from an array of `bytes` each: from memory if it is
+ * large, from the caches of their cores if it is small. 0: no memory for it. */
+double peak_read_gbs(Pool *pool, int64_t bytes, double seconds);
 const char *peak_instructions(void); /* "avx512", "avx2", "sse2" or "generic" */
 
 #endif

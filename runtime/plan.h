@@ -123,8 +123,10 @@ typedef struct {
     int nkeys;
     const char **keys; /* names of random streams */
     bool *key_by_step;
-    const char *label; /* for profiles: the equation's name */
+    const char *label; /* for profiles: the equation's name, */
     int line;
+    int equation;    /* its number in the compiler's graph, */
+    bool is_product; /* and whether its kernel is a matrix product's */
     double flop_per_item;
 } PlanCall;
 

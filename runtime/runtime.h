@@ -88,10 +88,12 @@ uint64_t session_seed(const Session *s);
 bool session_adopt(Session *s, Session *from, Error *e);
 
 /* Where the time went: one row per step of the plan, per call in steps of tiles, added up over all runs since the last
- * reset. */
+ * reset. The rows of a step of tiles share the step's time as the threads spent theirs. */
 typedef struct {
     const char *label; /* the equation's name; a scan has that of its first call */
     int line;
+    int step;     /* of the plan */
+    int equation; /* PlanCall's, of a scan its first call's; -1: no call */
     int64_t runs;
     double seconds, least, flop; /* least: the fastest run, which other work on the machine disturbed least */
 } StepProfile;

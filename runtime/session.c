@@ -95,9 +95,15 @@ static bool new_calls(Session *s, Error *e)
             }
         }
         StepProfile *rows = &s->profile[s->row_of[k]];
-        for (int i = 0; i < (p->steps[k].kind == STEP_TILES || n == 0 ? n : 1); i++) {
+        int nrows = p->steps[k].kind == STEP_TILES ? n : 1;
+        for (int i = 0; i < nrows; i++) {
+            rows[i].step = k;
+            rows[i].equation = -1;
+        }
+        for (int i = 0; i < nrows && i < n; i++) {
             rows[i].label = calls[i].label ? calls[i].label : calls[i].name;
             rows[i].line = calls[i].line;
+            rows[i].equation = calls[i].equation;
         }
         if (p->steps[k].kind == STEP_EXTERN) {
             rows->label = p->steps[k].ext->symbol;

@@ -284,19 +284,25 @@ static bool reserve(Tiles *x, int64_t wave, Error *e)
     return true;
 }
 
-static void add_to_profile(const Tiles *x, StepProfile *rows)
+/* wall: seconds of the whole step, which its calls share as the threads spent theirs. */
+static void add_to_profile(const Tiles *x, double wall, StepProfile *rows)
 {
     int64_t positions = 0;
+    double all = 0;
     for (int64_t b = x->s->from; b < x->s->to; b++) {
         positions += shapes_axis_size(&x->s->shapes, x->step->tile_axis, b);
     }
     int threads = pool_threads(x->s->pool);
+    for (int i = 0; i < threads * x->step->ncalls; i++) {
+        all += x->seconds[i];
+    }
     for (int c = 0; c < x->step->ncalls; c++) {
         double seconds = 0;
         for (int w = 0; w < threads; w++) {
             seconds += x->seconds[w * x->step->ncalls + c];
         }
-        profile_add(&rows[c], seconds / threads, x->step->calls[c].flop_per_item * (double)positions);
+        profile_add(&rows[c], all > 0 ? wall * seconds / all : wall / x->step->ncalls,
+                    x->step->calls[c].flop_per_item * (double)positions);
     }
 }
 
@@ -304,6 +310,7 @@ bool run_tiles(Session *s, const PlanStep *step, const CallArgs *args, StepProfi
 {
     enum { MAX_WAVE = 64 };
     Tiles x = {.s = s, .step = step, .args = args};
+    double start = profile_now(s);
     int64_t examples = s->to - s->from, groups = (examples + GROUP - 1) / GROUP;
     int64_t wave = groups < MAX_WAVE ? groups : MAX_WAVE;
     bool good = look_at_calls(&x, e) && reserve(&x, wave, e);
@@ -322,7 +329,7 @@ bool run_tiles(Session *s, const PlanStep *step, const CallArgs *args, StepProfi
         pool_run(s->pool, x.by_tile ? x.tile_of[examples] : examples, x.by_tile ? tile_task : example_task, &x);
     }
     if (good) {
-        add_to_profile(&x, rows);
+        add_to_profile(&x, profile_now(s) - start, rows);
     }
     free(x.tile_of);
     free(x.seconds);

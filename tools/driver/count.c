@@ -188,17 +188,12 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Calls by row length: tuples of one example times how many examples have that length. */
-static double count_sorted(const Graph *g, const Equation *e, int64_t batch, const int64_t *sorted)
+/* Tuples over all examples; those of one length are walked once. */
+static double tuples_sorted(const Graph *g, const Equation *e, int64_t batch, const int64_t *sorted)
 {
     Count c = {.g = g, .e = e, .batch = batch};
-    double per_tuple = e->op == RED_NONE ? 0 : 1;
-    sc_walk(e->body, count_node, &per_tuple);
-    if (per_tuple == 0) {
-        return 0;
-    }
     if (!over_batch(g, e)) {
-        return per_tuple * tuples(&c);
+        return tuples(&c);
     }
     double total = 0;
     for (int64_t b = 0; b < batch;) {
@@ -207,27 +202,71 @@ static double count_sorted(const Graph *g, const Equation *e, int64_t batch, con
             same++;
         }
         c.length = sorted[b];
-        total += per_tuple * (double)same * tuples(&c);
+        total += (double)same * tuples(&c);
         b += same;
     }
     return total;
 }
 
-double count_equation(const Graph *g, const Equation *e, int64_t length)
+static double count_sorted(const Graph *g, const Equation *e, int64_t batch, const int64_t *sorted)
 {
-    return count_sorted(g, e, 1, &length);
+    double per_tuple = e->op == RED_NONE ? 0 : 1;
+    sc_walk(e->body, count_node, &per_tuple);
+    return per_tuple == 0 ? 0 : per_tuple * tuples_sorted(g, e, batch, sorted);
+}
+
+/* A copy in ascending order; NULL: no memory. */
+static int64_t *sorted_copy(int64_t batch, const int64_t *lengths)
+{
+    int64_t *sorted = malloc((size_t)(batch > 0 ? batch : 1) * sizeof *sorted);
+    if (sorted) {
+        memcpy(sorted, lengths, (size_t)batch * sizeof *sorted);
+        qsort(sorted, (size_t)batch, sizeof *sorted, by_value);
+    }
+    return sorted;
+}
+
+double count_equation(const Graph *g, const Equation *e, int64_t batch, const int64_t *lengths)
+{
+    int64_t *sorted = sorted_copy(batch, lengths);
+    double n = sorted ? count_sorted(g, e, batch, sorted) : NAN;
+    free(sorted);
+    return n;
+}
+
+double count_tuples(const Graph *g, const Equation *e, int64_t batch, const int64_t *lengths)
+{
+    int64_t *sorted = sorted_copy(batch, lengths);
+    double n = sorted ? tuples_sorted(g, e, batch, sorted) : NAN;
+    free(sorted);
+    return n;
+}
+
+double count_cells(const Graph *g, const Tensor *t, int64_t batch, const int64_t *lengths)
+{
+    double total = 0;
+    for (int64_t b = 0; b < (t->per_example ? batch : 1); b++) {
+        Count c = {.g = g, .batch = batch, .length = t->per_example ? lengths[b] : 0};
+        double n = 1;
+        for (int d = 0; d < t->ndim; d++) {
+            const Axis *a = t->dims[d]; /* a table and its parent are one dim, as long as the table */
+            bool is_parent = a->kind == AXIS_FIXED && d + 1 < t->ndim && t->dims[d + 1]->kind == AXIS_TABLE &&
+                             t->dims[d + 1]->parent == a;
+            bool is_table = a->kind == AXIS_TABLE && d > 0 && t->dims[d - 1] == a->parent;
+            if (!is_parent && !(d == 0 && t->per_example)) {
+                n *= (double)(is_table ? a->size : axis_length(&c, a));
+            }
+        }
+        total += n;
+    }
+    return total;
 }
 
 double count_operations(const Graph *g, int64_t batch, const int64_t *lengths)
 {
-    int64_t *sorted = malloc((size_t)(batch > 0 ? batch : 1) * sizeof *sorted);
-    if (!sorted) {
-        return NAN;
-    }
-    memcpy(sorted, lengths, (size_t)batch * sizeof *sorted);
-    qsort(sorted, (size_t)batch, sizeof *sorted, by_value);
-    double total = 0;
-    for (int i = 0; i < g->nequations; i++) {
+    int64_t *sorted = sorted_copy(batch, lengths);
+    double total = sorted ? 0 : NAN;
+    for (int i = 0; sorted && i < g->nequations; i++) {
         total += count_sorted(g, g->equations[i], batch, sorted);
     }
     free(sorted);

@@ -9,7 +9,10 @@
  * bound the domain; conditions on data are taken as true. lengths[b] stands for every ragged axis of example b. NaN: no
  * memory. */
 double count_operations(const Graph *g, int64_t batch, const int64_t *lengths);
-/* The same for one equation and one example. */
-double count_equation(const Graph *g, const Equation *e, int64_t length);
+/* The same for one equation. */
+double count_equation(const Graph *g, const Equation *e, int64_t batch, const int64_t *lengths);
+/* Tuples of the equation's index space, and elements of a tensor, over the same examples. */
+double count_tuples(const Graph *g, const Equation *e, int64_t batch, const int64_t *lengths);
+double count_cells(const Graph *g, const Tensor *t, int64_t batch, const int64_t *lengths);
 
 #endif

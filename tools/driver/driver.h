@@ -66,6 +66,7 @@ typedef enum {
 typedef struct {
     ProgramKind kind;
     Graph *graph;
+    Schedule *schedule;
     Plan *plan;
     CodegenStats stats;
     double seconds; /* from the syntax tree to the plan */

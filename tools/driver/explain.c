@@ -1,108 +1,9 @@
-/* heddle explain without --after. Every equation that is left after the passes is one kernel; what they were made of
- * (inlined producers) shows in the reads. */
+/* heddle explain without --after: the kernels of a graph, of one example at the bound. */
 #include "explain.h"
-#include "../../passes/contract.h"
-#include "count.h"
-#include "passes.h"
+#include "kernels.h"
 #include <string.h>
 
-typedef struct {
-    const Graph *g;
-    const Equation *e;
-    const char *kind;
-    const char *reason; /* why it is not a better kind, or NULL */
-    int64_t length;
-    double flop, stored, read;
-} Row;
-
-static double tensor_cells(const Tensor *t, int64_t length)
-{
-    double n = 1;
-    for (int d = 0; d < t->ndim; d++) {
-        const Axis *a = t->dims[d];
-        bool has_child = d + 1 < t->ndim && t->dims[d + 1]->parent == a && a->kind == AXIS_FIXED;
-        if (a->kind != AXIS_BATCH && !has_child) {
-            int64_t bound = axis_bound(a);
-            n *= (double)(axis_is_ragged(a) && length < bound ? length : bound);
-        }
-    }
-    return n;
-}
-
-static int elem_bytes(const Tensor *t, int real_bytes)
-{
-    switch (t->elem) {
-    case ELEM_BOOL:
-        return 1;
-    case ELEM_I64:
-        return 8;
-    case ELEM_REAL:
-        return real_bytes;
-    case ELEM_I32:
-    case ELEM_F32:
-        break;
-    }
-    return 4;
-}
-
-static bool is_keyed(const Equation *e)
-{
-    for (int d = 0; d < e->dst->ndim; d++) {
-        const Scalar *s = e->lhs[d];
-        if (s->op != OP_LETTER && s->op != OP_CONST && s->op != OP_INJECT) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void classify(Row *r, bool in_scan)
-{
-    Contraction product;
-    if (in_scan) {
-        r->kind = "scan";
-        r->reason = "a step of a recurrence: runs position by position";
-    } else if (is_keyed(r->e)) {
-        r->kind = "scatter";
-        r->reason = "the cell that is written depends on data or on several letters";
-    } else if (contract_match(r->g, r->e, &product)) {
-        r->kind = "product";
-    } else if (r->e->op == RED_NONE) {
-        r->kind = "map";
-    } else {
-        r->kind = "rows";
-        r->reason = r->e->op == RED_SUM ? "the body is not a product of two loads" : "not a sum";
-    }
-}
-
-typedef struct {
-    const Tensor *seen[64];
-    int n;
-} Reads;
-
-static void collect(const Scalar *s, void *ctx)
-{
-    Reads *r = ctx;
-    if (s->op != OP_LOAD || r->n >= 64) {
-        return;
-    }
-    for (int i = 0; i < r->n; i++) {
-        if (r->seen[i] == s->tensor) {
-            return;
-        }
-    }
-    r->seen[r->n++] = s->tensor;
-}
-
-static Reads reads_of(const Equation *e)
-{
-    Reads r = {.n = 0};
-    sc_walk(e->body, collect, &r);
-    for (int i = 0; i < e->nconds; i++) {
-        sc_walk(e->conds[i], collect, &r);
-    }
-    return r;
-}
+enum { MAX_LINES = 64 };
 
 static void print_space(const Equation *e, Text *out)
 {
@@ -112,56 +13,129 @@ static void print_space(const Equation *e, Text *out)
     }
 }
 
-static void print_text(const Row *r, Text *out)
+static void print_names(const TensorList *l, const char *separator, const char *quote, Text *out)
 {
-    Text space = {0};
-    print_space(r->e, &space);
-    text_printf(out, "%5d  %-8s %-28s [%s]", r->e->span.line, r->kind, r->e->dst->name, space.s ? space.s : "");
-    text_printf(out, "  %.3g op, %.3g B stored; reads", r->flop, r->stored);
-    Reads reads = reads_of(r->e);
-    for (int i = 0; i < reads.n; i++) {
-        text_printf(out, " %s", reads.seen[i]->name);
+    for (int i = 0; i < l->n; i++) {
+        text_printf(out, "%s%s%s%s", i ? separator : "", quote, l->tensors[i]->name, quote);
     }
-    text_printf(out, "%s%s\n", r->reason ? "; " : "", r->reason ? r->reason : "");
-    text_free(&space);
 }
 
-static void print_json(const Row *r, int id, Text *out)
+static void print_equation(const Kernels *k, const KernelFacts *x, const Equation *e, const char *spec, bool inside,
+                           Text *out)
 {
-    Text space = {0};
-    print_space(r->e, &space);
-    text_printf(out, "{\"id\":%d,\"lines\":[%d],\"kind\":\"%s\",\"space\":\"%s\",\"virtual\":[],\"sources\":[", id,
-                r->e->span.line, r->kind, space.s ? space.s : "");
-    Reads reads = reads_of(r->e);
-    for (int i = 0; i < reads.n; i++) {
-        text_printf(out, "%s\"%s\"", i ? "," : "", reads.seen[i]->name);
+    const char *reason;
+    KernelFacts one = {
+        .kind = kernel_kind(k->g, e, &reason), .n = 1, .members = (Equation *const[]){(Equation *)(uintptr_t)e}};
+    Text at = {0};
+    kernel_place(e->span, spec, &at);
+    text_printf(out, "%9s  %s%-*s %-28s [", at.s, inside ? "  " : "", inside ? 6 : 8, inside ? one.kind : x->kind,
+                e->dst->name);
+    text_free(&at);
+    print_space(e, out);
+    text_printf(out, "]  %.3g op, ", kernel_flop(k, &one));
+    if (e->dst->tile_dim > 0) {
+        text_printf(out, "a tile at a time; reads ");
+    } else {
+        text_printf(out, "%.3g B stored; reads ", kernel_stored(k, &one));
     }
-    text_printf(out, "],\"sinks\":[\"%s\"],\"flop\":%.17g,\"bytes\":%.17g,\"stored_bytes\":%.17g}", r->e->dst->name,
-                r->flop, r->read + r->stored, r->stored);
-    text_free(&space);
+    TensorList sources = kernel_sources(k, &one);
+    print_names(&sources, " ", "", out);
+    text_printf(out, "%s%s\n", !inside && x->reason ? "; " : "", !inside && x->reason ? x->reason : "");
 }
 
-/* Pass 0: clusters, 1: products, 2: what is neither, with the reason. */
-static void json_part(const Row *rows, int n, int part, Text *out)
+static void print_text(const Kernels *k, const char *spec, Text *out)
 {
-    bool first = true;
+    double flop = 0, stored = 0;
+    text_printf(out, "     line  kernel   defines                      [index space; + is reduced]\n");
+    for (int i = 0; i < k->n; i++) {
+        const KernelFacts *x = &k->kernels[i];
+        if (strcmp(x->kind, "cluster") == 0) {
+            text_printf(out, "           cluster  tile by tile along %s: %.3g op, %.3g B stored\n", x->axis->name,
+                        kernel_flop(k, x), kernel_stored(k, x));
+        }
+        for (int m = 0; m < x->n; m++) {
+            print_equation(k, x, x->members[m], spec, strcmp(x->kind, "cluster") == 0, out);
+        }
+        flop += kernel_flop(k, x);
+        stored += kernel_stored(k, x);
+    }
+    for (int i = 0; i < k->g->nstored; i++) {
+        const struct StoredTensor *s = &k->g->stored[i];
+        text_printf(out, "%9d  %s is stored: %s\n", s->tensor->span.line, s->tensor->name, s->reason);
+    }
+    text_printf(out, "%d kernels; for one example of length %lld: %.4g operations, %.4g bytes written\n", k->n,
+                (long long)k->lengths[0], flop, stored);
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------------------- */
+
+static void print_json(const Kernels *k, int id, Text *out)
+{
+    const KernelFacts *x = &k->kernels[id];
+    int lines[MAX_LINES], n = kernel_lines(x, true, MAX_LINES, lines);
+    text_printf(out, "{\"id\":%d,\"kind\":\"%s\",\"lines\":[", id, x->kind);
     for (int i = 0; i < n; i++) {
-        bool product = strcmp(rows[i].kind, "product") == 0;
-        if (part == 2 ? rows[i].reason == NULL : product != (part == 1)) {
-            continue;
-        }
-        text_printf(out, "%s", first ? "" : ",");
-        first = false;
-        if (part == 2) {
-            text_printf(out, "{\"line\":%d,\"name\":\"%s\",\"reason\":\"%s\"}", rows[i].e->span.line,
-                        rows[i].e->dst->name, rows[i].reason);
-        } else {
-            print_json(&rows[i], i, out);
-        }
+        text_printf(out, "%s%d", i ? "," : "", lines[i]);
     }
+    text_printf(out, "],\"space\":\"");
+    for (int i = 0; i < x->n; i++) {
+        text_printf(out, "%s", i ? "; " : "");
+        print_space(x->members[i], out);
+    }
+    TensorList virtuals = kernel_virtual(k, x), sources = kernel_sources(k, x), sinks = kernel_sinks(k, x);
+    text_printf(out, "\",\"virtual\":[");
+    print_names(&virtuals, ",", "\"", out);
+    text_printf(out, "],\"sources\":[");
+    print_names(&sources, ",", "\"", out);
+    text_printf(out, "],\"sinks\":[");
+    print_names(&sinks, ",", "\"", out);
+    text_printf(out, "],\"flop\":%.17g,\"bytes\":%.17g,\"stored_bytes\":%.17g}", kernel_flop(k, x), kernel_bytes(k, x),
+                kernel_stored(k, x));
 }
 
-bool explain_graph(Graph *g, int real_bytes, bool json, Text *out)
+static void print_unfused(Text *out, bool *first, const Tensor *t, int line, const char *reason)
+{
+    text_printf(out, "%s{\"line\":%d,\"name\":\"%s\",\"reason\":\"%s\"}", *first ? "" : ",", line, t->name, reason);
+    *first = false;
+}
+
+static void print_all_json(const Kernels *k, Text *out)
+{
+    double flop = 0, stored = 0;
+    for (int products = 0; products < 2; products++) {
+        text_printf(out, products ? "],\"products\":[" : "{\"clusters\":[");
+        bool first = true;
+        for (int i = 0; i < k->n; i++) {
+            if ((strcmp(k->kernels[i].kind, "product") == 0) == (products == 1)) {
+                text_printf(out, "%s", first ? "" : ",");
+                first = false;
+                print_json(k, i, out);
+            }
+        }
+    }
+    text_printf(out, "],\"unfused\":[");
+    bool first = true;
+    for (int i = 0; i < k->g->nstored; i++) {
+        const Tensor *t = k->g->stored[i].tensor;
+        print_unfused(out, &first, t, t->span.line, k->g->stored[i].reason);
+    }
+    for (int i = 0; i < k->n; i++) {
+        const KernelFacts *x = &k->kernels[i];
+        flop += kernel_flop(k, x);
+        stored += kernel_stored(k, x);
+        for (int m = 0; m < x->n; m++) {
+            const Equation *e = x->members[m];
+            const char *why = x->reason ? x->reason : e->dst->tile_dim > 0 ? NULL : k->why[e->id];
+            if (why) {
+                print_unfused(out, &first, e->dst, e->span.line, why);
+            }
+        }
+    }
+    text_printf(out, "],\"length\":%lld,\"flop\":%.17g,\"stored_bytes\":%.17g}\n", (long long)k->lengths[0], flop,
+                stored);
+}
+
+bool explain_graph(Graph *g, const char *spec, int real_bytes, bool json, Text *out)
 {
     Schedule *s = pass_plan(g);
     if (!s || diag_errors(g->diag) > 0) {
@@ -173,38 +147,11 @@ bool explain_graph(Graph *g, int real_bytes, bool json, Text *out)
             length = g->axes[i]->size;
         }
     }
-    Row *rows = arena_alloc(g->arena, ((size_t)g->nequations + 1) * sizeof *rows);
-    int n = 0;
-    double flop = 0, stored = 0;
-    for (int i = 0; i < s->ngroups; i++) {
-        for (int j = 0; j < s->groups[i].n; j++) {
-            Row *r = &rows[n++];
-            *r = (Row){.g = g, .e = s->groups[i].equations[j], .length = length};
-            classify(r, s->groups[i].is_scan);
-            r->flop = count_equation(g, r->e, length);
-            r->stored = tensor_cells(r->e->dst, length) * elem_bytes(r->e->dst, real_bytes);
-            Reads reads = reads_of(r->e);
-            for (int k = 0; k < reads.n; k++) {
-                r->read += tensor_cells(reads.seen[k], length) * elem_bytes(reads.seen[k], real_bytes);
-            }
-            flop += r->flop;
-            stored += r->stored;
-        }
+    Kernels k = kernels_of(s, real_bytes, 1, &length);
+    if (json) {
+        print_all_json(&k, out);
+    } else {
+        print_text(&k, spec, out);
     }
-    if (!json) {
-        text_printf(out, " line  kernel   defines                      [index space; + is reduced]\n");
-        for (int i = 0; i < n; i++) {
-            print_text(&rows[i], out);
-        }
-        text_printf(out, "%d kernels; for one example of length %lld: %.4g operations, %.4g bytes written\n", n,
-                    (long long)length, flop, stored);
-        return true;
-    }
-    static const char *const parts[] = {"{\"clusters\":[", "],\"products\":[", "],\"unfused\":["};
-    for (int part = 0; part < 3; part++) {
-        text_printf(out, "%s", parts[part]);
-        json_part(rows, n, part, out);
-    }
-    text_printf(out, "],\"length\":%lld,\"flop\":%.17g,\"stored_bytes\":%.17g}\n", (long long)length, flop, stored);
     return true;
 }

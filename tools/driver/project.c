@@ -229,6 +229,7 @@ Program *project_compile(Project *p, ProgramKind kind, Text *report)
     Program *prog = arena_alloc(p->arena, sizeof *prog);
     prog->kind = kind;
     prog->graph = g;
+    prog->schedule = s;
     CodegenOptions co = {.real = p->options.real,
                          .cpu = p->options.cpu,
                          .cache_dir = p->cache_dir[0] ? p->cache_dir : NULL,

@@ -1,10 +1,9 @@
 /* heddle bench: training and inference steps on generated input, beside the machine's multiply-add peak measured in
  * the same run. Figures are medians over the steps. */
-#include "../../ir/random.h"
 #include "command.h"
 #include "count.h"
-#include "files.h"
 #include "generate_batch.h"
+#include "load.h"
 #include "peak.h"
 #include <errno.h>
 #include <math.h>
@@ -12,66 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-typedef struct {
-    int64_t batch, steps, profile;
-    int64_t *lengths;
-    int64_t longest;
-} Load;
-
-/* full:N, uniform:A:B, or a file with one length per line, used again from its start when it is short. */
-static bool parse_lengths(const char *text, Load *load, uint64_t seed, Error *e)
-{
-    load->lengths = calloc((size_t)load->batch, sizeof *load->lengths);
-    if (!load->lengths) {
-        return error_set(e, EXIT_RESOURCES, "out of memory");
-    }
-    long long a = 0, b = 0;
-    int used = 0;
-    bool full = sscanf(text, "full:%lld%n", &a, &used) == 1 && text[used] == '\0';
-    bool uniform = !full && sscanf(text, "uniform:%lld:%lld%n", &a, &b, &used) == 2 && text[used] == '\0';
-    if ((full && a < 0) || (uniform && (a < 0 || b < a))) {
-        return error_set(e, EXIT_USAGE, "--lengths %s: lengths are at least 0 and ascend", text);
-    }
-    if (full || uniform) {
-        uint64_t key = random_key(seed, 0, "lengths");
-        for (int64_t i = 0; i < load->batch; i++) {
-            double u = random_uniform(random_fold(key, i));
-            load->lengths[i] = full ? a : a + (int64_t)(u * (double)(b - a + 1));
-        }
-    } else {
-        char *file = file_read(text, e);
-        if (!file) {
-            return error_set(e, EXIT_USAGE, "--lengths is full:N, uniform:A:B or a file; there is no file %s", text);
-        }
-        int64_t n = 0, *all = NULL;
-        for (char *s = file, *end; *s; s = end) {
-            long long v = strtoll(s, &end, 10);
-            if (end == s || v < 0) {
-                break;
-            }
-            int64_t *grown = realloc(all, ((size_t)n + 1) * sizeof *all);
-            if (!grown) {
-                break;
-            }
-            all = grown;
-            all[n++] = v;
-            end += strspn(end, " \t\r\n");
-        }
-        for (int64_t i = 0; n > 0 && i < load->batch; i++) {
-            load->lengths[i] = all[i % n];
-        }
-        free(all);
-        free(file);
-        if (n == 0) {
-            return error_set(e, EXIT_USAGE, "%s has no lengths", text);
-        }
-    }
-    for (int64_t i = 0; i < load->batch; i++) {
-        load->longest = load->lengths[i] > load->longest ? load->lengths[i] : load->longest;
-    }
-    return true;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -121,18 +60,6 @@ static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training,
     return ok;
 }
 
-static bool longest_fits(const Plan *plan, const Load *load, Error *e)
-{
-    for (int i = 0; i < plan->naxes; i++) {
-        const PlanAxis *a = &plan->axes[i];
-        if (a->kind == PAX_RAGGED && a->parent < 0 && load->longest > a->size) {
-            return error_set(e, EXIT_USAGE, "rows of length %lld do not fit axis %s (%lld): set -D %s.max=%lld",
-                             (long long)load->longest, a->name, (long long)a->size, a->name, (long long)load->longest);
-        }
-    }
-    return true;
-}
-
 static int by_seconds(const void *a, const void *b)
 {
     double x = ((const StepProfile *)a)->seconds, y = ((const StepProfile *)b)->seconds;
@@ -171,16 +98,16 @@ static void print_profile(const Session *s, int64_t top)
 }
 
 /* One way of running the spec, compiled, timed. */
-static bool measure(Project *p, ProgramKind kind, const Load *load, Pool *pool, uint64_t seed, double *compile,
-                    StepTime *time, Text *report, Error *e)
+static bool measure(Project *p, ProgramKind kind, const Load *load, int64_t steps, int64_t profile, Pool *pool,
+                    uint64_t seed, double *compile, StepTime *time, Text *report, Error *e)
 {
     Program *prog = project_compile(p, kind, report);
-    Session *s = prog && longest_fits(prog->plan, load, e) ? session_new(prog->plan, pool, seed, e) : NULL;
+    Session *s = prog && load_fits(prog->plan, load, e) ? session_new(prog->plan, pool, seed, e) : NULL;
     Batch b = {0};
     bool ok = s && batch_generate(prog->plan, load->batch, load->lengths, seed, &b, e) &&
-              time_steps(s, &b, load->steps, kind == PROGRAM_TRAIN, time, e);
-    if (ok && load->profile > 0) {
-        print_profile(s, load->profile);
+              time_steps(s, &b, steps, kind == PROGRAM_TRAIN, time, e);
+    if (ok && profile > 0) {
+        print_profile(s, profile);
     }
     *compile = prog ? prog->seconds + fmax(0, time->first - time->wall) : 0;
     generated_free(&b);
@@ -193,13 +120,14 @@ int cmd_bench(int argc, char **argv)
 {
     const Command *self = command_named("bench");
     Common common = {0};
-    Load load = {.batch = 32, .steps = 10};
+    Load load = {.batch = 32};
+    int64_t steps = 10, profile = 0;
     const char *lengths = "full:50";
     Option options[MAX_OPTIONS] = {
         {"--batch", "B", OPT_INT, &load.batch, "examples per step (32)"},
         {"--lengths", "L", OPT_TEXT, &lengths, "full:N, uniform:A:B or a file with one length per line (full:50)"},
-        {"--steps", "K", OPT_INT, &load.steps, "timed steps (10)"},
-        {"--profile", "N", OPT_INT, &load.profile, "also print the N slowest kernels on standard error"},
+        {"--steps", "K", OPT_INT, &steps, "timed steps (10)"},
+        {"--profile", "N", OPT_INT, &profile, "also print the N slowest kernels on standard error"},
     };
     int n = json_option(options, run_options(options, 4, &common), &common);
     const char *spec;
@@ -207,17 +135,17 @@ int cmd_bench(int argc, char **argv)
     if (code >= 0) {
         return code;
     }
-    if (load.batch == 0 || load.steps == 0) {
+    if (load.batch == 0 || steps == 0) {
         return usage_error(self, "--batch and --steps are at least 1");
     }
     Error e = {0};
-    if (!parse_lengths(lengths, &load, (uint64_t)common.seed, &e)) {
-        free(load.lengths);
+    if (!load_lengths(lengths, (uint64_t)common.seed, &load, &e)) {
+        load_free(&load);
         return fail_error(&e);
     }
     Project *p = open_project(spec, &common, &code);
     if (!p) {
-        free(load.lengths);
+        load_free(&load);
         return code;
     }
     Text report = {0};
@@ -230,8 +158,10 @@ int cmd_bench(int argc, char **argv)
     if (ok) {
         flop = count_operations(written, load.batch, load.lengths);
         executed = count_operations(final, load.batch, load.lengths);
-        ok = measure(p, PROGRAM_TRAIN, &load, pool, (uint64_t)common.seed, &train_compile, &train, &report, &e) &&
-             measure(p, PROGRAM_RANK, &load, pool, (uint64_t)common.seed, &infer_compile, &infer, &report, &e);
+        ok = measure(p, PROGRAM_TRAIN, &load, steps, profile, pool, (uint64_t)common.seed, &train_compile, &train,
+                     &report, &e) &&
+             measure(p, PROGRAM_RANK, &load, steps, profile, pool, (uint64_t)common.seed, &infer_compile, &infer,
+                     &report, &e);
     }
     if (!ok) {
         code = report.s ? fail_text(EXIT_SPEC, &report) : fail_error(&e);
@@ -259,7 +189,7 @@ int cmd_bench(int argc, char **argv)
         code = 0;
     }
     pool_free(pool);
-    free(load.lengths);
+    load_free(&load);
     project_close(p);
     return code;
 }

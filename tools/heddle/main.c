@@ -38,7 +38,8 @@ const Command commands[] = {
      cmd_run},
     {"explain", "SPEC", "show what the compiler makes of a spec",
      "heddle explain models/sequential/hstu.heddle\n"
-     "heddle explain models/sequential/hstu.heddle --after batch\n",
+     "heddle explain models/sequential/hstu.heddle --after batch\n"
+     "heddle explain models/sequential/hstu.heddle --kernels --batch 32 --lengths full:200 -D item=7550\n",
      cmd_explain},
     {"bench", "SPEC --batch B --lengths L", "time training and inference beside the machine's peak",
      "heddle bench models/sequential/hstu.heddle --batch 32 --lengths full:200 --json\n", cmd_bench},

@@ -1,0 +1,290 @@
+/* Times beside predictions; see kernel_report.h. */
+#include "kernel_report.h"
+#include "count.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_LINES = 64, NEAR_BYTES = 1 << 20 };
+
+/* ---- what it should take ---------------------------------------------------------------------------------- */
+
+/* What a vectorised node costs, in operations at the multiply-add peak: from throughputs of AVX-512 code, one thread
+ * (exp 4.2, a table look-up 5.9 elements per ns, ...) beside a peak of 157 operations per ns. */
+enum {
+    COST_EXP = 37,
+    COST_LONG = 50,
+    COST_DIVIDE = 16,
+    COST_RANDOM = 60,
+    COST_GATHER = 27,
+    COST_LOAD = 4,
+    COST_OP = 2
+};
+static const double PRODUCT_SHARE = 0.75; /* of the peak that a blocked product reaches */
+
+static void find_load(const Scalar *s, void *ctx)
+{
+    *(bool *)ctx |= s->op == OP_LOAD;
+}
+
+static void add_cost(const Scalar *s, void *ctx)
+{
+    double *cost = ctx;
+    bool gathers = false;
+    switch (s->op) {
+    case OP_CONST:
+    case OP_LETTER:
+    case OP_SIZE:
+        return;
+    case OP_LOAD:
+        for (int i = 0; i < s->nargs; i++) {
+            sc_walk(s->args[i], find_load, &gathers);
+        }
+        *cost += gathers ? COST_GATHER : COST_LOAD;
+        return;
+    case OP_RAND:
+        *cost += COST_RANDOM;
+        return;
+    case OP_div:
+    case OP_sqrt:
+    case OP_rsqrt:
+        *cost += COST_DIVIDE;
+        return;
+    case OP_exp:
+    case OP_sigmoid:
+        *cost += COST_EXP;
+        return;
+    default:
+        *cost += s->op == OP_STEP || (s->op > OP_STEP && !(op_info[s->op].flags & CHEAP)) ? COST_LONG : COST_OP;
+    }
+}
+
+/* Operations at the peak that one equation is worth. */
+static double weight(const Kernels *k, const Equation *e)
+{
+    const char *reason;
+    if (strcmp(kernel_kind(k->g, e, &reason), "product") == 0) {
+        return count_equation(k->g, e, k->batch, k->lengths) / PRODUCT_SHARE;
+    }
+    double cost = e->op == RED_NONE ? 0 : COST_OP;
+    sc_walk(e->body, add_cost, &cost);
+    for (int i = 0; i < e->nconds; i++) {
+        sc_walk(e->conds[i], add_cost, &cost);
+    }
+    return cost * count_tuples(k->g, e, k->batch, k->lengths);
+}
+
+static double seconds_of(double operations, double bytes, const Machine *m)
+{
+    double rate = bytes > (double)NEAR_BYTES * m->threads ? m->memory : m->near;
+    return fmax(operations / (1e9 * m->gflops), bytes / (1e9 * rate));
+}
+
+double kernel_predicted(const Kernels *k, const KernelFacts *x, const Machine *m)
+{
+    double operations = 0;
+    for (int i = 0; i < x->n; i++) {
+        operations += weight(k, x->members[i]);
+    }
+    return seconds_of(operations, kernel_bytes(k, x), m);
+}
+
+double kernel_limit(const Kernels *k, const KernelFacts *x, const Machine *m)
+{
+    return seconds_of(kernel_flop(k, x), kernel_bytes(k, x), m);
+}
+
+/* ---- lines -------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const KernelFacts *x; /* NULL: none of the spec's equations, as an extern or a copy */
+    const char *label;
+    int line, first, n; /* rows of the profile */
+    double seconds;     /* a step */
+} Line;
+
+static int by_seconds(const void *a, const void *b)
+{
+    double x = ((const Line *)a)->seconds, y = ((const Line *)b)->seconds;
+    return x < y ? 1 : x > y ? -1 : ((const Line *)a)->first - ((const Line *)b)->first;
+}
+
+/* Rows of one plan step are one line. */
+static int make_lines(const Kernels *k, const StepProfile *rows, int nrows, int64_t steps, Line *lines)
+{
+    int n = 0;
+    for (int i = 0; i < nrows; i++) {
+        bool is_new = i == 0 || rows[i].step != rows[i - 1].step;
+        if (rows[i].runs == 0) {
+            continue; /* stands for the steps inside it, which have rows of their own */
+        }
+        if (is_new) {
+            int id = rows[i].equation >= 0 && rows[i].equation < k->g->nequations ? k->of[rows[i].equation] : -1;
+            lines[n++] =
+                (Line){.x = id >= 0 ? &k->kernels[id] : NULL, .label = rows[i].label, .line = rows[i].line, .first = i};
+        }
+        lines[n - 1].n = i + 1 - lines[n - 1].first;
+        lines[n - 1].seconds += rows[i].seconds / (double)steps;
+    }
+    return n;
+}
+
+/* Lines as ranges: 34-36,38 */
+static void print_lines(const KernelFacts *x, bool own, const char *spec, Text *out)
+{
+    int lines[MAX_LINES], n = kernel_lines(x, own, MAX_LINES, lines);
+    Span at = x->members[0]->span;
+    for (int i = 0; i < n; i++) {
+        int first = i;
+        while (i + 1 < n && lines[i + 1] == lines[i] + 1) {
+            i++;
+        }
+        at.line = lines[first];
+        text_append(out, ",", first > 0);
+        kernel_place(at, spec, out);
+        if (i > first) {
+            text_printf(out, "-%d", lines[i]);
+        }
+    }
+}
+
+/* Why the results are in memory: of the one sink, or of all if it is the same. */
+static const char *why_in_memory(const Kernels *k, const KernelFacts *x)
+{
+    const char *why = NULL;
+    for (int i = 0; i < x->n; i++) {
+        const Equation *e = x->members[i];
+        if (e->dst->tile_dim == 0) {
+            if (why && k->why[e->id] != why) {
+                return NULL;
+            }
+            why = k->why[e->id];
+        }
+    }
+    return why;
+}
+
+/* A product whose kernel is loops, because no blocked one serves its shape. */
+static bool runs_as_loops(const Kernels *k, const Session *s, const StepProfile *r, int call)
+{
+    const PlanStep *step = &session_plan(s)->steps[r->step];
+    const PlanCall *c = step->kind == STEP_CALL ? &step->call : step->kind == STEP_TILES ? &step->calls[call] : NULL;
+    const char *reason;
+    return c && !c->is_product && strcmp(kernel_kind(k->g, k->g->equations[r->equation], &reason), "product") == 0;
+}
+
+static void print_row(const Kernels *k, const Session *s, const Line *l, const KernelRun *run, const StepProfile *rows,
+                      Text *out)
+{
+    Text where = {0}, with = {0}, along = {0};
+    if (!l->x) {
+        text_printf(out, "%-12d %-8s %-30s %9s %9s %9s %9.3f %6.1f %%\n", l->line, "copy", l->label, "", "", "",
+                    1e3 * l->seconds, 100 * l->seconds / run->seconds);
+        return;
+    }
+    bool together = l->x->n > 1;
+    if (together) {
+        text_printf(&along, "%s along %s", strcmp(l->x->kind, "scan") == 0 ? "positions" : "tiles", l->x->axis->name);
+    }
+    print_lines(l->x, true, run->spec, &where);
+    print_lines(l->x, false, run->spec, &with);
+    double limit = kernel_limit(k, l->x, &run->machine), predicted = kernel_predicted(k, l->x, &run->machine);
+    const char *why = l->x->reason ? l->x->reason : why_in_memory(k, l->x);
+    text_printf(out, "%-12s %-8s %-30s %9.2f %9.3f %9.3f %9.3f %6.1f %% %5.0f %%", where.s, l->x->kind,
+                together ? along.s : l->label, kernel_flop(k, l->x) / 1e6, kernel_bytes(k, l->x) / 1e6, 1e3 * predicted,
+                1e3 * l->seconds, 100 * l->seconds / run->seconds, 100 * limit / l->seconds);
+    text_printf(out, "%s%s%s%s%s\n", with.n ? "  with " : "", with.n ? with.s : "", why ? "; " : "", why ? why : "",
+                !together && runs_as_loops(k, s, &rows[l->first], 0) ? "; as loops" : "");
+    for (int i = 0; together && l->n > 1 && i < l->n; i++) {
+        const StepProfile *r = &rows[l->first + i];
+        Equation *e = k->g->equations[r->equation];
+        const char *reason;
+        KernelFacts one = {.n = 1, .members = &e};
+        where.n = 0;
+        kernel_place(e->span, run->spec, &where);
+        text_printf(
+            out, "  %-10s %-8s %-30s %9.2f %9s %9.3f %9.3f %6.1f %%%s%s\n", where.s, kernel_kind(k->g, e, &reason),
+            r->label, kernel_flop(k, &one) / 1e6, "", 1e3 * weight(k, e) / (1e9 * run->machine.gflops),
+            1e3 * r->seconds / (double)run->steps, 100 * r->seconds / (double)run->steps / run->seconds,
+            e->dst->tile_dim > 0 ? "          a tile at a time" : "", runs_as_loops(k, s, r, i) ? "; as loops" : "");
+    }
+    text_free(&where);
+    text_free(&with);
+    text_free(&along);
+}
+
+static void print_numbers(const int *v, int n, Text *out)
+{
+    for (int i = 0; i < n; i++) {
+        text_printf(out, "%s%d", i ? "," : "", v[i]);
+    }
+}
+
+static void print_json_row(const Kernels *k, const Line *l, const KernelRun *run, const StepProfile *rows, Text *out)
+{
+    int lines[MAX_LINES], n = l->x ? kernel_lines(l->x, true, MAX_LINES, lines) : 0;
+    text_printf(out, "{\"id\":%d,\"kind\":\"%s\",\"name\":\"%s\",\"lines\":[", l->x ? (int)(l->x - k->kernels) : -1,
+                l->x ? l->x->kind : "copy", l->label);
+    print_numbers(lines, n, out);
+    n = l->x ? kernel_lines(l->x, false, MAX_LINES, lines) : 0;
+    text_printf(out, "],\"fused_lines\":[");
+    print_numbers(lines, n, out);
+    text_printf(out, "],\"ms\":%.9g,\"share\":%.9g", 1e3 * l->seconds, l->seconds / run->seconds);
+    if (l->x) {
+        const char *why = l->x->reason ? l->x->reason : why_in_memory(k, l->x);
+        double limit = kernel_limit(k, l->x, &run->machine);
+        text_printf(out, ",\"flop\":%.17g,\"bytes\":%.17g,\"predicted_ms\":%.9g,\"limit_ms\":%.9g,\"of_limit\":%.9g",
+                    kernel_flop(k, l->x), kernel_bytes(k, l->x), 1e3 * kernel_predicted(k, l->x, &run->machine),
+                    1e3 * limit, limit / l->seconds);
+        text_printf(out, why ? ",\"unfused\":\"%s\"" : "", why);
+    }
+    text_printf(out, ",\"members\":[");
+    for (int i = 0; l->n > 1 && i < l->n; i++) {
+        const StepProfile *r = &rows[l->first + i];
+        text_printf(out, "%s{\"name\":\"%s\",\"line\":%d,\"ms\":%.9g}", i ? "," : "", r->label, r->line,
+                    1e3 * r->seconds / (double)run->steps);
+    }
+    text_printf(out, "]}");
+}
+
+void kernel_report(const Kernels *k, const Session *s, const KernelRun *run, bool json, Text *out)
+{
+    const StepProfile *rows;
+    int nrows = session_profile(s, &rows);
+    Line *lines = arena_alloc(k->g->arena, (size_t)(nrows + 1) * sizeof *lines);
+    int n = make_lines(k, rows, nrows, run->steps, lines);
+    qsort(lines, (size_t)n, sizeof *lines, by_seconds);
+    double sum = 0;
+    if (!json) {
+        text_printf(out, "%-12s %-8s %-30s %9s %9s %9s %9s %8s %7s\n", "lines", "kernel", "defines", "Mop", "MB",
+                    "expected", "ms", "of step", "limit");
+    }
+    for (int i = 0; i < n; i++) {
+        sum += lines[i].seconds;
+        if (json) {
+            text_printf(out, i ? "," : "{\"kernels\":[");
+            print_json_row(k, &lines[i], run, rows, out);
+        } else {
+            print_row(k, s, &lines[i], run, rows, out);
+        }
+    }
+    double other = run->seconds - sum;
+    const Machine *m = &run->machine;
+    if (json) {
+        text_printf(out,
+                    "],\"step_ms\":%.9g,\"other_ms\":%.9g,\"other_share\":%.9g,\"peak_gflops\":%.6g,"
+                    "\"memory_gb_per_s\":%.6g,\"cache_gb_per_s\":%.6g,\"threads\":%d}\n",
+                    1e3 * run->seconds, 1e3 * other, other / run->seconds, m->gflops, m->memory, m->near, m->threads);
+        return;
+    }
+    text_printf(out, "%-12s %-8s %-30s %9s %9s %9s %9.3f %6.1f %%\n", "", "other", "binding, updates written back", "",
+                "", "", 1e3 * other, 100 * other / run->seconds);
+    for (int i = 0; i < k->g->nstored; i++) {
+        const Tensor *t = k->g->stored[i].tensor;
+        text_printf(out, "line %d: %s is stored: %s\n", t->span.line, t->name, k->g->stored[i].reason);
+    }
+    text_printf(out,
+                "%d kernels, %.3f ms a step of %lld examples on %d threads; multiply-add peak %.1f GFLOP/s, memory "
+                "%.1f GB/s, near caches %.1f GB/s\n",
+                n, 1e3 * run->seconds, (long long)k->batch, m->threads, m->gflops, m->memory, m->near);
+}

@@ -1,0 +1,30 @@
+/* heddle explain --kernels: where the time of a step went, kernel by kernel, beside what the machine could do. */
+#ifndef HEDDLE_KERNEL_REPORT_H
+#define HEDDLE_KERNEL_REPORT_H
+
+#include "driver.h"
+#include "kernels.h"
+
+/* What the machine can do, measured on all threads of the run. */
+typedef struct {
+    double gflops;       /* multiply-adds, two operations each */
+    double memory, near; /* bytes per ns, read from memory and from the core's own caches */
+    int threads;
+} Machine;
+
+typedef struct {
+    int64_t steps;  /* that the session's profile covers */
+    double seconds; /* of one of them, all told */
+    const char *spec;
+    Machine machine;
+} KernelRun;
+
+/* The rows of the profile are the kernels' times; what is left of the step's is the line `other`. Slowest first. */
+void kernel_report(const Kernels *k, const Session *s, const KernelRun *run, bool json, Text *out);
+
+/* Seconds a kernel should take: the slower of its operations, each weighed by what it costs beside a multiply-add, and
+ * its bytes; and the least that the machine allows, with every operation a multiply-add. */
+double kernel_predicted(const Kernels *k, const KernelFacts *x, const Machine *m);
+double kernel_limit(const Kernels *k, const KernelFacts *x, const Machine *m);
+
+#endif

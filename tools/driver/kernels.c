@@ -1,0 +1,278 @@
+/* Groups of a schedule become kernels; see kernels.h. */
+#include "kernels.h"
+#include "../../passes/contract.h"
+#include "count.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_keyed(const Equation *e)
+{
+    for (int d = 0; d < e->dst->ndim; d++) {
+        const Scalar *s = e->lhs[d];
+        if (s->op != OP_LETTER && s->op != OP_CONST && s->op != OP_INJECT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *kernel_kind(const Graph *g, const Equation *e, const char **reason)
+{
+    Contraction product;
+    *reason = NULL;
+    if (equation_is_extern(e)) {
+        return "extern";
+    }
+    if (is_keyed(e)) {
+        *reason = "the cell that is written depends on data or on several letters";
+        return "scatter";
+    }
+    if (contract_match(g, e, &product)) {
+        return "product";
+    }
+    if (e->op == RED_NONE) {
+        return "map";
+    }
+    *reason = e->op == RED_SUM ? "the body is not a product of two loads" : "not a sum";
+    return "rows";
+}
+
+Kernels kernels_of(const Schedule *s, int real_bytes, int64_t batch, const int64_t *lengths)
+{
+    Graph *g = s->graph;
+    Kernels k = {.g = g, .real_bytes = real_bytes, .batch = batch, .lengths = lengths, .why = why_stored(g)};
+    k.of = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof *k.of);
+    for (int i = 0; i < g->nequations; i++) {
+        k.of[i] = -1;
+    }
+    for (int i = 0; i < s->ngroups; i++) {
+        const Group *group = &s->groups[i];
+        bool together = group->is_scan || group->is_cluster;
+        for (int j = 0; j < group->n; j += together ? group->n : 1) {
+            KernelFacts x = {.n = together ? group->n : 1, .members = &group->equations[j]};
+            if (group->is_cluster) {
+                x.kind = "cluster";
+                x.axis = group->axis;
+            } else if (group->is_scan) {
+                x.kind = "scan";
+                x.axis = group->axis;
+                x.reason = "a recurrence: runs position by position";
+            } else {
+                x.kind = kernel_kind(g, x.members[0], &x.reason);
+            }
+            for (int m = 0; m < x.n; m++) {
+                k.of[x.members[m]->id] = k.n;
+            }
+            ARENA_PUSH(g->arena, k.kernels, k.n, x);
+        }
+    }
+    return k;
+}
+
+/* ---- what it reads and writes ---- */
+
+static void add_tensor(Arena *arena, TensorList *l, const Tensor *t)
+{
+    for (int i = 0; i < l->n; i++) {
+        if (l->tensors[i] == t) {
+            return;
+        }
+    }
+    ARENA_PUSH(arena, l->tensors, l->n, t);
+}
+
+static TensorList written(const Kernels *k, const KernelFacts *x, bool tiled)
+{
+    TensorList l = {0};
+    for (int i = 0; i < x->n; i++) {
+        if ((x->members[i]->dst->tile_dim > 0) == tiled) {
+            add_tensor(k->g->arena, &l, x->members[i]->dst);
+        }
+    }
+    return l;
+}
+
+TensorList kernel_virtual(const Kernels *k, const KernelFacts *x)
+{
+    return written(k, x, true);
+}
+
+TensorList kernel_sinks(const Kernels *k, const KernelFacts *x)
+{
+    return written(k, x, false);
+}
+
+typedef struct {
+    Arena *arena;
+    TensorList list;
+} Collect;
+
+static void collect(const Scalar *s, void *ctx)
+{
+    Collect *c = ctx;
+    if (s->op == OP_LOAD) {
+        add_tensor(c->arena, &c->list, s->tensor);
+    }
+}
+
+static TensorList reads_of(const Kernels *k, const Equation *e)
+{
+    Collect c = {.arena = k->g->arena};
+    sc_walk(e->body, collect, &c);
+    for (int d = 0; d < e->dst->ndim; d++) {
+        sc_walk(e->lhs[d], collect, &c);
+    }
+    for (int i = 0; i < e->nconds; i++) {
+        sc_walk(e->conds[i], collect, &c);
+    }
+    return c.list;
+}
+
+static bool writes(const KernelFacts *x, const Tensor *t)
+{
+    for (int i = 0; i < x->n; i++) {
+        if (x->members[i]->dst == t) {
+            return true;
+        }
+    }
+    return false;
+}
+
+TensorList kernel_sources(const Kernels *k, const KernelFacts *x)
+{
+    TensorList all = {0};
+    for (int i = 0; i < x->n; i++) {
+        TensorList l = reads_of(k, x->members[i]);
+        for (int j = 0; j < l.n; j++) {
+            if (!writes(x, l.tensors[j])) {
+                add_tensor(k->g->arena, &all, l.tensors[j]);
+            }
+        }
+    }
+    return all;
+}
+
+/* ---- lines ---- */
+
+typedef struct {
+    const Source *source;
+    int n, max, *out;
+} Lines;
+
+static void add_line(Lines *l, Span at)
+{
+    int i = l->n;
+    if (at.line <= 0 || at.source != l->source) {
+        return;
+    }
+    for (int k = 0; k < l->n; k++) {
+        if (l->out[k] == at.line) {
+            return;
+        }
+    }
+    if (l->n == l->max) {
+        return;
+    }
+    for (; i > 0 && l->out[i - 1] > at.line; i--) {
+        l->out[i] = l->out[i - 1];
+    }
+    l->out[i] = at.line;
+    l->n++;
+}
+
+static void add_node_line(const Scalar *s, void *ctx)
+{
+    if (s->op > OP_LOAD && s->op != OP_LETTER) { /* loads, constants and positions were not computed elsewhere */
+        add_line(ctx, s->span);
+    }
+}
+
+int kernel_lines(const KernelFacts *x, bool own, int max, int *out)
+{
+    Lines l = {.source = x->members[0]->span.source, .max = max, .out = out};
+    int mine[256], n = own ? 0 : kernel_lines(x, true, 256, mine);
+    for (int i = 0; i < x->n; i++) {
+        if (own) {
+            add_line(&l, x->members[i]->span);
+        } else {
+            sc_walk(x->members[i]->body, add_node_line, &l);
+        }
+    }
+    for (int i = 0; i < n; i++) { /* without its own */
+        for (int k = 0; k < l.n; k++) {
+            if (out[k] == mine[i]) {
+                l.n--;
+                for (; k < l.n; k++) {
+                    out[k] = out[k + 1];
+                }
+            }
+        }
+    }
+    return l.n;
+}
+
+void kernel_place(Span at, const char *spec, Text *out)
+{
+    const char *path = at.source ? source_path(at.source) : NULL;
+    if (path && strcmp(path, spec) != 0) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        text_printf(out, "%.*s:", (int)strcspn(name, "."), name);
+    }
+    text_printf(out, "%d", at.line);
+}
+
+/* ---- work ---- */
+
+static int elem_bytes(const Tensor *t, int real_bytes)
+{
+    switch (t->elem) {
+    case ELEM_BOOL:
+        return 1;
+    case ELEM_I64:
+        return 8;
+    case ELEM_REAL:
+        return real_bytes;
+    case ELEM_I32:
+    case ELEM_F32:
+        break;
+    }
+    return 4;
+}
+
+static double tensor_bytes(const Kernels *k, const Tensor *t)
+{
+    return count_cells(k->g, t, k->batch, k->lengths) * elem_bytes(t, k->real_bytes);
+}
+
+double kernel_flop(const Kernels *k, const KernelFacts *x)
+{
+    double flop = 0;
+    for (int i = 0; i < x->n; i++) {
+        flop += count_equation(k->g, x->members[i], k->batch, k->lengths);
+    }
+    return flop;
+}
+
+double kernel_stored(const Kernels *k, const KernelFacts *x)
+{
+    TensorList sinks = kernel_sinks(k, x);
+    double bytes = 0;
+    for (int i = 0; i < sinks.n; i++) {
+        bytes += tensor_bytes(k, sinks.tensors[i]);
+    }
+    return bytes;
+}
+
+double kernel_bytes(const Kernels *k, const KernelFacts *x)
+{
+    TensorList sources = kernel_sources(k, x);
+    double bytes = kernel_stored(k, x), tuples = 0;
+    for (int i = 0; i < x->n; i++) {
+        tuples += count_tuples(k->g, x->members[i], k->batch, k->lengths);
+    }
+    for (int i = 0; i < sources.n; i++) {
+        bytes += fmin(tensor_bytes(k, sources.tensors[i]), tuples * elem_bytes(sources.tensors[i], k->real_bytes));
+    }
+    return bytes;
+}
