@@ -88,7 +88,8 @@ def bucket(dt):
 
 class Batch:
     """Rows padded to the longest: item, nxt (B, n); ts (B, n + 1) with the time of the next event behind each row's end;
-    valid (B, n); last (B,) the last position of each row; neg (B, n, M) where a recording gives the negatives."""
+    valid (B, n); last (B,) the last position of each row; neg (B, n, M), or (M,) if all positions share them, where a
+    recording gives the negatives."""
 
     def __init__(self, lengths, item, target, ts=None, now=None, neg=None):
         n, size = max(lengths), len(lengths)
@@ -100,13 +101,13 @@ class Batch:
         self.ts = torch.zeros(size, n + 1, dtype=torch.int64)
         self.nxt = torch.zeros(size, n, dtype=torch.int64)
         self.target = target
-        self.neg = None if neg is None else torch.zeros(size, n, neg.shape[1], dtype=torch.int64)
+        self.neg = torch.zeros(size, n, neg.shape[1], dtype=torch.int64) if neg is not None and neg.dim() > 1 else neg
         for b, length in enumerate(lengths):
             rows = slice(starts[b], starts[b] + length)
             self.item[b, :length] = item[rows]
             self.nxt[b, :length - 1] = item[rows][1:]
             self.nxt[b, length - 1] = target[b]
-            if neg is not None:
+            if neg is not None and neg.dim() > 1:
                 self.neg[b, :length] = neg[rows]
             if ts is not None:
                 self.ts[b, :length] = ts[rows]
@@ -176,9 +177,9 @@ def mean_nll(nll, valid, style):
     return (nll * weight).sum() / weight.sum()
 
 
-def sampled_loss(emb, out, batch, negatives, style, tau=1.0, measure=unit):
-    """Sampled softmax at every position, of cosines (measure = unit) or of plain products. Rows of padding take part in
-    all of it but the mean; style `packed` leaves them out first."""
+def sampled_loss(emb, out, batch, negatives, style, tau):
+    """Sampled softmax of cosines at every position. Rows of padding take part in all of it but the mean; style `packed`
+    leaves them out first."""
     nxt, neg, valid = batch.nxt, batch.neg, batch.valid
     if style == "packed":
         out, nxt, neg = out[valid], nxt[valid], None if neg is None else neg[valid]
@@ -187,16 +188,16 @@ def sampled_loss(emb, out, batch, negatives, style, tau=1.0, measure=unit):
         neg = torch.randint(emb.shape[0], (nxt.shape[0], negatives))
     neg = neg.reshape(nxt.shape[0], -1)
     if style == "reference":
-        out = measure(out)
-        hit = torch.bmm(measure(emb[nxt])[:, None, :], out[:, :, None])[:, :, 0] / tau
-        miss = torch.bmm(measure(emb[neg]), out[:, :, None])[:, :, 0] / tau
+        out = unit(out)
+        hit = torch.bmm(unit(emb[nxt])[:, None, :], out[:, :, None])[:, :, 0] / tau
+        miss = torch.bmm(unit(emb[neg]), out[:, :, None])[:, :, 0] / tau
         miss = torch.where(neg == nxt[:, None], torch.full_like(miss, -5e4), miss)
         nll = -F.log_softmax(torch.cat([hit, miss], 1), dim=1)[:, 0]
     else:
-        cat = measure(emb)
+        cat = unit(emb)
         index = torch.cat([nxt[:, None], neg], 1)
         same = torch.cat([torch.zeros_like(nxt[:, None], dtype=torch.bool), neg == nxt[:, None]], 1)
-        s = torch.bmm(rows_of(cat, index), (measure(out) / tau)[:, :, None])[:, :, 0].masked_fill(same, -5e4)
+        s = torch.bmm(rows_of(cat, index), (unit(out) / tau)[:, :, None])[:, :, 0].masked_fill(same, -5e4)
         nll = torch.logsumexp(s, 1) - s[:, 0]
     return mean_nll(nll, valid, style)
 

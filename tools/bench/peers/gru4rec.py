@@ -1,9 +1,9 @@
 """GRU4Rec (Hidasi et al. 2016, section 3.1): one recurrent layer, reset after the product, keep gate, no biases; a linear
-map to the embedding's width; next item by softmax over the whole catalogue, or over drawn items if negatives > 0."""
+map to the embedding's width; next item by softmax over the whole catalogue or, if negatives > 0, over items drawn once for all positions."""
 import torch
 import torch.nn.functional as F
 
-from .common import dropout, fast_dropout, mean_nll, place, sampled_loss
+from .common import dropout, fast_dropout, mean_nll, place
 
 
 class Gru4Rec:
@@ -41,12 +41,17 @@ class Gru4Rec:
 
     def loss(self, batch):
         out, nxt, valid = self.encode(batch, self.p), batch.nxt, batch.valid
-        if self.negatives > 0 or batch.neg is not None:
-            return sampled_loss(self.w["emb"], out, batch, self.negatives, self.style, measure=lambda x: x)
         if self.style == "packed":
             out, nxt = out[valid], nxt[valid]
-        score = out.reshape(-1, out.shape[-1]) @ self.w["emb"].t()
-        return mean_nll(F.cross_entropy(score, nxt.reshape(-1), reduction="none"), valid, self.style)
+        out, nxt, emb = out.reshape(-1, out.shape[-1]), nxt.reshape(-1), self.w["emb"]
+        if self.negatives > 0 or batch.neg is not None:
+            neg = torch.randint(emb.shape[0], (self.negatives,)) if batch.neg is None else batch.neg.to(torch.int64)
+            hit = (out * F.embedding(nxt, emb)).sum(1, keepdim=True)
+            miss = (out @ F.embedding(neg, emb).t()).masked_fill(neg[None, :] == nxt[:, None], -5e4)
+            nll = torch.logsumexp(torch.cat([hit, miss], 1), 1) - hit[:, 0]
+        else:
+            nll = F.cross_entropy(out @ emb.t(), nxt, reduction="none")
+        return mean_nll(nll, valid, self.style)
 
     def infer(self, batch):
         x = self.encode(batch, 0)
