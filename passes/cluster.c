@@ -32,24 +32,53 @@ static void set_join(ClusterSet *s, const ClusterSet *t)
     }
 }
 
-/* Whether cluster `from` has to wait for cluster `to`. */
-static bool waits_for(const Clusters *c, int from, int to)
+/* Whether cluster `to` has to run before one of the clusters in `todo` has, which it may be one of. */
+static bool leads_to(const Clusters *c, ClusterSet todo, int to)
 {
-    ClusterSet seen = {{0}}, todo = c->needs[from];
-    for (bool more = true; more;) {
-        more = false;
-        for (int k = 1; k <= c->nclusters; k++) {
-            if (set_has(&todo, k) && !set_has(&seen, k)) {
-                if (k == to) {
-                    return true;
-                }
-                set_add(&seen, k);
-                set_join(&todo, &c->needs[k]);
-                more = true;
-            }
+    ClusterSet seen = {{0}};
+    for (int i = 0; i < CLUSTER_WORDS; i++) {
+        while (todo.word[i] & ~seen.word[i]) {
+            int k = 64 * i + __builtin_ctzll(todo.word[i] & ~seen.word[i]);
+            set_add(&seen, k);
+            set_join(&todo, &c->needs[k]);
+            i = 0; /* an earlier word may have got new members */
         }
     }
-    return false;
+    return set_has(&seen, to);
+}
+
+/* ---- loads ---- */
+
+typedef struct {
+    Arena *arena;
+    const Scalar **loads;
+    int n;
+} Loads;
+
+static void note_load(const Scalar *load, void *ctx)
+{
+    Loads *l = ctx;
+    ARENA_PUSH(l->arena, l->loads, l->n, load);
+}
+
+void clusters_init(Clusters *c)
+{
+    const Graph *g = c->u.g;
+    c->loads = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof *c->loads);
+    for (int i = 0; i < g->nequations; i++) {
+        Loads l = {.arena = g->arena};
+        equation_loads(g->equations[i], note_load, &l);
+        ARENA_PUSH(g->arena, l.loads, l.n, NULL);
+        c->loads[g->equations[i]->id] = l.loads;
+    }
+}
+
+/* What equation_loads does, from the lists: clusters are formed many times over. */
+static void each_load(const Clusters *c, const Equation *e, void (*f)(const Scalar *load, void *ctx), void *ctx)
+{
+    for (const Scalar **l = c->loads[e->id]; *l; l++) {
+        f(*l, ctx);
+    }
 }
 
 /* ---- positions ---- */
@@ -113,7 +142,7 @@ static void look_at_load(const Scalar *load, void *ctx)
 static Scalar *position_of(const Clusters *c, const Equation *e, const char **why)
 {
     Position p = {.c = c, .e = e, .example = -1};
-    equation_loads(e, look_at_load, &p);
+    each_load(c, e, look_at_load, &p);
     look_at_access(&p, e->dst, e->lhs);
     for (int k = 0; k < e->nletters && !p.why; k++) {
         if (e->letters[k].axis->kind == AXIS_BATCH && k != p.example) {
@@ -128,11 +157,6 @@ static Scalar *position_of(const Clusters *c, const Equation *e, const char **wh
         return NULL;
     }
     return p.position;
-}
-
-Scalar *cluster_position(const Clusters *c, const Equation *e, const char **why)
-{
-    return position_of(c, e, why);
 }
 
 /* Whether an index of t's dim d is the position itself, or the same in a dim over the part that it falls in. */
@@ -237,7 +261,7 @@ static Scalar *row_position(const Clusters *c, const Equation *def, int d, const
 static bool is_row_by_row(const Join *j, const Equation *e)
 {
     Candidates f = {.c = j->c, .found = j->c->is_candidate[e->dst->id]};
-    equation_loads(e, look_for_candidate, &f);
+    each_load(j->c, e, look_for_candidate, &f);
     if (f.found) {
         return false;
     }
@@ -286,18 +310,16 @@ static void join_load(const Scalar *load, void *ctx)
             j->position = position;
         }
     }
-    for (int k = 1; k <= c->nclusters && !inside && !j->failed && !c->is_virtual[t->id]; k++) {
-        if (set_has(&c->avail[t->id], k)) {
-            j->failed = waits_for(c, k, j->cluster);
-            set_add(&j->needs, k);
-        }
+    if (!inside && !j->failed && !c->is_virtual[t->id]) {
+        j->failed = leads_to(c, c->avail[t->id], j->cluster);
+        set_join(&j->needs, &c->avail[t->id]);
     }
 }
 
 static void join_reads(Join *j, const Equation *e, const Scalar *position)
 {
     j->position = position;
-    equation_loads(e, join_load, j);
+    each_load(j->c, e, join_load, j);
 }
 
 static bool try_to_join(Clusters *c, Equation *e, int cluster)
@@ -350,14 +372,14 @@ static void add_shares(const Scalar *load, void *ctx)
     }
     r->shares = c->holds[r->cluster][t->id];
     for (int k = 0; c->u.defs[t->id] && c->u.defs[t->id][k] && !r->shares; k++) {
-        equation_loads(c->u.defs[t->id][k], add_shares, r);
+        each_load(c, c->u.defs[t->id][k], add_shares, r);
     }
 }
 
 static bool shares_virtual(const Clusters *c, const Equation *e, int cluster)
 {
     Reads r = {.c = c, .cluster = cluster};
-    equation_loads(e, add_shares, &r);
+    each_load(c, e, add_shares, &r);
     return r.shares;
 }
 
@@ -394,7 +416,7 @@ static void find_virtual(const Scalar *load, void *ctx)
 static const Tensor *first_virtual(const Clusters *c, const Equation *e)
 {
     First f = {.c = c, .t = c->is_virtual[e->dst->id] ? e->dst : NULL};
-    equation_loads(e, find_virtual, &f);
+    each_load(c, e, find_virtual, &f);
     return f.t;
 }
 
@@ -405,7 +427,7 @@ const Tensor *clusters_form(Clusters *c, const bool *group, const char **why)
     for (int i = 0; i < g->nequations; i++) {
         Equation *e = c->u.order.order[i];
         Reads r = {.c = c};
-        equation_loads(e, add_avail, &r);
+        each_load(c, e, add_avail, &r);
         const Tensor *t = first_virtual(c, e);
         bool is_new = t && group[t->id];
         if (is_new) {
@@ -430,14 +452,13 @@ const Tensor *clusters_form(Clusters *c, const bool *group, const char **why)
         if (cluster) {
             ClusterSet own = {{0}};
             set_add(&own, cluster);
-            for (int k = 1; k <= c->nclusters && !is_new;
-                 k++) { /* of an earlier group: nothing may have come between */
-                if (k != cluster && set_has(&r.avail, k)) {
-                    set_add(&c->needs[cluster], k);
-                    if (waits_for(c, k, cluster)) {
-                        *why = "two clusters would wait for each other";
-                        return t ? t : e->dst;
-                    }
+            if (!is_new) { /* of an earlier group: nothing may have come between */
+                ClusterSet others = r.avail;
+                others.word[cluster / 64] &= ~own.word[cluster / 64];
+                set_join(&c->needs[cluster], &others);
+                if (leads_to(c, others, cluster)) {
+                    *why = "two clusters would wait for each other";
+                    return t ? t : e->dst;
                 }
             }
             set_join(&c->avail[e->dst->id], &own);

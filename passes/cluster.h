@@ -20,20 +20,23 @@ struct Lift {
 
 typedef struct {
     Uses u;
-    int *place;         /* by equation id: its number in u.order.order */
-    bool *is_candidate; /* by tensor id: might be virtual; its equations are drawn into no cluster */
-    bool *is_virtual;   /* by tensor id */
-    int *dim;           /* by tensor id: the dim that is tiled, of virtual ones */
-    struct Lift *lift;  /* by tensor id, of virtual ones */
-    const char **why;   /* by tensor id: why it is stored although it should not be, or NULL */
-    int *member;        /* by equation id: the cluster it is a sink of, 0: none */
-    Scalar **tile;      /* by equation id: of members and of definitions of virtual tensors */
-    int nclusters;      /* numbered from 1 */
-    ClusterSet *needs;  /* by cluster: those that have to run before it, directly */
-    ClusterSet *avail;  /* by tensor id: those that have to run before it is there, directly */
-    bool **holds;       /* by cluster, by tensor id: virtual tensors that it computes */
+    const Scalar ***loads; /* by equation id: what it loads, NULL-terminated */
+    bool *is_candidate;    /* by tensor id: might be virtual; its equations are drawn into no cluster */
+    bool *is_virtual;      /* by tensor id */
+    int *dim;              /* by tensor id: the dim that is tiled, of virtual ones */
+    struct Lift *lift;     /* by tensor id, of virtual ones */
+    const char **why;      /* by tensor id: why it is stored although it should not be, or NULL */
+    int *member;           /* by equation id: the cluster it is a sink of, 0: none */
+    Scalar **tile;         /* by equation id: of members and of definitions of virtual tensors */
+    int nclusters;         /* numbered from 1 */
+    ClusterSet *needs;     /* by cluster: those that have to run before it, directly */
+    ClusterSet *avail;     /* by tensor id: those that have to run before it is there, directly */
+    bool **holds;          /* by cluster, by tensor id: virtual tensors that it computes */
     int ntensors;
 } Clusters;
+
+/* c->u is set, and the graph stays as it is until clusters are formed. */
+void clusters_init(Clusters *c);
 
 /* Makes every equation that reads a virtual tensor of the group the member of a cluster, earlier ones staying as they
  * are. Returns NULL, or the tensor for which it cannot be done, with the reason in *why: it has to be stored. */
@@ -41,9 +44,5 @@ const Tensor *clusters_form(Clusters *c, const bool *group, const char **why);
 
 /* `at` in a dim that is lifted, as a position of the sum, in the example `b`. */
 Scalar *lift_index(Graph *g, const struct Lift *l, Scalar *at, Scalar *b);
-
-/* The position at which an equation has a virtual tensor, wherever it does: a letter or an inject of one; NULL if it
- * has several, or none that could be cut into tiles. */
-Scalar *cluster_position(const Clusters *c, const Equation *e, const char **why);
 
 #endif

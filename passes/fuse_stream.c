@@ -491,6 +491,7 @@ void pass_fuse_stream(Graph *g)
     }
     size_t n = (size_t)g->ntensors + 1, m = (size_t)g->nequations + 1;
     Clusters c = {.u = uses_of(g), .ntensors = g->ntensors};
+    clusters_init(&c);
     c.is_virtual = arena_alloc(g->arena, n * sizeof(bool));
     c.lift = arena_alloc(g->arena, n * sizeof *c.lift);
     c.dim = arena_alloc(g->arena, n * sizeof(int));
