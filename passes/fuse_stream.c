@@ -345,16 +345,20 @@ static Trial try_class(Clusters *c, Classes *x, const bool *group, int class)
 static void form_group(Clusters *c, Classes *x, const bool *group)
 {
     const Graph *g = c->u.g;
-    int best = -1, most = 0;
+    int best = -1, last = -1, all = 0;
+    Trial most = {0};
     bool *seen = arena_alloc(g->arena, (size_t)x->ndims + 1);
     for (int i = 0; i < g->ntensors; i++) {
-        for (int d = 1; group[i] && d < g->tensors[i]->ndim; d++) {
+        all += group[i];
+    }
+    for (int i = 0; i < g->ntensors; i++) {
+        for (int d = 1; group[i] && d < g->tensors[i]->ndim && most.kept < all; d++) {
             int class = find_root(x->parent, x->first[i] + d);
             if (!seen[class] && is_long(g->tensors[i]->dims[d])) {
                 seen[class] = true;
-                Trial t = try_class(c, x, group, class);
-                if (t.kept > most) {
-                    most = t.kept;
+                Trial t = try_class(c, x, group, last = class);
+                if (t.kept > most.kept) {
+                    most = t;
                     best = class;
                 }
             }
@@ -363,9 +367,11 @@ static void form_group(Clusters *c, Classes *x, const bool *group)
     if (best < 0) {
         return;
     }
-    Trial t = try_class(c, x, group, best); /* once more: it leaves dims and reasons behind */
+    if (best != last) { /* dims and reasons are those of the last trial */
+        most = try_class(c, x, group, best);
+    }
     for (int i = 0; i < g->ntensors; i++) {
-        c->is_virtual[i] = group[i] ? t.is_kept[i] : c->is_virtual[i];
+        c->is_virtual[i] = group[i] ? most.is_kept[i] : c->is_virtual[i];
     }
     const char *why;
     if (clusters_form(c, group, &why)) {
