@@ -262,6 +262,10 @@ static int run(const SpecCase *c, const char *models, const char *expected)
     use_defines(&t, c->defines);
     check_oracle(&t, FORM_GRADS, DT_F64);
     check_oracle(&t, FORM_NOISY, DT_F64);
+    if (c->ranks) {
+        t.options.noutputs = nscores;
+        check_oracle(&t, FORM_RANK, DT_F64);
+    }
     if (!c->variant) {
         check_oracle(&t, FORM_GRADS, DT_F32);
         t.options.noutputs = nscores; /* scores belong to the rank section */

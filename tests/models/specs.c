@@ -171,6 +171,12 @@ const SpecCase spec_cases[] = {
               {"G", "37"},
               {"item", "113"}},
      .scores = {"score"}},
+    {.spec = "sequential/sasrec_orig.heddle",
+     .variant = "sampled100",
+     .defines =
+         {{"layers", "1"}, {"heads", "2"}, {"n", "9"}, {"D", "6"}, {"E", "3"}, {"G", "7"}, {"O", "5"}, {"item", "13"}},
+     .ranks = true,
+     .scores = {"at"}},
     {.spec = "sequential/bert4rec.heddle",
      .defines = {{"layers", "1"}, {"heads", "2"}, {"n", "10"}, {"D", "6"}, {"E", "3"}, {"G", "7"}, {"item", "13"}},
      .wide = {{"layers", "1"}, {"heads", "2"}, {"n", "50"}, {"D", "41"}, {"E", "19"}, {"G", "37"}, {"item", "113"}},
