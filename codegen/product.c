@@ -9,6 +9,7 @@
  *
  * A row of C comes out the same to the bit wherever it stands: product_gemm.h. */
 #include "fault.h"
+#include "lanes.h"
 #include "product_gemm.h"
 #include "product_match.h"
 
@@ -205,31 +206,24 @@ static void row_range(void *ctx, LLVMBuilderRef builder, LLVMValueRef row, LLVMV
     out[1] = LLVMBuildSub(x->b, out[1], f->lower[letter], "");
 }
 
-/* What no row takes part in is left out altogether: bounds move with the row, so those of the first and the last row
- * enclose all others. */
+/* What no row takes part in is left out altogether: where a bound is affine in the row, its values at the first and the
+ * last row enclose all others. Each bound by itself: two that move opposite ways are tightest in between. */
 static void narrow_to_rows(Frame *f)
 {
     Emit *x = f->x;
     const Product *p = f->p;
-    int letter = -1, by = -1;
-    LLVMValueRef first[2], last[2];
     for (int i = 0; i < p->nbounds; i++) {
         const ProductBound *b = &p->bound[i];
-        if (b->by < 0) {
+        int64_t coef;
+        if (b->by < 0 || !affine_in(b->less, b->by, &coef) || !affine_in(b->more, b->by, &coef)) {
             continue;
         }
-        if (letter < 0) {
-            letter = b->letter;
-            by = b->by;
-            first[0] = last[0] = f->lower[letter];
-            first[1] = last[1] = f->upper[letter];
-        }
-        solve_at(f, b, f->lower[by], first);
-        solve_at(f, b, LLVMBuildSub(x->b, f->upper[by], emit_i64(x, 1), ""), last);
-    }
-    if (letter >= 0) {
-        f->lower[letter] = emit_min(x, emit_min(x, first[0], last[0]), f->upper[letter]);
-        f->upper[letter] = emit_max(x, emit_max(x, first[1], last[1]), f->lower[letter]);
+        LLVMValueRef *lower = &f->lower[b->letter], *upper = &f->upper[b->letter];
+        LLVMValueRef first[2] = {*lower, *upper}, last[2] = {*lower, *upper};
+        solve_at(f, b, f->lower[b->by], first);
+        solve_at(f, b, LLVMBuildSub(x->b, f->upper[b->by], emit_i64(x, 1), ""), last);
+        *lower = emit_min(x, emit_min(x, first[0], last[0]), *upper);
+        *upper = emit_max(x, emit_max(x, first[1], last[1]), *lower);
     }
 }
 

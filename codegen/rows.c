@@ -90,7 +90,10 @@ void rows_choose(const KernelInfo *k, bool plain, Nest *n)
             }
         }
     } else if ((n->mode == NEST_MEMORY || n->mode == NEST_KEYED) && access_ascends(e->dst, e->lhs, inner)) {
-        n->lanes = lanes;
+        /* The keys of a call are picked outside this loop: by a key that stands still in it. */
+        const Scalar *key = k->key_dim >= 0 ? e->lhs[k->key_dim] : NULL;
+        bool picks = !key || (!sc_uses_letter(key, inner) && (masked == 0 || scalar_is_safe(e, key)));
+        n->lanes = picks ? lanes : 0;
     }
 }
 

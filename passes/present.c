@@ -26,6 +26,18 @@ static bool constant_at(const Scalar *index, int64_t *value)
     return false;
 }
 
+/* The index at dim d is a letter of its own, over the whole dim. */
+static bool runs_over(const Equation *def, int d)
+{
+    const Scalar *at = def->lhs[d];
+    for (int k = 0; k < d; k++) {
+        if (def->lhs[k] == at) {
+            return false;
+        }
+    }
+    return at->op == OP_LETTER && def->letters[at->inum].axis == def->dst->dims[d];
+}
+
 /* Whether the definitions cover every member of dims that some of them fix: as many different constants as members, or
  * none at all. One such dim at most. */
 static bool covers_members(const Present *p)
@@ -36,7 +48,7 @@ static bool covers_members(const Present *p)
             int64_t c, other;
             const Scalar *at = p->defs[k]->lhs[d];
             if (!constant_at(at, &c)) {
-                if (at->op != OP_LETTER || fixed == d) {
+                if (fixed == d || !runs_over(p->defs[k], d)) {
                     return false;
                 }
                 continue;
