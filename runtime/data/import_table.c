@@ -1,37 +1,12 @@
 /* One line at a time: split, check every declared field, and only then append to the columns, so that a bad row leaves
  * no trace: neither half a row nor a name in a vocabulary. */
-#include "import_table.h"
-
-#include "lines.h"
+#include "import_row.h"
 
 #include <cjson/cJSON.h>
-#include <float.h>
-#include <limits.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-typedef struct {
-    char *s;
-    size_t n;
-} Part;
-
-typedef struct {
-    Importer *im;
-    const TableDecl *decl;
-    const char *path;
-    LineReader *lines;
-    int64_t line;
-    Part *parts; /* the fields of the current line */
-    int nparts, room;
-    int *position, *column, *vocab; /* by declared field */
-    VocabRule **rule;
-    int64_t *ints;
-    double *reals;
-    int user, item; /* declared fields with these roles, or -1 */
-} Reader;
 
 void import_bad(Importer *im, const char *path, int64_t line, const char *fmt, ...)
 {
@@ -197,380 +172,7 @@ static bool read_header(Reader *r)
     return true;
 }
 
-/* ---- checking a row ---------------------------------------------------------------------------------------- */
-
-typedef bool (*Each)(Reader *r, int field, char *s, size_t n);
-
-/* An empty element is left out, unless the declaration says what stands for it: then lists stay in step. */
-static bool element(Reader *r, int field, char *s, size_t n, Each fn)
-{
-    const FieldDecl *d = &r->decl->fields[field];
-    bool kept = n > 0 || (d->type == FIELD_IDS && d->optional) || (d->number && d->number->has_missing);
-    bool absent = d->absent && n == strlen(d->absent) && memcmp(s, d->absent, n) == 0;
-    return !kept || absent || fn(r, field, s, n);
-}
-
-/* Calls for every element of a list; the empty text is the empty list. */
-static bool each_element(Reader *r, int field, Part part, Each fn)
-{
-    const FieldDecl *d = &r->decl->fields[field];
-    const char *separator = d->separator;
-    size_t nsep = strlen(separator);
-    for (int k = 0; k < d->span; k++) {
-        Part p = r->parts[r->position[field] + k];
-        if (!element(r, field, p.s, p.n, fn)) {
-            return false;
-        }
-    }
-    char *end = part.s + part.n;
-    for (char *at = part.s; d->span == 0 && part.n > 0;) {
-        char *next = at;
-        while (next < end && !((size_t)(end - next) >= nsep && memcmp(next, separator, nsep) == 0)) {
-            next++;
-        }
-        if (!element(r, field, at, (size_t)(next - at), fn)) {
-            return false;
-        }
-        if (next >= end) {
-            break;
-        }
-        at = next + nsep;
-    }
-    return true;
-}
-
-static int shown(size_t n)
-{
-    return n > 60 ? 60 : (int)n;
-}
-
-static bool bad(Reader *r, int field, const char *expected, Part p)
-{
-    import_bad(r->im, r->path, r->line, "%s: expected %s, found '%.*s'", r->decl->fields[field].name, expected,
-               shown(p.n), p.s);
-    return false;
-}
-
-static bool parse_int(Reader *r, int field, char *s, size_t n)
-{
-    const FieldDecl *d = &r->decl->fields[field];
-    int64_t *v = &r->ints[field];
-    if (!text_to_int(s, n, v)) {
-        return bad(r, field, "a whole number", (Part){s, n});
-    }
-    if (d->dtype == DT_I32 && (*v < INT32_MIN || *v > INT32_MAX)) {
-        return bad(r, field, "a number of 32 bits (declare type i64)", (Part){s, n});
-    }
-    if (d->limited && (*v < d->lo || *v > d->hi)) {
-        char range[80];
-        snprintf(range, sizeof range, "%lld to %lld", (long long)d->lo, (long long)d->hi);
-        return bad(r, field, range, (Part){s, n});
-    }
-    return true;
-}
-
-static bool parse_real(Reader *r, int field, char *s, size_t n)
-{
-    double *v = &r->reals[field];
-    if (n == 0 && r->decl->fields[field].number && r->decl->fields[field].number->has_missing) {
-        *v = r->decl->fields[field].number->missing;
-        return true;
-    }
-    if (!text_to_real(s, n, v) || (r->decl->fields[field].dtype == DT_F32 && fabs(*v) > (double)FLT_MAX)) {
-        return bad(r, field, "a number", (Part){s, n});
-    }
-    return true;
-}
-
-static bool parse_time(Reader *r, int field, Part p)
-{
-    double unit = r->decl->fields[field].unit, v;
-    if (unit == 1 && text_to_int(p.s, p.n, &r->ints[field])) {
-        return r->ints[field] > INT64_MIN / 4 && r->ints[field] < INT64_MAX / 4 ? true
-                                                                                : bad(r, field, "a time in seconds", p);
-    }
-    if (!text_to_real(p.s, p.n, &v) || fabs(v * unit) > 0x1p53) {
-        return bad(r, field, "a time as a number", p);
-    }
-    r->ints[field] = (int64_t)floor(v * unit);
-    return true;
-}
-
-static bool parse_name(Reader *r, int field, char *s, size_t n)
-{
-    const FieldDecl *d = &r->decl->fields[field];
-    if (!text_is_clean(s, n)) {
-        import_bad(r->im, r->path, r->line, "%s: not valid UTF-8 text (is the encoding latin1?)", d->name);
-        return false;
-    }
-    const VocabRule *rule = r->rule[field];
-    if (rule && !r->im->scanning && !rule->unknown && !rule_keeps(rule, s, n)) {
-        return bad(r, field, rule->listed ? "a name of its list" : "a name that is frequent enough", (Part){s, n});
-    }
-    if (d->closed && names_find(builder_names(r->im->builder, r->vocab[field]), s, n) < 0) {
-        return bad(r, field, "one of the declared names", (Part){s, n});
-    }
-    return true;
-}
-
-static bool parse_flags(Reader *r, int field)
-{
-    const FieldDecl *d = &r->decl->fields[field];
-    for (int k = 0; k < d->nnames; k++) {
-        Part p = r->parts[r->position[field] + k];
-        if (p.n != 1 || (p.s[0] != '0' && p.s[0] != '1')) {
-            return bad(r, field, "0 or 1", p);
-        }
-    }
-    return true;
-}
-
-/* The name of the bucket of the cell p, empty for an empty cell. */
-static Part bucket_name(Reader *r, int field, Part p, char *buffer)
-{
-    return (Part){buffer, p.n == 0 ? 0 : number_bucket(r->decl->fields[field].number, r->reals[field], buffer)};
-}
-
-static bool check_bucket(Reader *r, int field)
-{
-    char name[BUCKET_NAME];
-    Part p = bucket_name(r, field, r->parts[r->position[field]], name);
-    return parse_name(r, field, p.s, p.n);
-}
-
-static bool parse_field(Reader *r, int field)
-{
-    const FieldDecl *d = &r->decl->fields[field];
-    Part p = r->parts[r->position[field]];
-    bool is_number = d->type == FIELD_INT || d->type == FIELD_REAL;
-    if (p.n == 0 && is_number && d->number && d->number->has_missing) {
-        r->reals[field] = d->number->missing;
-        return true;
-    }
-    if (p.n == 0 && is_number && r->im->options->has_missing) {
-        r->reals[field] = r->im->options->missing;
-        r->ints[field] = (int64_t)r->im->options->missing;
-        return true;
-    }
-    bool may_be_empty = d->type >= FIELD_IDS || ((d->type == FIELD_ID || d->type == FIELD_BUCKET) && d->optional);
-    if (p.n == 0 && (!may_be_empty || d->type == FIELD_TIME)) {
-        import_bad(r->im, r->path, r->line, "%s is empty%s", d->name,
-                   is_number ? " (give a value for missing numbers)" : "");
-        return false;
-    }
-    switch (d->type) {
-    case FIELD_INT:
-        return parse_int(r, field, p.s, p.n);
-    case FIELD_REAL:
-        return parse_real(r, field, p.s, p.n);
-    case FIELD_BUCKET:
-        return p.n == 0 || (parse_real(r, field, p.s, p.n) && check_bucket(r, field));
-    case FIELD_TIME:
-        return parse_time(r, field, p);
-    case FIELD_ID:
-    case FIELD_TEXT:
-        return parse_name(r, field, p.s, p.n);
-    case FIELD_IDS:
-        return each_element(r, field, p, parse_name);
-    case FIELD_INTS:
-        return each_element(r, field, p, parse_int);
-    case FIELD_REALS:
-        return each_element(r, field, p, parse_real);
-    case FIELD_FLAGS:
-        return parse_flags(r, field);
-    }
-    return false;
-}
-
-/* ---- appending a row --------------------------------------------------------------------------------------- */
-
-static int64_t intern(Reader *r, int field, const char *s, size_t n)
-{
-    if (r->rule[field]) { /* settled: what is not there is the unknown entry */
-        int64_t id = names_find(builder_names(r->im->builder, r->vocab[field]), s, n);
-        return id >= 0 ? id : 0;
-    }
-    int64_t id = names_add(builder_names(r->im->builder, r->vocab[field]), s, n);
-    if (id < 0) {
-        error_set(r->im->e, EXIT_RESOURCES, "no memory for the names of %s (or more than 2^31 of them)",
-                  r->decl->fields[field].name);
-    }
-    return id;
-}
-
-static bool put_name(Reader *r, int field, char *s, size_t n)
-{
-    int64_t id = intern(r, field, s, n);
-    if (id >= 0) {
-        builder_int(r->im->builder, r->column[field], id);
-    }
-    return id >= 0;
-}
-
-static bool put_int(Reader *r, int field, char *s, size_t n)
-{
-    parse_int(r, field, s, n); /* has been checked */
-    builder_int(r->im->builder, r->column[field], r->ints[field]);
-    return true;
-}
-
-static bool put_real(Reader *r, int field, char *s, size_t n)
-{
-    const NumberRule *rule = r->decl->fields[field].number;
-    parse_real(r, field, s, n);
-    builder_real(r->im->builder, r->column[field],
-                 rule && n > 0 ? number_apply(rule, r->reals[field]) : r->reals[field]);
-    return true;
-}
-
-static void note_time(ImportReport *report, int64_t t)
-{
-    report->time_min = !report->has_time || t < report->time_min ? t : report->time_min;
-    report->time_max = !report->has_time || t > report->time_max ? t : report->time_max;
-    report->has_time = true;
-}
-
-static bool put_field(Reader *r, int field)
-{
-    const FieldDecl *d = &r->decl->fields[field];
-    Builder *b = r->im->builder;
-    int column = r->column[field];
-    Part p = r->parts[r->position[field]];
-    switch (d->type) {
-    case FIELD_TIME:
-        if (r->decl->table == TABLE_MAIN) {
-            note_time(r->im->report, r->ints[field]);
-        }
-        builder_int(b, column, r->ints[field]);
-        return true;
-    case FIELD_INT:
-        builder_int(b, column, r->ints[field]);
-        return true;
-    case FIELD_REAL:
-        builder_real(b, column, d->number && p.n > 0 ? number_apply(d->number, r->reals[field]) : r->reals[field]);
-        return true;
-    case FIELD_BUCKET: {
-        char name[BUCKET_NAME];
-        Part bucket = bucket_name(r, field, p, name);
-        return put_name(r, field, bucket.s, bucket.n);
-    }
-    case FIELD_ID:
-        return put_name(r, field, p.s, p.n);
-    case FIELD_TEXT:
-        builder_text(b, column, p.s, p.n);
-        return true;
-    case FIELD_IDS:
-        return each_element(r, field, p, put_name);
-    case FIELD_INTS:
-        return each_element(r, field, p, put_int);
-    case FIELD_REALS:
-        return each_element(r, field, p, put_real);
-    case FIELD_FLAGS:
-        for (int k = 0; k < d->nnames; k++) {
-            if (r->parts[r->position[field] + k].s[0] == '1') {
-                builder_int(b, column, k); /* the vocabulary starts with the names in this order */
-            }
-        }
-        return true;
-    }
-    return false;
-}
-
-/* Whether the row's user or item is missing from its side table. */
-static bool is_unknown(Reader *r, int field, DataTable table, Part p)
-{
-    bool main = r->decl->table == TABLE_MAIN || r->decl->table == TABLE_CANDIDATE;
-    if (field < 0 || !main || !r->im->known[table] ||
-        names_find(builder_names(r->im->builder, r->vocab[field]), p.s, p.n) >= 0) {
-        return false;
-    }
-    if (r->im->options->drop_unknown) {
-        r->im->report->unknown++;
-    } else {
-        import_bad(r->im, r->path, r->line, "%s '%.*s' is not in the table of %ss", r->decl->fields[field].name,
-                   shown(p.n), p.s, table == TABLE_USER ? "user" : "item");
-    }
-    return true;
-}
-
-static bool count_name(Reader *r, int field, char *s, size_t n)
-{
-    return rule_count(r->rule[field], s, n) ||
-           error_set(r->im->e, EXIT_RESOURCES, "no memory for the names of %s", r->decl->fields[field].name);
-}
-
-static bool note_number(Reader *r, int field, char *s, size_t n)
-{
-    if (n == 0) {
-        return true;
-    }
-    parse_real(r, field, s, n);
-    number_note(r->decl->fields[field].number, r->reals[field]);
-    return true;
-}
-
-/* The first pass: what the rules want to know of the row. */
-static bool count_row(Reader *r)
-{
-    for (int f = 0; f < r->decl->nfields; f++) {
-        const FieldDecl *d = &r->decl->fields[f];
-        Part p = r->parts[r->position[f]];
-        char name[BUCKET_NAME];
-        bool good = true;
-        if (d->number && d->type == FIELD_REAL && p.n > 0) {
-            number_note(d->number, r->reals[f]);
-        } else if (d->number && d->type == FIELD_REALS) {
-            good = each_element(r, f, p, note_number);
-        } else if (r->rule[f] && r->rule[f]->listed) {
-            continue;
-        } else if (r->rule[f] && d->type == FIELD_IDS) {
-            good = each_element(r, f, p, count_name);
-        } else if (r->rule[f]) {
-            p = d->type == FIELD_BUCKET ? bucket_name(r, f, p, name) : p;
-            good = count_name(r, f, p.s, p.n);
-        }
-        if (!good) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Appends the row of the current line (of a sequence: the event with the item at `item`). */
-static bool put_row(Reader *r)
-{
-    const TableDecl *t = r->decl;
-    if (r->im->scanning) {
-        return count_row(r);
-    }
-    if (t->table == TABLE_MAIN && r->im->part_column >= 0) {
-        builder_int(r->im->builder, r->im->part_column, r->im->part);
-    }
-    int64_t user = -1;
-    if (t->row_user) {
-        char name[24];
-        int n = snprintf(name, sizeof name, "%lld", (long long)r->line);
-        int vocab = builder_vocab(r->im->builder, "user", r->im->e);
-        user = vocab < 0 ? -1 : names_add(builder_names(r->im->builder, vocab), name, (size_t)n);
-        if (user < 0) {
-            return error_set(r->im->e, EXIT_RESOURCES, "no memory for the names of users");
-        }
-    }
-    for (int f = 0; f < t->nfields; f++) {
-        if (r->column[f] >= 0 && !put_field(r, f)) {
-            return false;
-        }
-        if (r->column[f] < 0) { /* the key of a side table, or the user of an event */
-            Part p = r->parts[r->position[f]];
-            user = intern(r, f, p.s, p.n);
-            if (user < 0) {
-                return false;
-            }
-        }
-    }
-    builder_row(r->im->builder, t->table, user);
-    return true;
-}
+/* ---- a row ------------------------------------------------------------------------------------------------- */
 
 /* Checks and appends what the line holds; false only if nothing more can be done. */
 static bool read_row(Reader *r, char *line, size_t length)
@@ -601,7 +203,7 @@ static bool read_row(Reader *r, char *line, size_t length)
                 r->position[r->item] = at;
             }
             for (int f = 0; pass == 0 && f < t->nfields; f++) {
-                if (!parse_field(r, f)) {
+                if (!row_check_field(r, f)) {
                     goto done;
                 }
             }
@@ -613,13 +215,13 @@ static bool read_row(Reader *r, char *line, size_t length)
                 int field = t->table == TABLE_USER ? r->user : r->item;
                 if (names_find(builder_names(r->im->builder, r->vocab[field]), key.s, key.n) >= 0) {
                     import_bad(r->im, r->path, r->line, "%s '%.*s' is there a second time", t->fields[field].name,
-                               shown(key.n), key.s);
+                               row_shown(key.n), key.s);
                     goto done;
                 }
             } else if (pass == 0 &&
-                       (is_unknown(r, r->user, TABLE_USER, user) || is_unknown(r, r->item, TABLE_ITEM, item))) {
+                       (row_is_unknown(r, r->user, TABLE_USER, user) || row_is_unknown(r, r->item, TABLE_ITEM, item))) {
                 goto done;
-            } else if (pass == 1 && !put_row(r)) {
+            } else if (pass == 1 && !row_put(r)) {
                 return false;
             }
         }
@@ -664,7 +266,7 @@ static bool make_columns(Reader *r, DataForm form)
             continue;
         }
         for (int i = 0; i < d->nnames && !r->rule[f]; i++) {
-            if (intern(r, f, d->names[i], strlen(d->names[i])) < 0) {
+            if (row_intern(r, f, d->names[i], strlen(d->names[i])) < 0) {
                 return false;
             }
         }
