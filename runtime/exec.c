@@ -388,7 +388,7 @@ static bool run_step(Session *s, int k, Error *e)
     } else if (step->kind == STEP_SCAN) {
         good = run_scan(s, step, args, e);
     } else if (step->kind == STEP_TILES) {
-        good = run_tiles(s, step, args, &s->profile[s->row_of[k]], e);
+        good = run_tiles(s, k, args, &s->profile[s->row_of[k]], e);
     } else if (step->kind == STEP_LEVELS) {
         return run_levels(s, k, e);
     } else {

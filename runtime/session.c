@@ -171,7 +171,7 @@ Session *session_new(const Plan *plan, Pool *pool, uint64_t seed, Error *e)
     for (int t = 0; good && t < plan->ntensors; t++) {
         good = layout_of(&s->shapes, t, &s->layouts[t], e);
     }
-    good = good && memory_init(s, e) && new_kept(s, e) && new_calls(s, e) && tables_new(s, e);
+    good = good && memory_init(s, e) && new_kept(s, e) && new_calls(s, e) && tables_new(s, e) && tiles_init(s, e);
     if (!good) {
         session_free(s);
         return NULL;
@@ -208,6 +208,10 @@ void session_free(Session *s)
     free(s->call_of);
     free(s->calls);
     free(s->externs);
+    for (int k = 0; s->tiles && k < s->plan->nsteps; k++) {
+        tile_step_free(s->tiles[k]);
+    }
+    free(s->tiles);
     free(s->row_of);
     free(s->profile);
     free(s->levels);

@@ -73,6 +73,7 @@ struct Session {
     int64_t *levels, nlevels; /* where the examples of each level begin, nlevels + 1 entries */
     int64_t from, to;         /* the examples that the steps now running work on */
     bool is_fresh;            /* they are the first to: results have not been zeroed yet */
+    struct TileStep **tiles;  /* per step; only those of STEP_TILES are set */
     int64_t tile_limit;       /* positions of a tile, or 0 */
     Table *tables;            /* params that are updated by rows */
     int ntables;
@@ -107,8 +108,10 @@ void fold_copy(DType type, void *out, const void *copy, int64_t at, int64_t n);
 
 double profile_now(const Session *s); /* seconds */
 void profile_add(StepProfile *row, double seconds, double flop);
-/* On examples s->from .. s->to - 1; rows: of the profile, one per call. */
-bool run_tiles(Session *s, const PlanStep *step, const CallArgs *args, StepProfile *rows, Error *e);
+bool tiles_init(Session *s, Error *e); /* once */
+void tile_step_free(struct TileStep *t);
+/* Step k, on examples s->from .. s->to - 1; rows: of the profile, one per call. */
+bool run_tiles(Session *s, int k, const CallArgs *args, StepProfile *rows, Error *e);
 
 /* table.c. A step: begin; before each step of the plan, and in place of one where tables_update is true; end. */
 bool tables_new(Session *s, Error *e); /* after aliases and storage are known */

@@ -16,8 +16,9 @@
 #include "session_impl.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { TILE_BYTES = 1 << 20, MIN_POSITIONS = 16, GROUP = 4, FOLD_BLOCK = 1 << 12, MAX_TILED = 64 };
+enum { TILE_BYTES = 1 << 20, MIN_POSITIONS = 16, GROUP = 4, FOLD_BLOCK = 1 << 12, WAVE_BYTES = 1 << 26, MAX_WAVE = 64 };
 
 typedef struct {
     int tensor;
@@ -27,33 +28,37 @@ typedef struct {
 } Tiled;
 
 typedef struct {
+    int tensor;
+    int64_t at; /* in a copy of all of them */
+} Shared;
+
+/* What a step needs whatever the batch is. */
+struct TileStep {
+    int npointers; /* tensors of all calls */
+    int *tiled_at; /* per pointer: number of the tiled tensor, or -1 */
+    int ntiled;
+    Tiled *tiled; /* bytes and places: of no example yet */
+    int nshared;  /* results that are the same for all examples */
+    Shared *shared;
+    int64_t copy_bytes; /* of all shared results */
+    bool by_tile;       /* tiles are tasks of their own: none adds to what another writes */
+};
+
+typedef struct {
     Session *s;
     const PlanStep *step;
+    const struct TileStep *fixed;
     const CallArgs *args;
-    int ntiled;
-    Tiled tiled[MAX_TILED];         /* bytes and places: of no example yet */
-    int nshared, shared[MAX_TILED]; /* results that are the same for all examples */
-    int64_t shared_at[MAX_TILED], copy_bytes;
-    bool by_tile;  /* tiles are tasks of their own: none adds to what another writes */
-    int64_t first; /* group of the first copy */
-    char *copies;  /* a wave of private copies of the shared results */
-    char *memory;  /* thread w: memory + w * thread_bytes */
-    int64_t thread_bytes;
-    void **pointers; /* thread w: pointers + w * npointers, the tensors of all calls */
-    int64_t npointers;
-    int64_t *tile_of; /* number of the first tile of each example from s->from on */
-    double *seconds;  /* thread w: seconds + w * ncalls, spent in each call */
+    int64_t first;        /* group of the first copy */
+    int64_t ncopies;      /* in this wave */
+    char *copies;         /* a wave of private copies of the shared results */
+    char *memory;         /* thread w: memory + w * thread_bytes */
+    int64_t thread_bytes; /* the largest tile */
+    void **pointers;      /* thread w: pointers + w * npointers */
+    Tiled *tiled;         /* thread w: tiled + w * ntiled, for its example */
+    int64_t *tile_of;     /* number of the first tile of each example from s->from on */
+    double *seconds;      /* thread w: seconds + w * ncalls, spent in each call */
 } Tiles;
-
-static bool contains(const int *list, int n, int x)
-{
-    for (int i = 0; i < n; i++) {
-        if (list[i] == x) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Bytes of one position of a tiled tensor in example b, whose axis of positions has `n` of them. */
 static int64_t position_bytes(const Session *s, int tensor, int64_t b, int64_t n)
@@ -92,15 +97,24 @@ static int64_t place_tiled(Tiled *tiled, int n, int64_t positions)
 /* Positions of a tile of example b, which has n: as many as keep the tile in the cache, in equal shares. */
 static int64_t tile_positions(const Tiles *x, Tiled *tiled, int64_t b, int64_t n)
 {
-    for (int i = 0; i < x->ntiled; i++) {
+    int ntiled = x->fixed->ntiled;
+    for (int i = 0; i < ntiled; i++) {
         tiled[i].bytes = position_bytes(x->s, tiled[i].tensor, b, n);
     }
-    int64_t bytes = place_tiled(tiled, x->ntiled, MIN_POSITIONS) / MIN_POSITIONS;
+    int64_t bytes = place_tiled(tiled, ntiled, MIN_POSITIONS) / MIN_POSITIONS;
     int64_t most = bytes > 0 ? TILE_BYTES / bytes : n;
     most = most < MIN_POSITIONS ? MIN_POSITIONS : most / 16 * 16;
     most = x->s->tile_limit > 0 && x->s->tile_limit < most ? x->s->tile_limit : most;
     int64_t tiles = (n + most - 1) / most;
     return tiles > 0 ? (n + tiles - 1) / tiles : 1;
+}
+
+/* Cheap: no call into the system. Of the calls' times only their shares count. */
+static double wall_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* ---- one tile --------------------------------------------------------------------------------------------- */
@@ -110,21 +124,21 @@ static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t
 {
     const Session *s = x->s;
     char *memory = x->memory + pool_worker() * x->thread_bytes;
-    double *seconds = x->seconds + pool_worker() * x->step->ncalls, start = profile_now(s);
+    double *seconds = x->seconds + pool_worker() * x->step->ncalls, start = wall_now();
+    const int *tiled_at = x->fixed->tiled_at;
     for (int c = 0; c < x->step->ncalls; c++) {
         const PlanCall *call = &x->step->calls[c];
         for (int j = 0; j < call->ntensors; j++) {
-            for (int i = 0; i < x->ntiled && s->plan->tensors[call->tensors[j]].tile_dim > 0; i++) {
-                if (tiled[i].tensor == call->tensors[j]) {
-                    int64_t before = tensor_base(&s->shapes, tiled[i].tensor, b) *
-                                     (int64_t)dtype_size[s->plan->tensors[tiled[i].tensor].dtype];
-                    uintptr_t at = (uintptr_t)(memory + tiled[i].at) - (uintptr_t)(before + lo * tiled[i].bytes);
-                    memcpy(&tensors[j], &at, sizeof at);
-                    if (j == 0 && call->zero && !FAULT(37)) {
-                        memset(memory + tiled[i].at, 0, (size_t)((hi - lo) * tiled[i].bytes));
-                    }
-                    break;
-                }
+            if (tiled_at[j] < 0) {
+                continue;
+            }
+            const Tiled *t = &tiled[tiled_at[j]];
+            int64_t before =
+                tensor_base(&s->shapes, t->tensor, b) * (int64_t)dtype_size[s->plan->tensors[t->tensor].dtype];
+            uintptr_t at = (uintptr_t)(memory + t->at) - (uintptr_t)(before + lo * t->bytes);
+            memcpy(&tensors[j], &at, sizeof at);
+            if (j == 0 && call->zero && !FAULT(37)) {
+                memset(memory + t->at, 0, (size_t)((hi - lo) * t->bytes));
             }
         }
         KernelArgs a = {.tensors = tensors,
@@ -136,7 +150,8 @@ static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t
                         .t = b};
         call->fn(&a);
         tensors += call->ntensors;
-        double end = profile_now(s);
+        tiled_at += call->ntensors;
+        double end = wall_now();
         seconds[c] += end - start;
         start = end;
     }
@@ -145,13 +160,13 @@ static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t
 /* The thread's pointers; shared results point into copy number `copy`. */
 static void **thread_tensors(const Tiles *x, int64_t copy)
 {
-    void **all = x->pointers + pool_worker() * x->npointers, **tensors = all;
+    void **all = x->pointers + pool_worker() * x->fixed->npointers, **tensors = all;
     for (int c = 0; c < x->step->ncalls; c++) {
         const PlanCall *call = &x->step->calls[c];
         memcpy(tensors, x->args[c].tensors, (size_t)call->ntensors * sizeof *tensors);
-        for (int i = 0; i < x->nshared; i++) {
-            if (x->shared[i] == call->tensors[0]) {
-                tensors[0] = x->copies + copy * x->copy_bytes + x->shared_at[i];
+        for (int i = 0; i < x->fixed->nshared; i++) {
+            if (x->fixed->shared[i].tensor == call->tensors[0]) {
+                tensors[0] = x->copies + copy * x->fixed->copy_bytes + x->fixed->shared[i].at;
             }
         }
         tensors += call->ntensors;
@@ -162,10 +177,9 @@ static void **thread_tensors(const Tiles *x, int64_t copy)
 /* Tiles first <= k < end of example b. */
 static void run_example(const Tiles *x, void **tensors, int64_t b, int64_t first, int64_t end)
 {
-    Tiled tiled[MAX_TILED];
-    memcpy(tiled, x->tiled, sizeof tiled);
+    Tiled *tiled = x->tiled + pool_worker() * x->fixed->ntiled;
     int64_t n = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b), positions = tile_positions(x, tiled, b, n);
-    place_tiled(tiled, x->ntiled, positions);
+    place_tiled(tiled, x->fixed->ntiled, positions);
     for (int64_t k = first; k < end && k * positions < n; k++) {
         int64_t hi = (k + 1) * positions;
         run_tile(x, tensors, tiled, b, k * positions, hi < n ? hi : n - FAULT(38));
@@ -194,7 +208,7 @@ static void group_task(void *ctx, int64_t i)
 {
     const Tiles *x = ctx;
     int64_t from = x->s->from + (x->first + i) * GROUP, to = from + GROUP < x->s->to ? from + GROUP : x->s->to;
-    memset(x->copies + i * x->copy_bytes, 0, (size_t)x->copy_bytes);
+    memset(x->copies + i * x->fixed->copy_bytes, 0, (size_t)x->fixed->copy_bytes);
     void **tensors = thread_tensors(x, i);
     for (int64_t b = from; b < to; b++) {
         run_example(x, tensors, b, 0, INT64_MAX);
@@ -203,83 +217,142 @@ static void group_task(void *ctx, int64_t i)
 
 /* ---- the step --------------------------------------------------------------------------------------------- */
 
-static bool note_tiled(Tiles *x, int tensor, int call)
+static int note_tiled(struct TileStep *t, int tensor, int call)
 {
     int i = 0;
-    while (i < x->ntiled && x->tiled[i].tensor != tensor) {
+    while (i < t->ntiled && t->tiled[i].tensor != tensor) {
         i++;
     }
-    if (i == MAX_TILED) {
-        return false;
+    if (i == t->ntiled) {
+        t->tiled[t->ntiled++] = (Tiled){.tensor = tensor, .first = call};
     }
-    if (i == x->ntiled) {
-        x->tiled[x->ntiled++] = (Tiled){.tensor = tensor, .first = call};
-    }
-    x->tiled[i].last = call;
-    return true;
+    t->tiled[i].last = call;
+    return i;
 }
 
-static bool look_at_calls(Tiles *x, Error *e)
+static void note_shared(const Session *s, struct TileStep *t, int tensor)
 {
-    const Plan *p = x->s->plan;
-    x->by_tile = true;
-    for (int c = 0; c < x->step->ncalls; c++) {
-        const PlanCall *call = &x->step->calls[c];
+    for (int i = 0; i < t->nshared; i++) {
+        if (t->shared[i].tensor == tensor) {
+            return;
+        }
+    }
+    t->shared[t->nshared++] = (Shared){tensor, t->copy_bytes};
+    t->copy_bytes += aligned(tensor_bytes(&s->shapes, tensor));
+}
+
+static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
+{
+    const Plan *p = s->plan;
+    struct TileStep *t = calloc(1, sizeof *t);
+    size_t n = 1;
+    for (int c = 0; c < step->ncalls; c++) {
+        n += (size_t)step->calls[c].ntensors;
+    }
+    if (t) {
+        t->tiled_at = calloc(n, sizeof *t->tiled_at);
+        t->tiled = calloc(n, sizeof *t->tiled);
+        t->shared = calloc(n, sizeof *t->shared);
+    }
+    if (!t || !t->tiled_at || !t->tiled || !t->shared) {
+        tile_step_free(t);
+        return NULL;
+    }
+    t->by_tile = true;
+    for (int c = 0; c < step->ncalls; c++) {
+        const PlanCall *call = &step->calls[c];
         int dst = call->tensors[0];
-        x->npointers += call->ntensors;
         for (int j = 0; j < call->ntensors; j++) {
-            if (p->tensors[call->tensors[j]].tile_dim > 0 && !note_tiled(x, call->tensors[j], c)) {
-                return error_set(e, EXIT_RESOURCES, "internal error: too many tiled tensors in one step");
-            }
+            bool is_tiled = p->tensors[call->tensors[j]].tile_dim > 0;
+            t->tiled_at[t->npointers++] = is_tiled ? note_tiled(t, call->tensors[j], c) : -1;
         }
         if (p->tensors[dst].tile_dim > 0) {
             continue;
         }
-        x->by_tile = x->by_tile && !call->adds;
-        if (!p->tensors[dst].per_example && !contains(x->shared, x->nshared, dst)) {
-            if (x->nshared == MAX_TILED) {
-                return error_set(e, EXIT_RESOURCES, "internal error: too many shared results in one step");
-            }
-            x->shared_at[x->nshared] = x->copy_bytes;
-            x->shared[x->nshared++] = dst;
-            x->copy_bytes += aligned(tensor_bytes(&x->s->shapes, dst));
+        t->by_tile = t->by_tile && !call->adds;
+        if (!p->tensors[dst].per_example) {
+            note_shared(s, t, dst);
         }
     }
-    return true;
+    return t;
 }
 
-static void fold_shared(const Tiles *x, int64_t ncopies)
+void tile_step_free(struct TileStep *t)
 {
-    const Session *s = x->s;
-    for (int i = 0; i < x->nshared; i++) {
-        for (int64_t k = 0; k < ncopies; k++) {
-            fold_copy(s->plan->tensors[x->shared[i]].dtype, s->data[x->shared[i]],
-                      x->copies + k * x->copy_bytes + x->shared_at[i], 0, tensor_count(&s->shapes, x->shared[i]));
+    if (t) {
+        free(t->tiled_at);
+        free(t->tiled);
+        free(t->shared);
+        free(t);
+    }
+}
+
+bool tiles_init(Session *s, Error *e)
+{
+    s->tiles = calloc((size_t)s->plan->nsteps + 1, sizeof *s->tiles);
+    for (int k = 0; s->tiles && k < s->plan->nsteps; k++) {
+        if (s->plan->steps[k].kind == STEP_TILES && !(s->tiles[k] = tile_step_new(s, &s->plan->steps[k]))) {
+            return error_set(e, EXIT_RESOURCES, "no memory for the steps of '%s'", s->plan->name);
         }
+    }
+    return s->tiles || error_set(e, EXIT_RESOURCES, "no memory for the steps of '%s'", s->plan->name);
+}
+
+/* Adds one block of every shared result's copies, in the order of the groups. */
+static void fold_block(void *ctx, int64_t block)
+{
+    const Tiles *x = ctx;
+    const Session *s = x->s;
+    for (int i = 0; i < x->fixed->nshared; i++) {
+        const Shared *r = &x->fixed->shared[i];
+        int64_t at = block * FOLD_BLOCK, left = tensor_count(&s->shapes, r->tensor) - at;
+        for (int64_t k = 0; k < x->ncopies && left > 0; k++) {
+            fold_copy(s->plan->tensors[r->tensor].dtype, s->data[r->tensor],
+                      x->copies + k * x->fixed->copy_bytes + r->at, at, left < FOLD_BLOCK ? left : FOLD_BLOCK);
+        }
+    }
+}
+
+static void run_groups(Tiles *x, int64_t groups, int64_t wave)
+{
+    int64_t most = 0;
+    for (int i = 0; i < x->fixed->nshared; i++) {
+        int64_t n = tensor_count(&x->s->shapes, x->fixed->shared[i].tensor);
+        most = n > most ? n : most;
+    }
+    for (; x->first < groups; x->first += wave) {
+        x->ncopies = groups - x->first < wave ? groups - x->first : wave;
+        pool_run(x->s->pool, x->ncopies, group_task, x);
+        pool_run(x->s->pool, (most + FOLD_BLOCK - 1) / FOLD_BLOCK, fold_block, x);
     }
 }
 
 static bool reserve(Tiles *x, int64_t wave, Error *e)
 {
     int64_t n = x->s->to - x->s->from, threads = pool_threads(x->s->pool), bytes = 0;
+    const struct TileStep *f = x->fixed;
     x->tile_of = malloc(((size_t)n + 1) * sizeof *x->tile_of);
     x->seconds = calloc((size_t)(threads * x->step->ncalls) + 1, sizeof *x->seconds);
-    if (!x->tile_of || !x->seconds) {
+    x->tiled = malloc((size_t)(threads * f->ntiled + 1) * sizeof *x->tiled);
+    if (!x->tile_of || !x->seconds || !x->tiled) {
         return error_set(e, EXIT_RESOURCES, "no memory for the tiles of a step");
+    }
+    for (int64_t w = 0; w < threads; w++) {
+        memcpy(x->tiled + w * f->ntiled, f->tiled, (size_t)f->ntiled * sizeof *f->tiled);
     }
     x->tile_of[0] = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t b = x->s->from + i, size = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b);
-        int64_t positions = tile_positions(x, x->tiled, b, size), tile = place_tiled(x->tiled, x->ntiled, positions);
+        int64_t positions = tile_positions(x, x->tiled, b, size), tile = place_tiled(x->tiled, f->ntiled, positions);
         x->tile_of[i + 1] = x->tile_of[i] + (size + positions - 1) / positions;
         x->thread_bytes = tile > x->thread_bytes ? tile : x->thread_bytes;
     }
-    bytes = wave * x->copy_bytes + threads * x->thread_bytes;
-    if (!memory_scratch(x->s, bytes > 0 ? bytes : TENSOR_ALIGN, threads * x->npointers, e)) {
+    bytes = wave * f->copy_bytes + threads * x->thread_bytes;
+    if (!memory_scratch(x->s, bytes > 0 ? bytes : TENSOR_ALIGN, threads * f->npointers, e)) {
         return false;
     }
     x->copies = x->s->scratch;
-    x->memory = x->s->scratch + wave * x->copy_bytes;
+    x->memory = x->s->scratch + wave * f->copy_bytes;
     x->pointers = x->s->scratch_tensors;
     return true;
 }
@@ -306,32 +379,35 @@ static void add_to_profile(const Tiles *x, double wall, StepProfile *rows)
     }
 }
 
-bool run_tiles(Session *s, const PlanStep *step, const CallArgs *args, StepProfile *rows, Error *e)
+bool run_tiles(Session *s, int k, const CallArgs *args, StepProfile *rows, Error *e)
 {
-    enum { MAX_WAVE = 64 };
-    Tiles x = {.s = s, .step = step, .args = args};
+    const PlanStep *step = &s->plan->steps[k];
+    Tiles x = {.s = s, .step = step, .fixed = s->tiles[k], .args = args};
     double start = profile_now(s);
-    int64_t examples = s->to - s->from, groups = (examples + GROUP - 1) / GROUP;
-    int64_t wave = groups < MAX_WAVE ? groups : MAX_WAVE;
-    bool good = look_at_calls(&x, e) && reserve(&x, wave, e);
+    int64_t examples = s->to - s->from, groups = (examples + GROUP - 1) / GROUP, wave = 0;
+    if (x.fixed->nshared > 0) {
+        int64_t least = 2 * pool_threads(s->pool);
+        wave = WAVE_BYTES / x.fixed->copy_bytes;
+        wave = wave < least ? least : wave > MAX_WAVE ? MAX_WAVE : wave;
+        wave = wave < groups ? wave : groups;
+    }
+    bool good = reserve(&x, wave, e);
     for (int c = 0; c < step->ncalls && good && s->is_fresh; c++) {
         if (step->calls[c].zero && s->plan->tensors[step->calls[c].tensors[0]].tile_dim == 0) {
             zero_tensor(s, step->calls[c].tensors[0]);
         }
     }
-    if (good && x.nshared > 0) {
-        for (; x.first < groups; x.first += wave) {
-            int64_t n = groups - x.first < wave ? groups - x.first : wave;
-            pool_run(s->pool, n, group_task, &x);
-            fold_shared(&x, n);
-        }
+    if (good && x.fixed->nshared > 0) {
+        run_groups(&x, groups, wave);
     } else if (good) {
-        pool_run(s->pool, x.by_tile ? x.tile_of[examples] : examples, x.by_tile ? tile_task : example_task, &x);
+        bool by_tile = x.fixed->by_tile;
+        pool_run(s->pool, by_tile ? x.tile_of[examples] : examples, by_tile ? tile_task : example_task, &x);
     }
     if (good) {
         add_to_profile(&x, profile_now(s) - start, rows);
     }
     free(x.tile_of);
     free(x.seconds);
+    free(x.tiled);
     return good;
 }
