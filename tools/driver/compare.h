@@ -31,7 +31,8 @@ typedef struct {
  * or table.json if o->train.json. */
 int compare(const CompareOptions *o, Text *table, Error *e);
 
-/* ---- table.c --------------------------------------------------------------------------------------------------- */
+/* ---- compare_table.c
+ * --------------------------------------------------------------------------------------------------- */
 
 /* One finished run. */
 typedef struct {
