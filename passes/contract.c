@@ -6,7 +6,10 @@
  *    output letters of its own; a side that is not one load becomes a value of its own, with fewer letters than the
  *    sum:                                         sum[d] n[i,d]*r[i]*W[d,h]  =>  a[i,d] = n*r,  sum[d] a*W
  *
- * A sum that has no such two sides stays as it is: a plain loop. */
+ *  - where there are no such two sides, some of the factors may have them: they are summed first, and the others go
+ * over the result:                                  sum[j,f] g[i,f]*v[j,f]*p[i,j]  =>  t[i,j] = sum[f] g*v,  sum[j] t*p
+ *
+ * A sum of which no part is such a product stays as it is: a plain loop. */
 #include "contract.h"
 #include "fault.h"
 
@@ -118,6 +121,9 @@ static bool take_apart(Factors *f, Scalar *s)
         if (s->args[1]->op == OP_CONST) {
             f->scale /= s->args[1]->num;
             return take_apart(f, s->args[0]);
+        }
+        if (s->args[0]->op != OP_CONST) {
+            return take_apart(f, s->args[0]) && take_apart(f, fold_op2(f->g, OP_div, sc_real(f->g, 1), s->args[1]));
         }
         break;
     default:
@@ -339,6 +345,119 @@ static void move_scale_out(Graph *g, Equation *e, Scalar *product, double scale)
     draft_store(&map, e);
 }
 
+/* The cheapest way to deal the factors to two sides; -1: there is none. */
+static double best_deal(const Factors *f, unsigned *best)
+{
+    double least = -1;
+    for (unsigned side = 1; side < 1u << (f->n - 1); side++) { /* the last factor is always on the other side */
+        double cost = deal_cost(f, side);
+        if (cost >= 0 && (least < 0 || cost < least)) {
+            *best = side;
+            least = cost;
+        }
+    }
+    return least;
+}
+
+/* The factors that use a letter of `summed`, as a sum of their own over those letters. */
+static Factors inner_factors(const Factors *f, unsigned summed)
+{
+    Factors in = {.g = f->g, .e = f->e, .scale = 1};
+    unsigned letters = 0;
+    for (int i = 0; i < f->n; i++) {
+        if (f->letters[i] & summed) {
+            in.factor[in.n] = f->factor[i];
+            in.letters[in.n++] = f->letters[i];
+            letters |= f->letters[i];
+        }
+    }
+    in.reduced = summed;
+    in.outputs = letters & ~summed;
+    return in;
+}
+
+/* Reduced letters that can be summed first: always over something, so that no sum over nothing, 0, meets a factor that
+ * is infinite there; no condition speaks of them and nothing is read at them. */
+static unsigned free_letters(const Factors *f)
+{
+    const Equation *e = f->e;
+    unsigned set = 0;
+    for (int l = 0; l < e->nletters; l++) {
+        bool is_free = f->reduced >> l & 1 && e->letters[l].axis->kind == AXIS_FIXED && e->letters[l].axis->size > 0;
+        for (int k = 0; k < e->nletters; k++) {
+            is_free &= e->letters[k].parent != l;
+        }
+        for (int i = 0; i < e->nconds; i++) {
+            is_free &= !sc_uses_letter(e->conds[i], l);
+        }
+        set |= is_free ? 1u << l : 0;
+    }
+    return set;
+}
+
+static void contract(Graph *g, Equation *e);
+
+/* sum[j,f] go[i,f] * v[j,f] * p[i,j]  =>  t[i,j] = sum[f] go * v,  sum[j] t * p: where all factors together are no
+ * product, those that share a summed letter may be. If nothing is left to sum, the other factors are a map behind it.
+ */
+static void sum_first(const Factors *f)
+{
+    Graph *g = f->g;
+    Equation *e = (Equation *)(uintptr_t)f->e;
+    unsigned letters = free_letters(f), chosen = 0, side;
+    double least = -1;
+    for (int l = 0; l < e->nletters; l++) {
+        if (letters >> l & 1) {
+            unsigned used = 0, summed;
+            for (int i = 0; i < f->n; i++) {
+                used |= f->letters[i] >> l & 1 ? 0 : f->letters[i];
+            }
+            summed = letters & ~used; /* with all others that only these factors use */
+            Factors in = inner_factors(f, summed);
+            double cost = in.n >= 2 && in.n < f->n ? best_deal(&in, &side) : -1;
+            if (cost >= 0 && (least < 0 || cost < least)) {
+                chosen = summed;
+                least = cost;
+            }
+        }
+    }
+    if (least < 0) {
+        return;
+    }
+    Factors in = inner_factors(f, chosen);
+    int dims[MAX_DIMS], n = dims_of(&in, in.outputs, dims);
+    Scalar *body = side_product(&in, (1u << in.n) - 1), *rest = sc_real(g, f->scale), *index[MAX_DIMS];
+    Draft inner = draft_from(g, e), outer = draft_from(g, e);
+    if (n < 0 || !keep_conds(&inner, e, in.outputs, body)) {
+        return;
+    }
+    Tensor proto = {.elem = ELEM_REAL, .role = ROLE_VALUE, .ndim = n, .span = e->span, .lo = 0, .hi = -1};
+    proto.per_example = n && e->letters[dims[0]].axis == g->batch;
+    proto.name = arena_printf(g->arena, "%s.inner", e->dst->name);
+    for (int k = 2; graph_find(g, proto.name); k++) {
+        proto.name = arena_printf(g->arena, "%s.inner%d", e->dst->name, k);
+    }
+    for (int k = 0; k < n; k++) {
+        proto.dims[k] = e->letters[dims[k]].axis;
+        inner.e.lhs[k] = index[k] = sc_letter(g, dims[k]);
+    }
+    for (int l = 0; l < e->nletters; l++) {
+        inner.gone[l] = !((in.outputs | chosen) >> l & 1);
+        outer.gone[l] = chosen >> l & 1;
+    }
+    inner.e.dst = graph_tensor(g, proto);
+    inner.e.body = body;
+    rest = fold_op2(g, OP_mul, sc_load(g, inner.e.dst, n, index), rest);
+    for (int i = 0; i < f->n; i++) {
+        rest = f->letters[i] & chosen ? rest : fold_op2(g, OP_mul, rest, f->factor[i]);
+    }
+    outer.e.op = f->reduced & ~chosen ? RED_SUM : RED_NONE;
+    outer.e.body = rest;
+    Equation *made = draft_commit(&inner);
+    draft_store(&outer, e);
+    contract(g, made);
+}
+
 static void contract(Graph *g, Equation *e)
 {
     if (e->op != RED_SUM || e->body->type != TYPE_REAL || equation_has_keyed_lhs(e)) {
@@ -350,15 +469,8 @@ static void contract(Graph *g, Equation *e)
         return;
     }
     unsigned best = 0;
-    double least = -1;
-    for (unsigned side = 1; side < 1u << (f.n - 1); side++) { /* the last factor is always on the other side */
-        double cost = deal_cost(&f, side);
-        if (cost >= 0 && (least < 0 || cost < least)) {
-            best = side;
-            least = cost;
-        }
-    }
-    if (least < 0) {
+    if (best_deal(&f, &best) < 0) {
+        sum_first(&f);
         return;
     }
     unsigned other = ((1u << f.n) - 1) & ~best; /* sides keep the order in which they were written */
