@@ -44,8 +44,8 @@ static void check_step(Feed *f, const StreamStep *x, int64_t chunk, int64_t batc
 static void check_epoch(Feed *f, int64_t users, int64_t chunk, int64_t batch, int64_t epoch)
 {
     Error e = {0};
-    Stream *t = stream_open(f, "user", chunk, batch, FEED_TRAIN, -1, &e),
-           *again = stream_open(f, "user", chunk, batch, FEED_TRAIN, -1, &e);
+    Stream *t = stream_open(f, "user", chunk, batch, PART_TRAIN, PART_ALL, &e),
+           *again = stream_open(f, "user", chunk, batch, PART_TRAIN, PART_ALL, &e);
     Count c = {.n = feed_rows(f)};
     c.seen = calloc((size_t)c.n, sizeof *c.seen);
     c.next = calloc((size_t)users, sizeof *c.next);
@@ -91,8 +91,8 @@ int main(int argc, char **argv)
                       : NULL;
     bool ok = p && ds && project_use_data(p, ds, &(FeedOptions){0}, &e);
     Program *prog = ok ? project_compile(p, PROGRAM_RANK, &diagnostics) : NULL;
-    Feed *train = prog ? feed_open(p, prog, FEED_TRAIN, &e) : NULL,
-         *all = train ? feed_open(p, prog, FEED_ALL, &e) : NULL;
+    Feed *train = prog ? feed_open(p, prog, PART_TRAIN, &e) : NULL,
+         *all = train ? feed_open(p, prog, PART_ALL, &e) : NULL;
     if (!all) {
         printf("%s%s\n", e.text, diagnostics.s ? diagnostics.s : "");
         return 1;
@@ -107,9 +107,9 @@ int main(int argc, char **argv)
     for (int64_t i = 0; i < feed_rows(all); i++) {
         of_part[feed_part(all, i)]++;
     }
-    CHECK(of_part[FEED_TRAIN] == feed_rows(train) && of_part[FEED_VALID] > 0 && of_part[FEED_TEST] > 0);
-    Stream *until = stream_open(all, "user", 1, 8, FEED_TRAIN, FEED_VALID, &e),
-           *from = stream_open(all, "user", 1, 8, FEED_VALID, FEED_TEST, &e);
+    CHECK(of_part[PART_TRAIN] == feed_rows(train) && of_part[PART_VALID] > 0 && of_part[PART_TEST] > 0);
+    Stream *until = stream_open(all, "user", 1, 8, PART_TRAIN, PART_VALID, &e),
+           *from = stream_open(all, "user", 1, 8, PART_VALID, PART_TEST, &e);
     int64_t steps = stream_begin(until, false, 0, 0, &e);
     for (int64_t k = 0; k < steps; k++) {
         const StreamStep *x = stream_step(until, k);
@@ -117,14 +117,14 @@ int main(int argc, char **argv)
             got[feed_part(all, x->examples[i])]++;
         }
     }
-    CHECK(got[FEED_TRAIN] == of_part[FEED_TRAIN] && got[FEED_VALID] == of_part[FEED_VALID] && got[FEED_TEST] == 0);
+    CHECK(got[PART_TRAIN] == of_part[PART_TRAIN] && got[PART_VALID] == of_part[PART_VALID] && got[PART_TEST] == 0);
     steps = stream_begin(from, false, 0, 0, &e);
     for (int64_t k = 0; k < steps; k++) {
         from_valid += stream_step(from, k)->n;
     }
-    CHECK(from_valid == of_part[FEED_VALID] + of_part[FEED_TEST]);
-    CHECK_ERROR(stream_open(all, "lab", 1, 8, FEED_TRAIN, -1, &e) != NULL, e, EXIT_SPEC, "input 'lab' is no key");
-    CHECK_ERROR(stream_open(all, "user", 16, 8, FEED_TRAIN, -1, &e) != NULL, e, EXIT_USAGE, "has no room for 16");
+    CHECK(from_valid == of_part[PART_VALID] + of_part[PART_TEST]);
+    CHECK_ERROR(stream_open(all, "lab", 1, 8, PART_TRAIN, PART_ALL, &e) != NULL, e, EXIT_SPEC, "input 'lab' is no key");
+    CHECK_ERROR(stream_open(all, "user", 16, 8, PART_TRAIN, PART_ALL, &e) != NULL, e, EXIT_USAGE, "has no room for 16");
     stream_close(until);
     stream_close(from);
     feed_close(train);

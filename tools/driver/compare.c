@@ -99,7 +99,8 @@ static char *settings_of(const CompareOptions *o, const Entrant *who, const Proj
     for (int i = 0; i < o->train.nmaps; i++) {
         text_printf(&t, "map %s\n", o->train.maps[i]);
     }
-    text_printf(&t, "seed %lld\nbatch %lld\n", (long long)seed, (long long)o->train.batch);
+    text_printf(&t, "seed %lld\nbatch %lld\neval every %lld\n", (long long)seed, (long long)o->train.batch,
+                (long long)o->train.eval_every);
     text_printf(&t, o->train.steps >= 0 ? "steps %lld\n" : "epochs %lld\n",
                 (long long)(o->train.steps >= 0 ? o->train.steps : o->train.epochs));
     text_printf(&t, "%s", o->settings ? o->settings : "");

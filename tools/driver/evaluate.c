@@ -91,7 +91,7 @@ static bool add_batch(Session *s, const Batch *b, const bool *counts, Sum *sum, 
 
 struct Exam {
     const Project *p;
-    FeedSplit part;
+    DataPart part;
     int64_t batch;
     const char *stored;
     Feed *feed;
@@ -101,7 +101,7 @@ struct Exam {
     bool *counts;
 };
 
-Exam *exam_open(const Project *p, const Program *rank, FeedSplit part, int64_t batch, const char *stored, Error *e)
+Exam *exam_open(const Project *p, const Program *rank, DataPart part, int64_t batch, const char *stored, Error *e)
 {
     Exam *x = calloc(1, sizeof *x);
     KeyState *const *tables;
@@ -125,8 +125,8 @@ Exam *exam_open(const Project *p, const Program *rank, FeedSplit part, int64_t b
     if (ok && stored && !keyed) {
         ok = error_set(e, EXIT_USAGE, "the spec has no states by key that could be stored");
     }
-    ok = ok && (x->feed = feed_open(p, rank, keyed ? FEED_ALL : part, e)) &&
-         (!keyed || (x->stream = stream_open(x->feed, train->stream_by, 1, batch, stored ? FEED_VALID : FEED_TRAIN,
+    ok = ok && (x->feed = feed_open(p, rank, keyed ? PART_ALL : part, e)) &&
+         (!keyed || (x->stream = stream_open(x->feed, train->stream_by, 1, batch, stored ? PART_VALID : PART_TRAIN,
                                              (int)part, e)));
     if (!ok) {
         exam_close(x);

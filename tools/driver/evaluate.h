@@ -15,7 +15,7 @@ enum { MAX_FIGURES = 32 };
  * first, in time order from the initial state; or, `stored` (weights or a checkpoint), the states are read from there
  * and the training part is passed over. */
 typedef struct Exam Exam;
-Exam *exam_open(const Project *p, const Program *rank, FeedSplit part, int64_t batch, const char *stored, Error *e);
+Exam *exam_open(const Project *p, const Program *rank, DataPart part, int64_t batch, const char *stored, Error *e);
 void exam_close(Exam *x);
 
 /* Runs the compiled rank section (the session's plan); returns how many figures there are, -1 after an error. */

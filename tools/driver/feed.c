@@ -102,16 +102,15 @@ static int inputs_of(const Program *p, DataInput *out, int max, Error *e)
     return n;
 }
 
-Feed *feed_open(const Project *p, const Program *prog, FeedSplit split, Error *e)
+Feed *feed_open(const Project *p, const Program *prog, DataPart part, Error *e)
 {
-    static const DataPart parts[] = {PART_TRAIN, PART_VALID, PART_TEST, PART_SERVE, PART_ALL};
     DataInput inputs[64];
     int n = inputs_of(prog, inputs, 64, e);
     Feed *f = n < 0 ? NULL : calloc(1, sizeof *f);
     if (!f) {
         return NULL;
     }
-    f->loader = loader_new(p->data, p->recipe, parts[split], n, inputs, e);
+    f->loader = loader_new(p->data, p->recipe, part, n, inputs, e);
     if (!f->loader) {
         free(f);
         return NULL;
@@ -174,13 +173,9 @@ int64_t feed_time(const Feed *f, int64_t example)
     return loader_time(f->loader, example);
 }
 
-FeedSplit feed_part(const Feed *f, int64_t example)
+DataPart feed_part(const Feed *f, int64_t example)
 {
-    DataPart part = loader_part(f->loader, example);
-    return part == PART_TRAIN   ? FEED_TRAIN
-           : part == PART_VALID ? FEED_VALID
-           : part == PART_TEST  ? FEED_TEST
-                                : FEED_SERVE;
+    return loader_part(f->loader, example);
 }
 
 bool feed_user(Feed *f, int64_t user, Batch *out, Error *e)

@@ -2,11 +2,10 @@
 #ifndef HEDDLE_FEED_H
 #define HEDDLE_FEED_H
 
-#include "data/dataset.h"
+#include "data/loader.h"
 #include "driver.h"
 
 typedef struct Feed Feed;
-typedef enum { FEED_TRAIN, FEED_VALID, FEED_TEST, FEED_SERVE, FEED_ALL /* the first three */ } FeedSplit;
 
 typedef struct {
     const char *recipe; /* how the data is cut into examples (runtime/data/loader.h); NULL: what suits the data */
@@ -19,7 +18,7 @@ typedef struct {
  * Before anything is compiled. */
 bool project_use_data(Project *p, const DataSet *ds, const FeedOptions *o, Error *e);
 
-Feed *feed_open(const Project *p, const Program *prog, FeedSplit split, Error *e);
+Feed *feed_open(const Project *p, const Program *prog, DataPart part, Error *e);
 void feed_close(Feed *f);
 int64_t feed_rows(const Feed *f); /* examples of one epoch */
 const char *feed_report(Feed *f); /* one line on skipped and cut rows */
@@ -33,7 +32,7 @@ bool feed_examples(Feed *f, int64_t n, const int64_t *examples, Batch *out, Erro
 /* Of one example: the value of an input that is a key, the time of its target, its part. */
 bool feed_key(Feed *f, const char *input, int64_t example, int64_t *key, Error *e);
 int64_t feed_time(const Feed *f, int64_t example);
-FeedSplit feed_part(const Feed *f, int64_t example);
+DataPart feed_part(const Feed *f, int64_t example);
 /* The example of one user, by dense id; false with an error if it has none. */
 bool feed_user(Feed *f, int64_t user, Batch *out, Error *e);
 

@@ -44,12 +44,12 @@ bool ranker_user(Ranker *r, const Project *p, int64_t user, Error *e)
     KeyState *const *tables;
     const TrainSettings *train = spec_train(p->spec);
     States *s = states_open(r->program->plan, e);
-    Feed *serve = s ? feed_open(p, r->program, FEED_SERVE, e) : NULL, *all = NULL;
+    Feed *serve = s ? feed_open(p, r->program, PART_SERVE, e) : NULL, *all = NULL;
     bool ok = serve != NULL, is_first = true;
     if (ok && states_tables(s, &tables) > 0) {
         ok = (train && train->stream_by && strcmp(train->stream_by, "user") == 0) ||
              error_set(e, EXIT_SPEC, "a request is a user's: states by another key than `user` are not known for it");
-        ok = ok && (all = feed_open(p, r->program, FEED_ALL, e));
+        ok = ok && (all = feed_open(p, r->program, PART_ALL, e));
         for (int64_t i = 0; ok && i < feed_rows(all); i++) {
             int64_t key;
             ok = feed_key(all, "user", i, &key, e);

@@ -7,7 +7,6 @@
 typedef struct {
     const char *data, *weights;
     FeedOptions feed;
-    FeedSplit split;
     int threads;
     uint64_t seed;
 } RankerOptions;

@@ -47,13 +47,13 @@ static int by_key(const void *a, const void *b)
 }
 
 /* Entries of each key that count: from its first to the last of the part. Keys without are dropped. */
-static void find_runs(Stream *t, const Feed *f, int64_t n, int until)
+static void find_runs(Stream *t, const Feed *f, int64_t n, DataPart until)
 {
     int64_t kept = 0;
     for (int64_t i = 0, next; i < n; i = next) {
-        int64_t end = until < 0 ? 1 : 0;
+        int64_t end = until == PART_ALL ? 1 : 0;
         for (next = i; next < n && t->entries[next].key == t->entries[i].key; next++) {
-            end = until < 0 || (int)feed_part(f, t->entries[next].example) == until ? next + 1 - i : end;
+            end = until == PART_ALL || feed_part(f, t->entries[next].example) == until ? next + 1 - i : end;
         }
         if (end > 0) {
             t->runs[t->nruns++] = (Run){.first = kept, .n = end};
@@ -77,7 +77,7 @@ static int by_random(const void *a, const void *b, void *stream)
     return p != q ? (p > q) - (p < q) : (x > y) - (x < y);
 }
 
-Stream *stream_open(Feed *f, const char *key, int64_t chunk, int64_t batch, FeedSplit from, int until, Error *e)
+Stream *stream_open(Feed *f, const char *key, int64_t chunk, int64_t batch, DataPart from, DataPart until, Error *e)
 {
     if (batch < chunk) {
         error_set(e, EXIT_USAGE,
@@ -110,7 +110,7 @@ Stream *stream_open(Feed *f, const char *key, int64_t chunk, int64_t batch, Feed
         error_set(e, EXIT_RESOURCES, "no memory for the order of %lld examples", (long long)n);
     }
     for (int64_t i = 0; ok && i < n; i++) {
-        if ((int)feed_part(f, i) >= (int)from) {
+        if (feed_part(f, i) >= from) {
             t->entries[entries] = (Entry){.time = feed_time(f, i), .example = i};
             ok = feed_key(f, key, i, &t->entries[entries++].key, e);
         }

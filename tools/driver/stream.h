@@ -1,7 +1,7 @@
 /* Streams: examples key by key, each key's in time order, several keys side by side (`stream by user chunk 16`). And
  * the states by key that go with them.
  *
- *     Stream *t = stream_open(feed, "user", 16, 512, -1, e);     States *s = states_open(plan, e);
+ *     Stream *t = stream_open(feed, "user", 16, 512, PART_TRAIN, PART_ALL, e);     States *s = states_open(plan, e);
  *     steps = stream_begin(t, true, seed, epoch)
  *     x = stream_step(t, k);  feed_examples(feed, x->n, x->examples, &data, e);
  *     states_give(s, x, &data, &batch, e);  session_run(...);  states_take(s, x, session, e);
@@ -25,9 +25,9 @@ typedef struct {
     const int64_t *levels; /* where each begins, nlevels + 1 entries */
 } StreamStep;
 
-/* until: a FeedSplit: keys without an example of that part are left out, and of the others the examples behind the
- * last of that part; -1: all. from: the first part whose examples are taken. */
-Stream *stream_open(Feed *f, const char *key, int64_t chunk, int64_t batch, FeedSplit from, int until, Error *e);
+/* from: the first part whose examples are taken. until: keys without an example of that part are left out, and of the
+ * others the examples behind the last of that part; PART_ALL: nothing is. */
+Stream *stream_open(Feed *f, const char *key, int64_t chunk, int64_t batch, DataPart from, DataPart until, Error *e);
 void stream_close(Stream *t);
 /* Lays out an epoch: the order of keys from (seed, epoch), or as in the data. Returns the number of steps, -1 after an
  * error. */

@@ -89,7 +89,7 @@ static bool open_parts(Run *r, Text *report, Error *e)
     } else if (r->session) {
         say_tables(r->step_program->plan);
     }
-    r->feed = r->session ? feed_open(r->p, r->step_program, FEED_TRAIN, e) : NULL;
+    r->feed = r->session ? feed_open(r->p, r->step_program, PART_TRAIN, e) : NULL;
     if (!r->feed) {
         return false;
     }
@@ -100,7 +100,7 @@ static bool open_parts(Run *r, Text *report, Error *e)
         return false;
     }
     if (r->settings->stream_by) {
-        r->stream = stream_open(r->feed, r->settings->stream_by, r->settings->chunk, r->batch, FEED_TRAIN, -1, e);
+        r->stream = stream_open(r->feed, r->settings->stream_by, r->settings->chunk, r->batch, PART_TRAIN, PART_ALL, e);
         if (!r->stream) {
             return false;
         }
@@ -108,7 +108,7 @@ static bool open_parts(Run *r, Text *report, Error *e)
     if (ranked) {
         r->rank_session = session_new(r->rank_program->plan, r->pool, o->seed, e);
         r->exam = r->rank_session
-                      ? exam_open(r->p, r->rank_program, o->validate ? FEED_VALID : FEED_TEST, r->batch, NULL, e)
+                      ? exam_open(r->p, r->rank_program, o->validate ? PART_VALID : PART_TEST, r->batch, NULL, e)
                       : NULL;
         return r->exam != NULL;
     }
@@ -120,11 +120,12 @@ static bool begin_epoch(Run *r, Error *e)
 {
     if (r->stream) {
         r->per_epoch = stream_begin(r->stream, true, r->o->seed, r->epoch, e);
-        return r->per_epoch >= 0;
+    } else {
+        feed_order(r->feed, true, r->o->seed, r->epoch);
+        r->per_epoch = (feed_rows(r->feed) + r->batch - 1) / r->batch;
     }
-    feed_order(r->feed, true, r->o->seed, r->epoch);
-    r->per_epoch = (feed_rows(r->feed) + r->batch - 1) / r->batch;
-    return true;
+    return r->per_epoch > 0 ||
+           (r->per_epoch == 0 && error_set(e, EXIT_DATA, "%s has no examples to train on", r->o->data));
 }
 
 /* Steps of the whole run; epochs to come count like the one under way. */
@@ -135,6 +136,9 @@ static int64_t total_steps(const Run *r)
 
 static bool is_done(const Run *r)
 {
+    if (r->settings->stop_after > 0 && r->misses >= r->settings->stop_after) { /* the spec's patience is over */
+        return true;
+    }
     return r->o->steps >= 0 ? r->step >= r->o->steps : r->epoch >= r->epochs;
 }
 
@@ -176,6 +180,11 @@ static bool write_manifest(Run *r, Error *e)
     return ok;
 }
 
+static const char *recipe_of(const Run *r)
+{
+    return r->o->recipe ? r->o->recipe : "default";
+}
+
 /* What has to be the same for a resumed run to end in the same bits, and what the loop itself remembers. */
 static bool save_checkpoint(Run *r, Error *e)
 {
@@ -187,8 +196,9 @@ static bool save_checkpoint(Run *r, Error *e)
     snprintf(batch, sizeof batch, "%lld", (long long)r->batch);
     snprintf(misses, sizeof misses, "%lld", (long long)r->misses);
     snprintf(best, sizeof best, "%.17g", r->best);
-    const char *meta[] = {"heddle.batch", batch,         "heddle.misses",    misses, "heddle.best",
-                          best,           "heddle.data", r->ds->fingerprint, NULL};
+    const char *meta[] = {
+        "heddle.batch",     batch,           "heddle.misses", misses, "heddle.best", best, "heddle.data",
+        r->ds->fingerprint, "heddle.recipe", recipe_of(r),    NULL};
     return checkpoint_write(r->session, in_run(r, "checkpoint.safetensors"), &place, ntables, tables, meta, e);
 }
 
@@ -205,8 +215,10 @@ static bool load_checkpoint(Run *r, Error *e)
     }
     const char *batch = tensor_file_metadata(f, "heddle.batch"), *misses = tensor_file_metadata(f, "heddle.misses");
     const char *best = tensor_file_metadata(f, "heddle.best"), *data = tensor_file_metadata(f, "heddle.data");
-    bool ok = batch && misses && best && data;
-    bool same = ok && strtoll(batch, NULL, 10) == r->batch && strcmp(data, r->ds->fingerprint) == 0;
+    const char *recipe = tensor_file_metadata(f, "heddle.recipe");
+    bool ok = batch && misses && best && data && recipe;
+    bool same = ok && strtoll(batch, NULL, 10) == r->batch && strcmp(data, r->ds->fingerprint) == 0 &&
+                strcmp(recipe, recipe_of(r)) == 0;
     r->misses = ok ? strtoll(misses, NULL, 10) : 0;
     r->best = ok ? strtod(best, NULL) : 0;
     tensor_file_close(f);
@@ -222,13 +234,13 @@ static bool load_checkpoint(Run *r, Error *e)
     r->epoch = place.epoch;
     r->in_epoch = place.position / r->batch;
     if (!same || place.seed != r->o->seed) {
-        return error_set(e, EXIT_USAGE, "%s was made with another seed, batch size or data set; resume with the same",
-                         path);
+        return error_set(e, EXIT_USAGE,
+                         "%s was made with another seed, batch size, data set or recipe; resume with the same", path);
     }
     return true;
 }
 
-/* Cuts metrics.jsonl behind the last line whose step is at most the resumed one. */
+/* Cuts metrics.jsonl behind the last line of the resumed step, or before that step's metrics where they are due. */
 static bool open_metrics(Run *r, Error *e)
 {
     char path[4096];
@@ -239,9 +251,11 @@ static bool open_metrics(Run *r, Error *e)
             return false;
         }
         char *keep = text;
+        bool due = r->in_epoch >= r->per_epoch;
         for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
-            const char *at = strstr(line, "\"step\":");
-            if (!at || at > end || strtoll(at + 7, NULL, 10) > r->step) {
+            const char *at = strstr(line, "\"step\":"), *split = strstr(line, "\"split\":");
+            int64_t step = at && at < end ? strtoll(at + 7, NULL, 10) : INT64_MAX;
+            if (step > r->step || (due && step == r->step && split && split < end)) {
                 break;
             }
             keep = end + 1;
@@ -365,8 +379,8 @@ static bool save_weights(Run *r, const char *name, Error *e)
     return weights_write(r->session, in_run(r, name), ntables, tables, NULL, e);
 }
 
-/* Metrics after an epoch; *stop is set when the spec's patience is over. */
-static bool after_epoch(Run *r, Progress *progress, bool *stop, Error *e)
+/* Metrics after an epoch. */
+static bool after_epoch(Run *r, Progress *progress, Error *e)
 {
     if (!r->rank_program || r->o->eval_every <= 0 || r->epoch % r->o->eval_every != 0) {
         return true;
@@ -394,72 +408,77 @@ static bool after_epoch(Run *r, Progress *progress, bool *stop, Error *e)
             r->best = better ? figures[i].value : r->best;
             r->misses = better ? 0 : r->misses + 1;
             ok = !better || save_weights(r, "best.safetensors", e);
-            *stop = r->settings->stop_after > 0 && r->misses >= r->settings->stop_after;
         }
     }
     text_printf(&line, "}");
     puts(r->o->json ? line.s : "");
     fflush(stdout);
-    fprintf(r->metrics, "%s\n", line.s);
+    if (ok) {
+        fprintf(r->metrics, "%s\n", line.s);
+    }
     text_free(&line);
     return ok;
 }
 
+/* Steps to the end of the epoch, or of the run. */
+static bool run_epoch(Run *r, Progress *progress, Error *e)
+{
+    double loss = NAN, window = seconds_now(), rate = 0;
+    int64_t since = 0, examples = 0, total = total_steps(r);
+    while (r->in_epoch < r->per_epoch && !is_done(r)) {
+        double start = seconds_now();
+        if (!one_step(r, &loss, &examples, e)) {
+            progress_clear(progress);
+            return false;
+        }
+        since += examples;
+        double now = seconds_now();
+        r->examples += examples;
+        r->seconds += now - start;
+        if (now - window > 0.5 || rate == 0) {
+            rate = (double)since / (now - window);
+            window = now;
+            since = 0;
+        }
+        progress_step(progress, r->step, total, rate, loss, r->epoch + 1, false);
+        bool due = r->o->checkpoint_steps > 0 && r->step % r->o->checkpoint_steps == 0;
+        if ((due || interrupted) && !(fflush(r->metrics) == 0 && save_checkpoint(r, e))) {
+            return false;
+        }
+        if (interrupted) {
+            progress_clear(progress);
+            return error_set(e, EXIT_INTERRUPTED, "interrupted after step %lld; go on with --resume",
+                             (long long)r->step);
+        }
+    }
+    if (!r->o->terminal) {
+        progress_step(progress, r->step, total, rate, loss, r->epoch + 1, true);
+    }
+    return true;
+}
+
+/* The first epoch is begun. A checkpoint between an epoch's last step and its metrics holds in_epoch == per_epoch, so
+ * that a run that goes on from there begins with the metrics. */
 static bool loop(Run *r, Error *e)
 {
     Progress progress;
     progress_start(&progress, r->o->terminal, r->step);
-    bool stop = false;
-    double loss = NAN, window = seconds_now(), rate = 0;
-    int64_t since = 0;
-    while (!is_done(r) && !stop) {
-        if (!begin_epoch(r, e)) {
+    while (!is_done(r) || r->in_epoch >= r->per_epoch) {
+        if (r->in_epoch < r->per_epoch && !run_epoch(r, &progress, e)) {
             return false;
         }
-        int64_t examples = 0, epoch = r->epoch, total = total_steps(r);
-        while (r->in_epoch < r->per_epoch && !is_done(r)) {
-            double start = seconds_now();
-            if (!one_step(r, &loss, &examples, e)) {
-                progress_clear(&progress);
+        bool is_over = r->in_epoch >= r->per_epoch;
+        if (is_over) {
+            r->epoch++;
+            r->in_epoch = 0;
+            if (!after_epoch(r, &progress, e)) {
                 return false;
             }
-            if (r->in_epoch == r->per_epoch) {
-                r->epoch++;
-                r->in_epoch = 0;
-            }
-            since += examples;
-            double now = seconds_now();
-            r->examples += examples;
-            r->seconds += now - start;
-            if (now - window > 0.5 || rate == 0) {
-                rate = (double)since / (now - window);
-                window = now;
-                since = 0;
-            }
-            progress_step(&progress, r->step, total, rate, loss, epoch + 1, false);
-            bool due = r->o->checkpoint_steps > 0 && r->step % r->o->checkpoint_steps == 0;
-            if ((due || interrupted) && !(fflush(r->metrics) == 0 && save_checkpoint(r, e))) {
-                return false;
-            }
-            if (interrupted) {
-                progress_clear(&progress);
-                return error_set(e, EXIT_INTERRUPTED, "interrupted after step %lld; go on with --resume",
-                                 (long long)r->step);
-            }
-            if (r->epoch > epoch) {
-                break;
-            }
-        }
-        if (!r->o->terminal) {
-            progress_step(&progress, r->step, total, rate, loss, epoch + 1, true);
-        }
-        if (r->epoch > epoch && !after_epoch(r, &progress, &stop, e)) {
-            return false;
         }
         if (fflush(r->metrics) != 0) {
             return error_set(e, EXIT_RESOURCES, "cannot write the metrics of %s: is the disk full?", r->o->out);
         }
-        if (!save_checkpoint(r, e)) {
+        if (!save_checkpoint(r, e) || (is_over && !is_done(r) && !begin_epoch(r, e))) {
             return false;
         }
     }

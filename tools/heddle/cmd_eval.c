@@ -54,14 +54,14 @@ int cmd_eval(int argc, char **argv)
     if (code >= 0) {
         return code;
     }
-    o.split = strcmp(split, "test") == 0    ? FEED_TEST
-              : strcmp(split, "valid") == 0 ? FEED_VALID
-              : strcmp(split, "train") == 0 ? FEED_TRAIN
-                                            : FEED_SERVE;
-    if (!data.data || !o.weights || o.split == FEED_SERVE || batch == 0) {
+    DataPart part = strcmp(split, "test") == 0    ? PART_TEST
+                    : strcmp(split, "valid") == 0 ? PART_VALID
+                    : strcmp(split, "train") == 0 ? PART_TRAIN
+                                                  : PART_SERVE;
+    if (!data.data || !o.weights || part == PART_SERVE || batch == 0) {
         return usage_error(self,
                            !data.data || !o.weights ? "--data and --weights are both needed"
-                           : o.split == FEED_SERVE  ? "--split is test, valid or train, not '%s'"
+                           : part == PART_SERVE     ? "--split is test, valid or train, not '%s'"
                                                     : "--batch is at least 1",
                            split);
     }
@@ -75,9 +75,9 @@ int cmd_eval(int argc, char **argv)
     Exam *exam = NULL;
     Figure figures[MAX_FIGURES];
     int nfigures = -1;
-    use_data(&o, &data, &common);
+    use_data(&o, &data, &common, part == PART_VALID);
     bool ok = ranker_open(&r, p, &o, &report, &e) &&
-              (exam = exam_open(p, r.program, o.split, batch, stored ? o.weights : NULL, &e)) &&
+              (exam = exam_open(p, r.program, part, batch, stored ? o.weights : NULL, &e)) &&
               (nfigures = exam_run(exam, r.session, figures, &e)) >= 0;
     if (ok && nfigures == 0) {
         ok = error_set(&e, EXIT_SPEC, "the spec's rank section has no metrics");

@@ -107,7 +107,7 @@ int cmd_rank(int argc, char **argv)
 {
     const Command *self = command_named("rank");
     Common common = {0};
-    RankerOptions o = {.split = FEED_SERVE};
+    RankerOptions o = {0};
     DataOptions data = {0};
     const char *user = NULL;
     int64_t top = 10;
@@ -134,7 +134,7 @@ int cmd_rank(int argc, char **argv)
     Error e = {0};
     Text report = {0};
     Ranker r;
-    use_data(&o, &data, &common);
+    use_data(&o, &data, &common, false);
     bool ok = ranker_open(&r, p, &o, &report, &e) && print_user(&r, p, user, top, common.json, &e);
     ranker_close(&r);
     project_close(p);

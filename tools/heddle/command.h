@@ -60,7 +60,7 @@ typedef struct {
     TextList maps;
 } DataOptions;
 int data_options(Option *options, int n, DataOptions *d);
-void use_data(RankerOptions *o, const DataOptions *d, const Common *c);
+void use_data(RankerOptions *o, const DataOptions *d, const Common *c, bool held_back);
 
 /* How long a training loop runs and what it evaluates. use_loop fills the train options from all of them; it returns
  * -1, or the exit code after a mistake, reported. */

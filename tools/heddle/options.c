@@ -192,11 +192,10 @@ int data_options(Option *options, int n, DataOptions *d)
     return append(options, n, table, sizeof table);
 }
 
-void use_data(RankerOptions *o, const DataOptions *d, const Common *c)
+void use_data(RankerOptions *o, const DataOptions *d, const Common *c, bool held_back)
 {
     o->data = d->data;
-    o->feed = (FeedOptions){
-        .recipe = d->recipe, .held_back = o->split == FEED_VALID, .nmaps = d->maps.n, .maps = d->maps.items};
+    o->feed = (FeedOptions){.recipe = d->recipe, .held_back = held_back, .nmaps = d->maps.n, .maps = d->maps.items};
     o->threads = (int)c->threads;
     o->seed = (uint64_t)c->seed;
 }
