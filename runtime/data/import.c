@@ -74,28 +74,52 @@ static cJSON *source_json(Importer *im, int npaths, const char *const *paths)
     return extra;
 }
 
+/* Options that the format would not look at are refused. */
+static bool options_fit(const char *format, const ImportOptions *o, Error *e)
+{
+    bool fields = o->user_field || o->item_field || o->time_field || o->label_field;
+    const struct {
+        bool given;
+        const char *option, *formats;
+    } options[] = {
+        {o->schema != NULL, "--schema", "text"},
+        {o->valid || o->test, "--valid or --test", "text, libsvm, criteo"},
+        {o->min_count > 0, "--min-count", "libsvm, criteo"},
+        {o->fields, "--fields", "libsvm"},
+        {fields, "--user-field, --item-field, --time-field or --label-field", "recbole"},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        if (options[i].given && !strstr(options[i].formats, format)) {
+            return error_set(e, EXIT_USAGE, "%s is for %s; format %s has none: leave it out", options[i].option,
+                             options[i].formats, format);
+        }
+    }
+    return true;
+}
+
 static bool read_all(Importer *im, const char *format, int npaths, const char *const *paths, const char *out)
 {
-    if (strcmp(format, "text") == 0) {
-        return import_text(im, npaths, paths, out);
-    }
-    if (strcmp(format, "libsvm") == 0) {
-        return import_libsvm(im, npaths, paths, out);
-    }
-    if (strcmp(format, "criteo") == 0) {
-        return import_criteo(im, npaths, paths, out);
-    }
-    if (im->options->valid || im->options->test) {
-        return error_set(im->e, EXIT_USAGE, "format %s has no files of parts (--valid, --test)", format);
-    }
-    if (npaths != 1) {
-        return error_set(im->e, EXIT_USAGE, "format %s reads one path, a directory; %d were given", format, npaths);
-    }
-    if (strcmp(format, "movielens") == 0) {
-        return import_movielens(im, paths[0], out);
-    }
-    if (strcmp(format, "recbole") == 0) {
-        return import_recbole(im, paths[0], out);
+    const struct {
+        const char *name;
+        bool (*files)(Importer *im, int npaths, const char *const *paths, const char *out);
+        bool (*directory)(Importer *im, const char *path, const char *out);
+    } formats[] = {
+        {"movielens", NULL, import_movielens}, {"text", import_text, NULL},     {"recbole", NULL, import_recbole},
+        {"libsvm", import_libsvm, NULL},       {"criteo", import_criteo, NULL},
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        if (strcmp(formats[i].name, format) != 0) {
+            continue;
+        }
+        if (!options_fit(format, im->options, im->e)) {
+            return false;
+        }
+        if (formats[i].files) {
+            return formats[i].files(im, npaths, paths, out);
+        }
+        return npaths == 1 ? formats[i].directory(im, paths[0], out)
+                           : error_set(im->e, EXIT_USAGE, "format %s reads one path, a directory; %d were given",
+                                       format, npaths);
     }
     return error_set(im->e, EXIT_USAGE, "there is no format '%s'; choose movielens, text, recbole, libsvm or criteo",
                      format);

@@ -54,12 +54,10 @@ static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, s
         return r->by != BY_SHARE || error_set(e, EXIT_USAGE, "recipe: by is user or time, not '%.*s'", (int)n, s);
     }
     if (IS("valid_from") && r->kind != RECIPE_NEXT) {
-        r->by = BY_TIME;
         r->has_valid_from = true;
         return whole("valid_from", s, n, INT64_MIN, &r->valid_from, e);
     }
     if (IS("test_from") && r->kind != RECIPE_NEXT) {
-        r->by = BY_TIME;
         r->has_test_from = true;
         return whole("test_from", s, n, INT64_MIN, &r->test_from, e);
     }
@@ -114,6 +112,12 @@ bool recipe_parse(const char *text, DataRecipe *r, Error *e)
         if (!option(r, at, nkey, equals + 1, n - nkey - 1, e)) {
             return false;
         }
+    }
+    if (r->has_valid_from || r->has_test_from) {
+        if (r->by == BY_USER) {
+            return error_set(e, EXIT_USAGE, "recipe: valid_from and test_from are times, and by=user splits users");
+        }
+        r->by = BY_TIME;
     }
     if (*r->part && r->by != BY_SHARE) {
         return error_set(e, EXIT_USAGE, "recipe: part=%s says what each row is for, so there is no by", r->part);

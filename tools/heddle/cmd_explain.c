@@ -101,8 +101,10 @@ int cmd_explain(int argc, char **argv)
     if (code >= 0) {
         return code;
     }
-    if (!kernels && (load.batch > 0 || lengths || steps > 0)) {
-        return usage_error(self, "--batch, --lengths and --steps belong to --kernels");
+    if (!kernels && (load.batch > 0 || lengths || steps > 0 || common.threads > 0 || common.seed != 0 || common.cpu ||
+                     common.no_cache)) {
+        return usage_error(self, "--batch, --lengths, --steps, --threads, --seed, --cpu and --no-cache belong to "
+                                 "--kernels: nothing else is compiled or run");
     }
     if (kernels && after) {
         return usage_error(self, "--kernels and --after are two different reports: ask for one");

@@ -118,7 +118,7 @@ int cmd_run(int argc, char **argv)
              (s = session_new(prog->plan, pool, (uint64_t)common.seed, &e)) &&
              project_weights(p, s, weights, &report, &e) && read_batch(bf, prog->plan, &b, &e) &&
              session_run(s, &b, 0, &e) && write_outputs(s, prog->plan, out, &e);
-        code = ok ? 0 : fail_error(&e);
+        code = ok ? 0 : fail_either(&report, &e);
     }
     free(b.arrays);
     session_free(s);
