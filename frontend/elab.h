@@ -498,7 +498,7 @@ bool path_is_free(Elab *E, const char *path, Span span);
 /* ---- states.c ----------------------------------------------------------------------------------------------- */
 
 Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section);
-void link_state(Elab *E, Scope *scope, Stmt *s, int pos); /* state -> its value afterwards */
+void link_state(Elab *E, Scope *scope, Stmt *s); /* state -> its value afterwards */
 void check_streams(Elab *E); /* marks states whose examples come several to a step, and what may not lead to them */
 
 /* ---- describe.c --------------------------------------------------------------------------------------------- */

@@ -263,7 +263,7 @@ Graph *spec_lower(Spec *spec, Arena *arena, const LowerOptions *o)
     }
     scope_force(E, E->file);
     for (int k = 0; k < E->nstates; k++) {
-        link_state(E, E->states[k].scope, E->states[k].stmt, 1 << 30);
+        link_state(E, E->states[k].scope, E->states[k].stmt);
     }
     check_streams(E);
     if (o->mode != MODE_RANK) {

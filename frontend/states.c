@@ -97,9 +97,8 @@ Sym *make_state(Elab *E, Scope *scope, Stmt *s, int pos, SectionKind section)
     return sym;
 }
 
-void link_state(Elab *E, Scope *scope, Stmt *s, int pos)
+void link_state(Elab *E, Scope *scope, Stmt *s)
 {
-    (void)pos;
     if (s->by != NULL && strcmp(s->by, "model") == 0 && !E->training) {
         return; /* running averages move in training only */
     }

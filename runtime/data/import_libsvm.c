@@ -32,6 +32,7 @@ typedef struct {
     double label;
     int label_column, value_column;
     int *columns, *vocabs; /* one, `feature`, or one per field */
+    VocabRule **rules;     /* of those; NULL entries: every index is taken */
     bool other_labels;     /* than 1 and -1 */
 } Sparse;
 
@@ -136,13 +137,19 @@ static bool make_rules(Sparse *s)
     const ImportOptions *o = s->im->options;
     int n = o->fields ? s->nfields : 1;
     char name[24];
-    for (int k = 0; k < n && (o->valid || o->test || o->min_count > 0); k++) {
-        if (!import_add_rule(s->im, vocab_name(s, k, name, sizeof name), o->min_count > 0 ? o->min_count : 1,
-                             "<unknown>")) {
-            return false;
-        }
+    s->rules = calloc((size_t)n + 1, sizeof *s->rules);
+    if (!s->rules) {
+        return no_memory(s);
     }
-    return true;
+    bool limited = o->valid || o->test || o->min_count > 0, ok = true;
+    for (int k = 0; k < n && limited && ok; k++) {
+        ok = import_add_rule(s->im, vocab_name(s, k, name, sizeof name), o->min_count > 0 ? o->min_count : 1,
+                             "<unknown>");
+    }
+    for (int k = 0; k < n && limited && ok; k++) { /* after the last was added: adding moves them */
+        s->rules[k] = import_rule(s->im, vocab_name(s, k, name, sizeof name));
+    }
+    return ok;
 }
 
 static bool make_columns(Sparse *s)
@@ -175,11 +182,10 @@ static bool take_row(Sparse *s)
 {
     Builder *b = s->im->builder;
     bool fields = s->im->options->fields;
-    char name[24];
     for (int k = 0; k < s->nfeatures; k++) {
         const Feature *f = &s->features[k];
         int at = fields ? k : 0;
-        VocabRule *rule = import_rule(s->im, vocab_name(s, at, name, sizeof name));
+        VocabRule *rule = s->rules[at];
         if (s->im->scanning) {
             if (rule && !rule_count(rule, f->s, f->n)) {
                 return no_memory(s);
@@ -290,5 +296,6 @@ bool import_libsvm(Importer *im, int npaths, const char *const *paths, const cha
     free(s.features);
     free(s.columns);
     free(s.vocabs);
+    free(s.rules);
     return good;
 }

@@ -1,14 +1,19 @@
+// clang-format off
 /* The documents keep their promises.
  *
  *   test_docs HEDDLE SOURCE run FILE.md       what stands between ``` lines, in order, in one scratch directory in
- * which build/heddle and models are those of the source tree: heddle NAME     saved as NAME heddle          a spec,
- * checked, or a part of one, parsed diff NAME       lines with - in NAME become those with + below them sh [exit=N]
- * run; exits with N (0) text            occurs in the output of the commands before; "..." stands for any lines text
- * about      the same, whatever the numbers are text PATH       occurs in that file of the source tree, comments aside
- *        c               is left alone
+ *                                             which build/heddle and models are those of the source tree:
+ *       heddle NAME     saved as NAME
+ *       heddle          a spec, checked, or a part of one, parsed
+ *       diff NAME       lines with - in NAME become those with + below them
+ *       sh [exit=N]     run; exits with N (0)
+ *       text            occurs in the output of the commands before; "..." stands for any lines
+ *       text about      the same, whatever the numbers are
+ *       text PATH       occurs in that file of the source tree, comments aside
+ *       c               is left alone
  *   test_docs HEDDLE SOURCE options FILE...   every option of a `heddle COMMAND ...` in the files is one of the
- * command's
- */
+ *                                             command's */
+// clang-format on
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>

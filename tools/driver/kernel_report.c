@@ -80,7 +80,9 @@ static double seconds_of(double operations, double bytes, const Machine *m)
     return fmax(operations / (1e9 * m->gflops), bytes / (1e9 * rate));
 }
 
-double kernel_predicted(const Kernels *k, const KernelFacts *x, const Machine *m)
+/* Seconds a kernel should take: the slower of its operations, each weighed by what it costs beside a multiply-add, and
+ * its bytes. */
+static double kernel_predicted(const Kernels *k, const KernelFacts *x, const Machine *m)
 {
     double operations = 0;
     for (int i = 0; i < x->n; i++) {
@@ -89,7 +91,8 @@ double kernel_predicted(const Kernels *k, const KernelFacts *x, const Machine *m
     return seconds_of(operations, kernel_bytes(k, x), m);
 }
 
-double kernel_limit(const Kernels *k, const KernelFacts *x, const Machine *m)
+/* The least that the machine allows, with every operation a multiply-add. */
+static double kernel_limit(const Kernels *k, const KernelFacts *x, const Machine *m)
 {
     return seconds_of(kernel_flop(k, x), kernel_bytes(k, x), m);
 }

@@ -22,9 +22,4 @@ typedef struct {
 /* The rows of the profile are the kernels' times; what is left of the step's is the line `other`. Slowest first. */
 void kernel_report(const Kernels *k, const Session *s, const KernelRun *run, bool json, Text *out);
 
-/* Seconds a kernel should take: the slower of its operations, each weighed by what it costs beside a multiply-add, and
- * its bytes; and the least that the machine allows, with every operation a multiply-add. */
-double kernel_predicted(const Kernels *k, const KernelFacts *x, const Machine *m);
-double kernel_limit(const Kernels *k, const KernelFacts *x, const Machine *m);
-
 #endif
