@@ -6,6 +6,7 @@
  *   kernel.c     unique texts: found in the cache on disk, or emitted and compiled, several at a time
  *   loops.c      any equation as a loop nest        product.c   matrix products, register blocked
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
+ *     runs.c   its step functions of an ascending input, run by run      tables.c   gradients of tables, by key
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
  *   plan_build.c the Plan: tensors, steps, splits
  *
@@ -17,7 +18,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 10 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 11 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory; a function of its dims alone. plan.h says what it means ---- */
 
@@ -137,6 +138,8 @@ void emit_mark_invariant(Emit *x, LLVMValueRef load);
 void emit_mark_tensor(Emit *x, LLVMValueRef access, int n);
 /* Constant array in the module: i64 values. */
 LLVMValueRef emit_table(Emit *x, int64_t n, const int64_t *v, const char *name);
+/* One entry of a table of the node s and this kind, made when it is first needed. */
+LLVMValueRef emit_table_entry(Emit *x, const Scalar *s, const char *kind, int64_t n, const int64_t *v, LLVMValueRef at);
 LLVMBasicBlockRef emit_block(Emit *x, const char *name);        /* appended to the function */
 LLVMValueRef emit_min(Emit *x, LLVMValueRef a, LLVMValueRef b); /* signed i64 */
 LLVMValueRef emit_max(Emit *x, LLVMValueRef a, LLVMValueRef b);

@@ -306,12 +306,22 @@ static bool find_loops(const Equation *e, int scan, Product *p, const char **why
 
 /* ---- conditions ----------------------------------------------------------------------------------------------- */
 
-/* Every index that moves with the letter is the letter alone, over that very axis: no condition keeps it in range. */
+/* The index is the letter alone over its very axis, or over one part of a sum of axes. */
+static bool is_letter(const Scalar *at, const Axis *of_dim, const Axis *of_letter)
+{
+    if (at->op == OP_INJECT) {
+        return at->args[0]->op == OP_LETTER && axis_same(at->axis, of_dim) &&
+               axis_same(of_dim->parts[at->inum], of_letter);
+    }
+    return at->op == OP_LETTER && axis_same(of_dim, of_letter);
+}
+
+/* Every index that moves with the letter is the letter alone: no condition keeps it in range. */
 static bool is_plain(const Equation *e, const Product *p, int letter)
 {
     for (int t = 0; t < 3; t++) {
         int d = p->dim[t][letter];
-        if (d >= 0 && (p->at[t][d]->op != OP_LETTER || !axis_same(p->tensor[t]->dims[d], e->letters[letter].axis))) {
+        if (d >= 0 && !is_letter(p->at[t][d], p->tensor[t]->dims[d], e->letters[letter].axis)) {
             return false;
         }
     }

@@ -1,6 +1,7 @@
 /* contract: makes matrix products out of sums of products. Needs: nothing. Keeps: the values, up to the rounding of a
  * constant factor. A sum's body is taken apart into factors; then
  *
+ *  - factors of both terms of a body that adds are factors of the body:     a*b*x + a*b*y  =>  a * b * (x + y)
  *  - constant factors move behind the sum:        sum[e] q*k*c       =>  t = sum[e] q*k,  dst = t * c
  *  - the other factors are dealt to two sides so that every reduced letter stands on both sides and each side has
  *    output letters of its own; a side that is not one load becomes a value of its own, with fewer letters than the
@@ -106,6 +107,44 @@ bool contract_match(const Graph *g, const Equation *e, Contraction *out)
 
 /* ---- factors ---- */
 
+static bool take_apart(Factors *f, Scalar *s);
+
+static Scalar *side_product(const Factors *f, unsigned side);
+
+/* Factors that both terms of x + y or x - y have; what is left of the terms is one more. False: they share none. */
+static bool take_common(Factors *f, const Scalar *s)
+{
+    Factors term[2] = {{.g = f->g, .e = f->e, .scale = 1}, {.g = f->g, .e = f->e, .scale = 1}};
+    Factors common = {.g = f->g, .e = f->e, .scale = 1};
+    if (!take_apart(&term[0], s->args[0]) || !take_apart(&term[1], s->args[1])) {
+        return false;
+    }
+    unsigned rest[2] = {(1u << term[0].n) - 1, (1u << term[1].n) - 1};
+    for (int i = 0; i < term[0].n; i++) {
+        for (int k = 0; k < term[1].n; k++) {
+            if (term[0].factor[i] == term[1].factor[k] && rest[1] >> k & 1) {
+                rest[0] &= ~(1u << i);
+                rest[1] &= ~(1u << k);
+                common.factor[common.n++] = term[0].factor[i];
+                break;
+            }
+        }
+    }
+    if (common.n == 0) {
+        return false;
+    }
+    Scalar *left[2];
+    for (int t = 0; t < 2; t++) {
+        Scalar *c = sc_real(f->g, term[t].scale), *p = side_product(&term[t], rest[t]);
+        left[t] = p ? fold_op2(f->g, OP_mul, p, c) : c;
+    }
+    bool ok = take_apart(f, fold_op2(f->g, s->op, left[0], left[1]));
+    for (int i = 0; i < common.n; i++) {
+        ok = ok && take_apart(f, common.factor[i]);
+    }
+    return ok;
+}
+
 static bool take_apart(Factors *f, Scalar *s)
 {
     switch (s->op) {
@@ -126,6 +165,15 @@ static bool take_apart(Factors *f, Scalar *s)
             return take_apart(f, s->args[0]) && take_apart(f, fold_op2(f->g, OP_div, sc_real(f->g, 1), s->args[1]));
         }
         break;
+    case OP_add:
+    case OP_sub: {
+        Factors before = *f;
+        if (s->type == TYPE_REAL && take_common(f, s)) {
+            return true;
+        }
+        *f = before;
+        break;
+    }
     default:
         break;
     }

@@ -1,7 +1,7 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
  *   lower (front end) ─► infer ─► simplify ─► batch ─► differentiate ─► optimize ─► clean ─► split
- *        ─► recompute ─► contract ─► fuse-map ─► fuse-stream ─► plan ─► code generation
+ *        ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -36,6 +36,10 @@ void pass_split(Graph *g);
 /* recompute: forward values that the adjoints read and that are cheaper to compute again than to keep are inlined
  * there. */
 void pass_recompute(Graph *g);
+
+/* resum: a sum over more letters adds up a sum over fewer of the same body (the gradient of a bias: that of what stands
+ * beside it). */
+void pass_resum(Graph *g);
 
 /* contract: rewrites sums of products so that as many as pay are matrix products of two stored tensors, which
  * contract_match (contract.h) recognises: constant and outer factors move behind the sum, other factors become

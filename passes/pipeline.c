@@ -18,6 +18,7 @@ const Pass pipeline[] = {
     {"split", pass_split, "before contract: blocks of a sum of axes are products where the whole is not"},
     {"recompute", pass_recompute,
      "before contract: what is computed again is inlined into adjoints, products stay bare"},
+    {"resum", pass_resum, "after recompute, which makes bodies equal; before contract, which takes them apart"},
     {"contract", pass_contract,
      "before fuse-map: factors become values of their own, which are then not inlined again"},
     {"fuse-map", pass_fuse_map, "last of all rewrites: what still stands alone becomes a kernel"},
