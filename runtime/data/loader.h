@@ -40,6 +40,7 @@ enum { RECIPE_MAPS = 16 };
  *           hold=2            everything but the test one event earlier: train e[n-3], valid e[n-2], test e[n-1]
  *   events  first=K           the first K events of a user are history only (default 0)
  *           valid=, test=     the last part of each user's events (rounded down), default 0.1 each
+ *           most=K            at most K targets of a user in each part, spread evenly over those there are
  *   rows    valid=, test=     by a hash of the row, default 0.1 each
  *   candidates  as rows
  *   all three  by=user           valid=, test= by a hash of the user: all or none of a user's targets
@@ -52,7 +53,7 @@ enum { RECIPE_MAPS = 16 };
 typedef struct DataRecipe {
     RecipeKind kind;
     RecipeBy by;
-    int64_t hold, first, now, valid_from, test_from;
+    int64_t hold, first, most /* 0: all */, now, valid_from, test_from;
     bool has_now, has_valid_from, has_test_from, allow_leak;
     double valid, test;
     char label[64], part[64];

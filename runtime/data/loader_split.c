@@ -38,12 +38,36 @@ static Range targets(const Loader *l, DataPart part, int64_t n)
 }
 
 /* Those of them whose history is long enough. */
-static Range usable(const Loader *l, int64_t n, int64_t shortest)
+static Range usable(const Loader *l, DataPart part, int64_t n, int64_t shortest)
 {
-    Range t = targets(l, l->part, n);
+    Range t = targets(l, part, n);
     t.lo = t.lo > shortest ? t.lo : shortest;
     t.hi = t.hi > t.lo ? t.hi : t.lo;
     return t;
+}
+
+/* How many of so many targets become examples, and which is the k-th: `most` of them, spread evenly. */
+static int64_t thinned(const Loader *l, int64_t targets)
+{
+    int64_t most = l->recipe.most;
+    return most > 0 && targets > most ? most : targets;
+}
+
+static int64_t thin(const Loader *l, int64_t targets, int64_t k)
+{
+    int64_t kept = thinned(l, targets);
+    return kept == targets ? k : (2 * k + 1) * targets / (2 * kept);
+}
+
+/* The parts of which the loader's examples of one user come, one after another: all of them are one range, unless each
+ * is thinned by itself. */
+static int parts_of(const Loader *l, DataPart *parts)
+{
+    static const DataPart each[] = {PART_TRAIN, PART_VALID, PART_TEST};
+    bool all = l->part == PART_ALL && l->recipe.most > 0;
+    memcpy(parts, each, sizeof each);
+    parts[0] = all ? PART_TRAIN : l->part;
+    return all ? 3 : 1;
 }
 
 static int64_t shortest_history(const Loader *l)
@@ -73,19 +97,28 @@ static bool split_log(Loader *l, Error *e)
 {
     const DataSet *ds = l->ds;
     int64_t bound = shortest_bound(l), shortest = shortest_history(l);
+    DataPart parts[3];
+    int nparts = parts_of(l, parts);
     l->starts = calloc((size_t)ds->users + 1, sizeof *l->starts);
     if (!l->starts) {
         return error_set(e, EXIT_RESOURCES, "no memory for %lld users", (long long)ds->users);
     }
     for (int64_t u = 0; u < ds->users; u++) {
         int64_t n = ds->user_offsets[u + 1] - ds->user_offsets[u];
-        Range all = targets(l, l->part, n), t = usable(l, n, shortest);
-        int64_t count = t.hi - t.lo, from = t.lo > bound ? t.lo - 1 : bound; /* positions above `from` are cut */
-        l->starts[u + 1] = l->starts[u] + count;
-        l->stats.skipped_short += (all.hi > all.lo ? all.hi - all.lo : 0) - count;
-        l->stats.cut += t.hi - 1 > from ? t.hi - 1 - from : 0;
-        if (count > 0 && t.hi - 1 > l->stats.longest) {
-            l->stats.longest = t.hi - 1;
+        l->starts[u + 1] = l->starts[u];
+        for (int i = 0; i < nparts; i++) {
+            Range all = targets(l, parts[i], n), t = usable(l, parts[i], n, shortest);
+            int64_t usable = t.hi - t.lo, count = thinned(l, usable);
+            l->starts[u + 1] += count;
+            l->stats.skipped_short += (all.hi > all.lo ? all.hi - all.lo : 0) - usable;
+            for (int64_t k = count; k-- > 0;) {
+                int64_t before = t.lo + thin(l, usable, k);
+                l->stats.longest = before > l->stats.longest ? before : l->stats.longest;
+                if (before <= bound) {
+                    break;
+                }
+                l->stats.cut++;
+            }
         }
     }
     l->count = l->starts[ds->users];
@@ -194,8 +227,18 @@ Example loader_locate(const Loader *l, int64_t example)
         return (Example){u, row, ds->user_offsets[u], row};
     }
     int64_t lo = find(l->starts, ds->users, example);
-    int64_t first = ds->user_offsets[lo], n = ds->user_offsets[lo + 1] - first;
-    int64_t at = usable(l, n, shortest_history(l)).lo + example - l->starts[lo];
+    int64_t first = ds->user_offsets[lo], n = ds->user_offsets[lo + 1] - first, k = example - l->starts[lo], at = 0;
+    DataPart parts[3];
+    int nparts = parts_of(l, parts);
+    for (int i = 0; i < nparts; i++) {
+        Range t = usable(l, parts[i], n, shortest_history(l));
+        int64_t count = thinned(l, t.hi - t.lo);
+        if (k < count) {
+            at = t.lo + thin(l, t.hi - t.lo, k);
+            break;
+        }
+        k -= count;
+    }
     return (Example){lo, l->part == PART_SERVE ? -1 : first + at, first, first + at};
 }
 

@@ -41,6 +41,9 @@ static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, s
     if (IS("first") && r->kind == RECIPE_EVENTS) {
         return whole("first", s, n, 0, &r->first, e);
     }
+    if (IS("most") && r->kind == RECIPE_EVENTS) {
+        return whole("most", s, n, 1, &r->most, e);
+    }
     if (IS("valid") && r->kind != RECIPE_NEXT) {
         return number("valid", s, n, 0, 1, &r->valid, e);
     }
@@ -77,7 +80,7 @@ static bool option(DataRecipe *r, const char *key, size_t nkey, const char *s, s
     }
 #undef IS
     static const char *const known[] = {"hold, label, now",
-                                        "first, valid, test, by, valid_from, test_from, part, leak, label, now",
+                                        "first, most, valid, test, by, valid_from, test_from, part, leak, label, now",
                                         "valid, test, by, valid_from, test_from, part, leak, label, now",
                                         "valid, test, by, valid_from, test_from, part, leak, label, now"};
     return error_set(e, EXIT_USAGE, "recipe: there is no '%.*s' here; known: %s", (int)(nkey > 40 ? 40 : nkey), key,
@@ -121,6 +124,11 @@ bool recipe_parse(const char *text, DataRecipe *r, Error *e)
     }
     if (*r->part && r->by != BY_SHARE) {
         return error_set(e, EXIT_USAGE, "recipe: part=%s says what each row is for, so there is no by", r->part);
+    }
+    if (r->most > 0 && (*r->part || r->by != BY_SHARE)) {
+        return error_set(e, EXIT_USAGE,
+                         "recipe: most counts the targets of parts that are shares of a user's events, so "
+                         "there is no by or part");
     }
     if (r->has_valid_from && !r->has_test_from) {
         return error_set(e, EXIT_USAGE, "recipe: valid_from needs test_from");

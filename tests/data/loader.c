@@ -375,12 +375,26 @@ static void test_next(const DataSet *ds, const char *recipe, DataPart part)
     loader_free(l);
 }
 
-static void test_events(const DataSet *ds, DataPart part, int first)
+/* The k-th of so many targets is kept: `most` of them, each in the middle of an equal share. */
+static bool kept(int k, int targets, int most)
+{
+    for (int i = 0; most && targets > most && i < most; i++) {
+        if ((int)((i + 0.5) * targets / most) == k) {
+            return true;
+        }
+    }
+    return !most || targets <= most;
+}
+
+static void test_events(const DataSet *ds, DataPart part, int first, int most)
 {
     Error e = {0};
     DataRecipe r;
     char text[64];
-    snprintf(text, sizeof text, "events,valid=0.2,test=0.3,first=%d", first);
+    int end = snprintf(text, sizeof text, "events,valid=0.2,test=0.3,first=%d", first);
+    if (most > 0) {
+        snprintf(text + end, sizeof text - (size_t)end, ",most=%d", most);
+    }
     CHECK(recipe_parse(text, &r, &e));
     Loader *l = loader_new(ds, &r, part, NEVENTS, event_inputs, &e);
     if (!l) {
@@ -394,16 +408,20 @@ static void test_events(const DataSet *ds, DataPart part, int first)
     for (int u = 0; u < USERS; u++) {
         int train = length[u] - (int)(0.3 * length[u]) - (int)(0.2 * length[u]),
             test = length[u] - (int)(0.3 * length[u]);
-        for (int k = 0; k < length[u]; k++, row++) {
-            DataPart in = k < train ? PART_TRAIN : k < test ? PART_VALID : PART_TEST;
-            if (in == part && k >= shortest) {
-                of[n][0] = u;
-                of[n][1] = k;
-                rows[n] = row;
-                examples[n] = n;
-                n++;
+        const int ends[] = {0, train, test, length[u]};
+        for (int p = PART_TRAIN; p <= PART_TEST; p++) {
+            int lo = ends[p] > shortest ? ends[p] : (int)shortest;
+            for (int k = lo; (part == PART_ALL || part == (DataPart)p) && k < ends[p + 1]; k++) {
+                if (kept(k - lo, ends[p + 1] - lo, most)) {
+                    of[n][0] = u;
+                    of[n][1] = k;
+                    rows[n] = row + k;
+                    CHECK(loader_part(l, n) == (DataPart)p);
+                    n++;
+                }
             }
         }
+        row += length[u];
     }
     CHECK(loader_count(l) == n);
     for (int64_t k = 0; k < n; k++) { /* backwards, to see that the order of the examples is kept */
@@ -587,9 +605,12 @@ int main(void)
     test_next(ds, "next,hold=2", PART_VALID);
     test_next(ds, "next,hold=2", PART_TEST);
     for (int part = PART_TRAIN; part <= PART_TEST; part++) {
-        test_events(ds, (DataPart)part, 0);
-        test_events(ds, (DataPart)part, 4);
+        test_events(ds, (DataPart)part, 0, 0);
+        test_events(ds, (DataPart)part, 4, 0);
+        test_events(ds, (DataPart)part, 0, 2);
+        test_events(ds, (DataPart)part, 3, 1);
     }
+    test_events(ds, PART_ALL, 1, 2);
     test_refusals(ds);
     test_label(ds);
     DataRecipe r;

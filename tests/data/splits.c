@@ -279,6 +279,8 @@ int main(void)
     CHECK_ERROR(recipe_parse("events,leak=no", &r, &e), e, EXIT_USAGE, "leak is allow");
     CHECK_ERROR(recipe_parse("events,valid_from=5", &r, &e), e, EXIT_USAGE, "needs test_from");
     CHECK_ERROR(recipe_parse("events,valid_from=5,test_from=4", &r, &e), e, EXIT_USAGE, "later than");
+    CHECK_ERROR(recipe_parse("events,most=0", &r, &e), e, EXIT_USAGE, "whole number from 1");
+    CHECK_ERROR(recipe_parse("events,most=4,by=time", &r, &e), e, EXIT_USAGE, "no by or part");
     CHECK_ERROR(recipe_parse("events,part=fold,by=user", &r, &e), e, EXIT_USAGE, "there is no by");
     snprintf(command, sizeof command, "rm -rf %s", scratch);
     CHECK(system(command) == 0);
