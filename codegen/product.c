@@ -13,6 +13,8 @@
 #include "product_gemm.h"
 #include "product_match.h"
 
+_Static_assert((int)GEMM_SLACK <= (int)TENSOR_SLACK, "a product reads behind its operands");
+
 enum { REDUCE_ROWS = 512, LARGE_OUTPUT = 1 << 18, ITEM_FLOP = 4000000, LIST_ROWS = 192 };
 
 static bool is_bounded(const Product *p, int letter)

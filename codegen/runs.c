@@ -58,14 +58,8 @@ static LLVMValueRef threshold(Emit *x, const Scalar *step, LLVMValueRef c, int b
     for (int64_t i = 0; i < n; i++) {
         v[i + 1] = step->table[i];
     }
-    LLVMValueRef table = LLVMGetNamedGlobal(x->module, "hd_bounds");
-    if (!table) {
-        table = emit_table(x, n + 2, v, "hd_bounds");
-    }
+    LLVMValueRef t = emit_table_entry(x, step, "bounds", n + 2, v, LLVMBuildNSWAdd(x->b, c, emit_i64(x, beyond), ""));
     free(v);
-    LLVMValueRef at = LLVMBuildNSWAdd(x->b, c, emit_i64(x, beyond), "");
-    LLVMValueRef t = LLVMBuildLoad2(x->b, x->i64, LLVMBuildInBoundsGEP2(x->b, x->i64, table, &at, 1, ""), "");
-    emit_mark_invariant(x, t);
     return t;
 }
 

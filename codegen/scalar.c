@@ -429,9 +429,7 @@ static LLVMValueRef search_step(Emit *x, const Scalar *s, LLVMValueRef v)
     return count;
 }
 
-/* One entry of a constant table, made when it is first needed. */
-static LLVMValueRef table_entry(Emit *x, const Scalar *s, const char *kind, int64_t n, const int64_t *v,
-                                LLVMValueRef at)
+LLVMValueRef emit_table_entry(Emit *x, const Scalar *s, const char *kind, int64_t n, const int64_t *v, LLVMValueRef at)
 {
     char name[64];
     snprintf(name, sizeof name, "hd_%s_%d", kind, kernel_node(x->k, s));
@@ -489,11 +487,11 @@ static LLVMValueRef emit_step(Emit *x, const Scalar *s)
     LLVMValueRef args[2] = {LLVMBuildOr(b, v, emit_i64(x, 1), ""), LLVMConstInt(x->i1, 1, 0)};
     LLVMValueRef zeros = emit_intrinsic(x, "llvm.ctlz", 1, &x->i64, 2, args);
     LLVMValueRef octave = LLVMBuildNSWSub(b, emit_i64(x, 63), zeros, "");
-    LLVMValueRef first = table_entry(x, s, "octave", OCTAVES, below, octave);
+    LLVMValueRef first = emit_table_entry(x, s, "octave", OCTAVES, below, octave);
     count = first;
     for (int i = 0; i < most; i++) {
         LLVMValueRef at = LLVMBuildNSWAdd(b, first, emit_i64(x, i), "");
-        LLVMValueRef t = table_entry(x, s, "threshold", s->ntable + most, padded, at);
+        LLVMValueRef t = emit_table_entry(x, s, "threshold", s->ntable + most, padded, at);
         count = LLVMBuildNSWAdd(b, count, LLVMBuildZExt(b, LLVMBuildICmp(b, LLVMIntSLE, t, v, ""), x->i64, ""), "");
     }
     free(padded);

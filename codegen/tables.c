@@ -178,6 +178,7 @@ static int last_writer(const Search *s, const Tensor *t)
     return last;
 }
 
+/* A row needs to be named once, and once more when sums into it begin: ids do not change between readers. */
 static void add_key(Search *s, const Scalar *key, int step, bool sums)
 {
     const Tensor *ids;
@@ -189,7 +190,7 @@ static void add_key(Search *s, const Scalar *key, int step, bool sums)
     k.ids = s->b->tensor[ids->id];
     for (int i = 0; i < s->t->nkeys; i++) {
         const PlanKeys *x = &s->t->keys[i];
-        if (x->step == step && x->ids == k.ids && x->add == k.add && x->sums == sums) {
+        if (x->step <= step && x->ids == k.ids && x->add == k.add && (x->sums || !sums)) {
             return;
         }
     }

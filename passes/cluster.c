@@ -212,8 +212,7 @@ static bool can_be_fed(const Equation *e, const Scalar *position, const char **w
 typedef struct {
     Clusters *c;
     int cluster;
-    const Equation *reader;
-    const Scalar *position; /* of the reader */
+    const Scalar *position; /* of the equation that reads */
     ClusterSet needs;
     Equation **drawn; /* equations that come along */
     Scalar **drawn_at;
@@ -324,7 +323,7 @@ static void join_reads(Join *j, const Equation *e, const Scalar *position)
 
 static bool try_to_join(Clusters *c, Equation *e, int cluster)
 {
-    Join j = {.c = c, .cluster = cluster, .reader = e};
+    Join j = {.c = c, .cluster = cluster};
     j.seen = arena_alloc(c->u.g->arena, (size_t)c->u.g->nequations + 1);
     join_reads(&j, e, c->tile[e->id]);
     if (j.failed) {

@@ -277,9 +277,32 @@ static int dim_in_class(Classes *x, const Tensor *t, int class)
 
 /* ---- trying ---- */
 
+/* The clusters of earlier groups. */
 typedef struct {
     int nclusters;
     int *member;
+    ClusterSet *needs;
+} Formed;
+
+static Formed formed_save(const Clusters *c)
+{
+    Graph *g = c->u.g;
+    size_t members = ((size_t)g->nequations + 1) * sizeof *c->member;
+    size_t needs = ((size_t)c->nclusters + 1) * sizeof *c->needs;
+    Formed f = {c->nclusters, arena_alloc(g->arena, members), arena_alloc(g->arena, needs)};
+    memcpy(f.member, c->member, members);
+    memcpy(f.needs, c->needs, needs);
+    return f;
+}
+
+static void formed_restore(Clusters *c, const Formed *f)
+{
+    memcpy(c->member, f->member, ((size_t)c->u.g->nequations + 1) * sizeof *c->member);
+    memcpy(c->needs, f->needs, ((size_t)f->nclusters + 1) * sizeof *c->needs);
+    c->nclusters = f->nclusters;
+}
+
+typedef struct {
     int kept;      /* tensors that stay virtual */
     bool *is_kept; /* by tensor id */
 } Trial;
@@ -288,12 +311,8 @@ typedef struct {
 static Trial try_class(Clusters *c, Classes *x, const bool *group, int class)
 {
     const Graph *g = c->u.g;
-    size_t n = (size_t)g->ntensors + 1, m = (size_t)g->nequations + 1;
-    Trial t = {.is_kept = arena_alloc(g->arena, n * sizeof(bool))};
-    int *before = arena_alloc(g->arena, m * sizeof(int)), nbefore = c->nclusters;
-    memcpy(before, c->member, m * sizeof(int));
-    ClusterSet *needs = arena_alloc(g->arena, (size_t)(nbefore + 1) * sizeof *needs);
-    memcpy(needs, c->needs, (size_t)(nbefore + 1) * sizeof *needs);
+    Trial t = {.is_kept = arena_alloc(g->arena, ((size_t)g->ntensors + 1) * sizeof(bool))};
+    Formed before = formed_save(c);
     for (int i = 0; i < g->ntensors; i++) {
         if (group[i]) {
             c->dim[i] = dim_in_class(x, g->tensors[i], class);
@@ -306,10 +325,8 @@ static Trial try_class(Clusters *c, Classes *x, const bool *group, int class)
     }
     for (const Tensor *bad = NULL; t.kept > 0;) {
         const char *why = NULL;
-        memcpy(c->member, before, m * sizeof(int));
-        memcpy(c->needs, needs, (size_t)(nbefore + 1) * sizeof *needs);
-        c->nclusters = nbefore;
         bad = clusters_form(c, group, &why);
+        formed_restore(c, &before);
         if (!bad) {
             break;
         }
@@ -321,21 +338,12 @@ static Trial try_class(Clusters *c, Classes *x, const bool *group, int class)
                     c->why[i] = why;
                 }
             }
-            memcpy(c->member, before, m * sizeof(int));
-            memcpy(c->needs, needs, (size_t)(nbefore + 1) * sizeof *needs);
-            c->nclusters = nbefore;
             break;
         }
         c->is_virtual[bad->id] = t.is_kept[bad->id] = false;
         c->why[bad->id] = why;
         t.kept--;
     }
-    t.nclusters = c->nclusters;
-    t.member = arena_alloc(g->arena, m * sizeof(int));
-    memcpy(t.member, c->member, m * sizeof(int));
-    memcpy(c->member, before, m * sizeof(int));
-    memcpy(c->needs, needs, (size_t)(nbefore + 1) * sizeof *needs);
-    c->nclusters = nbefore;
     for (int i = 0; i < g->ntensors; i++) {
         c->is_virtual[i] = c->is_virtual[i] && !group[i];
     }

@@ -189,7 +189,7 @@ static bool run_reduction(Session *s, Job job, bool is_zero, Error *e)
                    .in_place = is_zero,
                    .out = job.args.tensors[0],
                    .type = s->plan->tensors[out].dtype};
-    r.copy_bytes = (r.bytes + TENSOR_SLACK + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
+    r.copy_bytes = with_slack(r.bytes);
     int64_t wave = WAVE_BYTES / r.copy_bytes, least = 2 * pool_threads(s->pool);
     wave = wave < least ? least : wave > MAX_WAVE ? MAX_WAVE : wave;
     wave = wave > chunks ? chunks : wave;

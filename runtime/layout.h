@@ -7,7 +7,11 @@
 
 #include "runtime.h"
 
-enum { TENSOR_ALIGN = 64, TENSOR_SLACK = 320 }; /* bytes after a tensor that a kernel may read but not use */
+/* Bytes that a tensor takes up, with what kernels may read behind it. */
+static inline int64_t with_slack(int64_t bytes)
+{
+    return (bytes + TENSOR_SLACK + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
+}
 
 typedef struct {
     const Plan *plan;

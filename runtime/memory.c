@@ -55,14 +55,10 @@ static int64_t physical_bytes(void)
 
 void *memory_new(int64_t bytes)
 {
-    int64_t size;
-    if (bytes < 0 || __builtin_add_overflow(bytes, TENSOR_SLACK + TENSOR_ALIGN - 1, &size)) {
+    if (bytes < 0 || bytes > physical_bytes()) {
         return NULL;
     }
-    size -= size % TENSOR_ALIGN;
-    if (size > physical_bytes()) {
-        return NULL;
-    }
+    int64_t size = with_slack(bytes);
     void *p = aligned_alloc(TENSOR_ALIGN, (size_t)size);
     return p ? memset(p, 0, (size_t)size) : NULL;
 }
@@ -348,7 +344,7 @@ bool memory_reserve(Session *s, Error *e)
                              "tensor '%s' is too large for a batch of %lld examples: use a smaller batch",
                              p->tensors[t].name, (long long)s->shapes.batch);
         }
-        s->sizes[t] = (bytes + TENSOR_SLACK + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
+        s->sizes[t] = with_slack(bytes);
     }
     for (int step = 0; step <= p->nsteps; step++) {
         for (int i = s->birth_of[step]; i < s->birth_of[step + 1]; i++) {

@@ -20,6 +20,9 @@
 
 enum { PLAN_DIMS = 8, PLAN_SIG = 4, PLAN_PARTS = 16 };
 
+/* Alignment of every tensor, and the bytes behind it that a kernel may read but not use. */
+enum { TENSOR_ALIGN = 64, TENSOR_SLACK = 320 };
+
 typedef enum { DT_BOOL, DT_I32, DT_I64, DT_F32, DT_F64 } DType;
 extern const size_t dtype_size[];
 

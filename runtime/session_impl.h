@@ -2,7 +2,8 @@
  *
  *   session.c   creation, params and states       memory.c  liveness and the arena
  *   bind.c      a batch's sizes, inputs, draws    exec.c    the steps          fetch.c   results
- *   bind_values.c  one array into its tensor      tiles.c   steps of tiles     extern.c  a user's C functions */
+ *   bind_values.c  one array into its tensor      tiles.c   steps of tiles     extern.c  a user's C functions
+ *   table.c     params updated by rows */
 #ifndef HEDDLE_SESSION_IMPL_H
 #define HEDDLE_SESSION_IMPL_H
 

@@ -19,7 +19,8 @@ enum {
     ROW_BLOCK = 64,       /* rows of a task */
     MOST_PART = 4,        /* a step that names more than one row in so many updates them all */
     MOST_STEPS = 1 << 14, /* numbers of so many steps are kept; then all rows are caught up */
-    NUMBER = 8            /* bytes kept per number */
+    NUMBER = 8,           /* bytes kept per number */
+    MOST_TENSORS = 64     /* of a kernel */
 };
 
 struct Table {
@@ -77,7 +78,6 @@ static int scalar_of(const Table *t, int tensor)
 /* The updates of steps from .. to - 1 on one row. */
 static void replay(const Session *s, const Table *t, int64_t row, int64_t from, int64_t to)
 {
-    enum { MOST_TENSORS = 64 };
     void *tensors[MOST_TENSORS];
     if (from >= to || is_at_rest(s, t, row)) {
         return;
@@ -213,7 +213,7 @@ static void name_row(Table *t, int64_t row, bool sums)
         t->named[row] = (int32_t)t->steps + 1;
         t->rows[t->nrows++] = (int32_t)row;
     }
-    if (t->done[row] < t->steps) {
+    if (t->plan->rest != REST_ALWAYS && t->done[row] < t->steps) {
         t->stale[t->nstale] = (int32_t)row;
         t->since[t->nstale++] = t->done[row];
         t->done[row] = (int32_t)t->steps;
@@ -227,7 +227,7 @@ void tables_before(Session *s, int step)
         t->nstale = 0;
         for (int k = 0; k < t->plan->nkeys; k++) {
             const PlanKeys *key = &t->plan->keys[k];
-            if (key->step != step) {
+            if (key->step != step || (t->plan->rest == REST_ALWAYS && !key->sums)) {
                 continue;
             }
             int64_t n = tensor_count(&s->shapes, key->ids);
@@ -335,7 +335,7 @@ static bool is_in_place(const Session *s, const PlanTable *p)
 {
     for (int k = 0; k < p->nsteps; k++) {
         const PlanCall *c = &s->plan->steps[p->steps[k]].call;
-        if (c->ntensors > 64 || s->kept[s->root[c->tensors[0]]] == NULL) {
+        if (c->ntensors > MOST_TENSORS || s->kept[s->root[c->tensors[0]]] == NULL) {
             return false;
         }
     }

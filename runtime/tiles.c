@@ -68,11 +68,6 @@ static int64_t position_bytes(const Session *s, int tensor, int64_t b, int64_t n
     return n > 0 ? elements / n * (int64_t)dtype_size[t->dtype] : 0;
 }
 
-static int64_t aligned(int64_t bytes)
-{
-    return (bytes + TENSOR_SLACK + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
-}
-
 /* Places the tiled tensors for tiles of so many positions: each as low as those allow that live at the same time.
  * Returns the bytes that all of them take. */
 static int64_t place_tiled(Tiled *tiled, int n, int64_t positions)
@@ -82,13 +77,13 @@ static int64_t place_tiled(Tiled *tiled, int n, int64_t positions)
         tiled[i].at = 0;
         for (int k = 0; k < i; k++) {
             bool meets = tiled[k].first <= tiled[i].last && tiled[i].first <= tiled[k].last;
-            int64_t after = tiled[k].at + aligned(positions * tiled[k].bytes);
-            if (meets && tiled[i].at < after && tiled[k].at < tiled[i].at + aligned(positions * tiled[i].bytes)) {
+            int64_t after = tiled[k].at + with_slack(positions * tiled[k].bytes);
+            if (meets && tiled[i].at < after && tiled[k].at < tiled[i].at + with_slack(positions * tiled[i].bytes)) {
                 tiled[i].at = after;
                 k = -1; /* it may meet another one there */
             }
         }
-        int64_t after = tiled[i].at + aligned(positions * tiled[i].bytes);
+        int64_t after = tiled[i].at + with_slack(positions * tiled[i].bytes);
         end = after > end ? after : end;
     }
     return end;
@@ -238,7 +233,7 @@ static void note_shared(const Session *s, struct TileStep *t, int tensor)
         }
     }
     t->shared[t->nshared++] = (Shared){tensor, t->copy_bytes};
-    t->copy_bytes += aligned(tensor_bytes(&s->shapes, tensor));
+    t->copy_bytes += with_slack(tensor_bytes(&s->shapes, tensor));
 }
 
 static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
