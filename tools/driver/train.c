@@ -4,6 +4,7 @@
 #include "../../runtime/checkpoint.h"
 #include "count.h"
 #include "files.h"
+#include "metrics_log.h"
 #include "progress.h"
 #include <math.h>
 #include <signal.h>
@@ -240,31 +241,12 @@ static bool load_checkpoint(Run *r, Error *e)
     return true;
 }
 
-/* Cuts metrics.jsonl behind the last line of the resumed step, or before that step's metrics where they are due. */
 static bool open_metrics(Run *r, Error *e)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s", in_run(r, "metrics.jsonl"));
-    if (r->o->resume && file_exists(path)) {
-        char *text = file_read(path, e);
-        if (!text) {
-            return false;
-        }
-        char *keep = text;
-        bool due = r->in_epoch >= r->per_epoch;
-        for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
-            const char *at = strstr(line, "\"step\":"), *split = strstr(line, "\"split\":");
-            int64_t step = at && at < end ? strtoll(at + 7, NULL, 10) : INT64_MAX;
-            if (step > r->step || (due && step == r->step && split && split < end)) {
-                break;
-            }
-            keep = end + 1;
-        }
-        bool ok = file_write(path, text, (size_t)(keep - text), e);
-        free(text);
-        if (!ok) {
-            return false;
-        }
+    if (r->o->resume && file_exists(path) && !metrics_cut(path, r->step, r->in_epoch >= r->per_epoch, e)) {
+        return false;
     }
     r->metrics = fopen(path, r->o->resume ? "a" : "w");
     return r->metrics || error_set(e, EXIT_RESOURCES, "cannot write %s", path);
@@ -510,6 +492,28 @@ static bool flop_of(Run *r, double *flop, Text *report, Error *e)
     return ok;
 }
 
+/* The best evaluation by the first metric, where the run has been evaluated on its way; the last step's counts, too. */
+static bool add_best(Run *r, TrainResult *out, Error *e)
+{
+    double value;
+    int64_t epoch;
+    if (out->nfigures == 0 || out->nfigures + 2 > MAX_FIGURES ||
+        !metrics_best(in_run(r, "metrics.jsonl"), out->figures[0].name, &value, &epoch, e)) {
+        return e->code == 0;
+    }
+    if (out->figures[0].value > value) {
+        value = out->figures[0].value;
+        epoch = r->epoch;
+    }
+    Figure *f = &out->figures[out->nfigures];
+    snprintf(f[0].name, sizeof f[0].name, "best %.26s", out->figures[0].name);
+    snprintf(f[1].name, sizeof f[1].name, "best epoch");
+    f[0].value = value;
+    f[1].value = (double)epoch;
+    out->nfigures += 2;
+    return true;
+}
+
 static bool result_of(Run *r, TrainResult *out, Text *report, Error *e)
 {
     const Plan *plan = r->step_program->plan;
@@ -525,7 +529,7 @@ static bool result_of(Run *r, TrainResult *out, Text *report, Error *e)
     }
     out->nfigures = r->nfigures;
     memcpy(out->figures, r->figures, sizeof out->figures);
-    return true;
+    return add_best(r, out, e);
 }
 
 bool train(Project *p, const TrainOptions *o, TrainResult *result, Text *report, Error *e)
