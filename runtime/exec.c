@@ -280,7 +280,6 @@ static bool run_scan(Session *s, const PlanStep *step, const CallArgs *args, Err
     for (int i = 0; i < step->ncalls; i++) {
         by_example = by_example && step->calls[i].split == SPLIT_BATCH;
         flop += step->calls[i].flop_per_item;
-        n.grain = step->calls[i].grain > n.grain ? step->calls[i].grain : n.grain;
     }
     if (!by_example) { /* a barrier after each call of each position */
         for (int64_t k = 0; k < n.longest; k++) {
@@ -298,9 +297,10 @@ static bool run_scan(Session *s, const PlanStep *step, const CallArgs *args, Err
             zero_tensor(s, step->calls[i].tensors[0]);
         }
     }
-    if (n.grain <= 0) {
-        n.grain = (s->shapes.batch + 31) / 32;
-    }
+    /* A few examples share what a position reads of the params; a task costs more than its start. */
+    enum { FEW = 8, TASK_FLOP = 4000000 };
+    double grain = TASK_FLOP / (flop * (double)n.longest + 1);
+    n.grain = grain < FEW ? FEW : grain < (double)s->shapes.batch ? (int64_t)grain / FEW * FEW : s->shapes.batch;
     pool_run(s->pool, tasks(s->to - s->from, n.grain), scan_task, &n);
     return true;
 }
