@@ -92,8 +92,9 @@ DataPart loader_part_of_row(const Loader *l, int64_t row, int64_t user);
 /* The user of a target row (-1: of rows), and how many of its events came before. u: the user of the row before it, 0
  * for the first. */
 int64_t loader_user_of(const Loader *l, int64_t row, int64_t u, int64_t *before);
-/* Training targets that are later than a target of another part of the same user (rows of a log are in time order). */
-int64_t loader_leaks(const Loader *l);
+/* Training targets that are later than a target of another part of the same user (rows of a log are in time order); -1
+ * after an error. */
+int64_t loader_leaks(const Loader *l, Error *e);
 
 /* Where an example lies: its user (-1: none), its target row (-1: none, serving) and the rows of its history. */
 typedef struct {

@@ -97,13 +97,20 @@ DataPart loader_part_of_row(const Loader *l, int64_t row, int64_t user)
 }
 
 /* Candidates stand in any order: first where each user is evaluated for the first time. */
-static int64_t candidate_leaks(const Loader *l)
+static int64_t candidate_leaks(const Loader *l, Error *e)
 {
-    int64_t leaks = 0, *earliest = l->parts ? malloc(((size_t)l->ds->users + 1) * sizeof *earliest) : NULL;
-    for (int64_t u = 0; earliest && u < l->ds->users; u++) {
+    if (!l->parts) {
+        return 0;
+    }
+    int64_t leaks = 0, *earliest = malloc(((size_t)l->ds->users + 1) * sizeof *earliest);
+    if (!earliest) {
+        error_set(e, EXIT_RESOURCES, "no memory for %lld users", (long long)l->ds->users);
+        return -1;
+    }
+    for (int64_t u = 0; u < l->ds->users; u++) {
         earliest[u] = INT64_MAX;
     }
-    for (int pass = 0; earliest && pass < 2; pass++) {
+    for (int pass = 0; pass < 2; pass++) {
         for (int64_t k = 0; k < l->ntargets; k++) {
             int64_t u = data_int(l->user, k), at = data_int(l->before, k);
             DataPart part = loader_part_of_row(l, k, u);
@@ -135,12 +142,12 @@ int64_t loader_user_of(const Loader *l, int64_t row, int64_t u, int64_t *before)
     return u;
 }
 
-int64_t loader_leaks(const Loader *l)
+int64_t loader_leaks(const Loader *l, Error *e)
 {
     const DataSet *ds = l->ds;
     int64_t leaks = 0;
     if (l->targets == TABLE_CANDIDATE) {
-        return candidate_leaks(l);
+        return candidate_leaks(l, e);
     }
     for (int64_t u = 0; l->parts && u < ds->users; u++) {
         bool evaluates = false;

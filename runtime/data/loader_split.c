@@ -178,7 +178,10 @@ bool loader_split(Loader *l, Error *e)
     }
     bool each = !is_log || l->targets == TABLE_CANDIDATE || loader_has_parts(l);
     if (each && is_log && !l->recipe.allow_leak) {
-        int64_t leaks = loader_leaks(l);
+        int64_t leaks = loader_leaks(l, e);
+        if (leaks < 0) {
+            return false;
+        }
         if (leaks > 0) {
             return error_set(
                 e, EXIT_DATA,

@@ -28,16 +28,19 @@ static int64_t place_of(const Example *x)
     return x->hi - x->lo;
 }
 
-static void count(Counter *c, const Loader *l, DataPart part)
+static bool count(Counter *c, const Loader *l, DataPart part, Error *e)
 {
     PartReport *p = &c->report->parts[part];
     int64_t users = c->ds->users;
     bool *seen = calloc((size_t)users + 1, sizeof *seen);
+    if (!seen) {
+        return error_set(e, EXIT_RESOURCES, "no memory for %lld users", (long long)users);
+    }
     p->targets = loader_count(l);
     for (int64_t k = 0; k < p->targets; k++) {
         Example x = loader_locate(l, k);
         bool known = x.user >= 0 && x.user < users;
-        if (known && seen && !seen[x.user]) {
+        if (known && !seen[x.user]) {
             seen[x.user] = true;
             p->users++;
         }
@@ -56,6 +59,7 @@ static void count(Counter *c, const Loader *l, DataPart part)
         }
     }
     free(seen);
+    return true;
 }
 
 bool split_report(const DataSet *ds, const DataRecipe *r, SplitReport *report, Error *e)
@@ -79,15 +83,10 @@ bool split_report(const DataSet *ds, const DataRecipe *r, SplitReport *report, E
     for (int part = PART_VALID; good && part <= PART_TEST; part++) {
         bool none = part == PART_VALID && r->kind == RECIPE_NEXT && r->hold < 2;
         Loader *l = none ? NULL : open_part(&c, r, (DataPart)part, e);
-        good = none || l;
-        if (l) {
-            count(&c, l, (DataPart)part);
-        }
+        good = none || (l && count(&c, l, (DataPart)part, e));
         loader_free(l);
     }
-    if (good) {
-        count(&c, train, PART_TRAIN);
-    }
+    good = good && count(&c, train, PART_TRAIN, e);
     loader_free(train);
     free(c.earliest);
     return good;
