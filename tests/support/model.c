@@ -33,7 +33,7 @@ static int64_t fields(void *ctx, const char *name, const char *const **names, co
     return numbers ? 2 : 3;
 }
 
-static Graph *lower(const ModelOptions *o, Form form, Arena *arena, Diag *diag)
+Graph *model_lower(const ModelOptions *o, Form form, Arena *arena, Diag *diag)
 {
     SpecOptions so = {.ndefines = o->ndefines, .defines = o->defines, .variant = o->variant, .std_dir = o->std_dir};
     LowerOptions lo = {.mode = form == FORM_RANK    ? MODE_RANK
@@ -65,8 +65,8 @@ Model *model_compile(const ModelOptions *o, Form form, Text *why)
     plain.skip = "simplify,split,clean,recompute,resum,contract,fuse-map";
     CodegenOptions co = {.real = o->real, .cpu = o->cpu, .threads = 1};
     CodegenStats stats;
-    Graph *g = lower(o, form, m->arena, m->diag);
-    m->plain = g ? lower(o, form, m->arena, m->diag) : NULL;
+    Graph *g = model_lower(o, form, m->arena, m->diag);
+    m->plain = g ? model_lower(o, form, m->arena, m->diag) : NULL;
     Schedule *s = m->plain && pipeline_run(m->plain, &plain) && pipeline_run(g, &all) ? pass_plan(g) : NULL;
     m->plan = s ? codegen_compile(s, &co, &stats, why) : NULL;
     if (!m->plan) {

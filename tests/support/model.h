@@ -42,6 +42,8 @@ typedef struct {
     uint64_t seed;
 } Model;
 
+/* The graph of a form as the front end makes it; NULL: errors in diag. */
+Graph *model_lower(const ModelOptions *o, Form form, Arena *arena, Diag *diag);
 Model *model_compile(const ModelOptions *o, Form form, Text *why); /* NULL: why holds the diagnostics */
 void model_free(Model *m);                                         /* NULL is fine */
 
