@@ -1,4 +1,5 @@
-/* The machine that code is made for: this one, or a named level of x86-64 for results that travel. */
+/* The machine that code is made for: this one, or a named level of x86-64 for results that travel. The environment
+ * variable HEDDLE_CPU names the level that stands for this machine where nothing else is asked for. */
 #include "internal.h"
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
@@ -47,6 +48,8 @@ bool target_init(Target *t, const char *cpu, Text *why)
     pthread_once(&once, initialise);
     memset(t, 0, sizeof *t);
     char *host = LLVMGetHostCPUFeatures();
+    const char *asked = getenv("HEDDLE_CPU");
+    cpu = (!cpu || strcmp(cpu, "native") == 0) && asked && *asked ? asked : cpu;
     if (!cpu || strcmp(cpu, "native") == 0) {
         char *name = LLVMGetHostCPUName();
         snprintf(t->cpu, sizeof t->cpu, "%s", name);

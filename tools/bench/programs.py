@@ -15,11 +15,14 @@ class Failed(Exception):
     pass
 
 
-def fair_environment(threads):
+def fair_environment(threads, avx2=False):
     """What a peer runs under: all threads, no setting that slows its matrix library, the OpenMP build of OpenBLAS, an
-    allocator that keeps freed pages, AVX-512 where the CPU has it. Returns the changes, which are printed."""
+    allocator that keeps freed pages, AVX-512 where the CPU has it (avx2: nothing beyond AVX2). Returns the changes, which
+    are printed."""
     changes = {"OPENBLAS_CORETYPE": None, "OPENBLAS_L2_SIZE": None, "OPENBLAS_NUM_THREADS": None, "MKL_NUM_THREADS": None,
                "ATEN_CPU_CAPABILITY": "avx512" if "avx512f" in cpu_flags() else None, "OMP_NUM_THREADS": str(threads)}
+    if avx2:
+        changes.update({"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OPENBLAS_CORETYPE": "Haswell"})
     preload = next((os.path.join(d, n) for n in PRELOADS for d in LIBRARY_DIRS if os.path.exists(os.path.join(d, n))), None)
     changes["LD_PRELOAD"] = preload
     blas = next((os.path.join(d, "openblas-openmp") for d in LIBRARY_DIRS
@@ -57,7 +60,7 @@ class Heddle:
     """`heddle bench`, a process per round: kernels come from the cache, and its first step is not counted."""
     style = "heddle"
 
-    def __init__(self, binary, spec, batch, lengths, threads, without=None):
+    def __init__(self, binary, spec, batch, lengths, threads, without=None, avx2=False):
         """spec: its path with -D and --variant, as arguments. without: passes left out."""
         self.name = f"heddle without {without}" if without else "heddle"
         self.file = tempfile.NamedTemporaryFile("w", suffix=".lengths")
@@ -65,6 +68,7 @@ class Heddle:
         self.file.flush()
         self.command = [binary, "bench", *spec, "--json", "--batch", str(batch), "--threads", str(threads)]
         self.command += ["--lengths", self.file.name] + (["--skip-pass", without] if without else [])
+        self.command += ["--cpu", "x86-64-v3"] if avx2 else []
         self.batch, self.peak_bytes, self.last, self.about = batch, 0, None, None
         first = self._bench(2)
         self.rates = {"train": first["train_examples_per_s"], "infer": first["infer_examples_per_s"]}
