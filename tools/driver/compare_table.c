@@ -61,17 +61,22 @@ static int64_t values_of(const Table *t, int row, const char *name, bool less, d
     return n;
 }
 
-/* Every metric of any row, in order of first appearance. */
+static bool is_best(const char *name)
+{
+    return strncmp(name, "best ", 5) == 0;
+}
+
+/* Every metric of any row, in order of first appearance; what was best on the way behind the others. */
 static int metrics_of(const Table *t, const char **names)
 {
     int n = 0;
-    for (int row = 0; row < t->n; row++) {
-        for (int64_t s = 0; s < t->seeds; s++) {
-            const TrainResult *r = &outcome(t, row, s)->result;
+    for (int best = 0; best < 2; best++) {
+        for (int64_t k = 0; k < t->n * t->seeds; k++) {
+            const TrainResult *r = &t->outcomes[k].result;
             for (int i = 0; i < r->nfigures; i++) {
-                bool known = false;
-                for (int k = 0; k < n; k++) {
-                    known = known || strcmp(names[k], r->figures[i].name) == 0;
+                bool known = is_best(r->figures[i].name) != best;
+                for (int j = 0; j < n; j++) {
+                    known = known || strcmp(names[j], r->figures[i].name) == 0;
                 }
                 if (!known && n < MAX_FIGURES) {
                     names[n++] = r->figures[i].name;
