@@ -6,7 +6,7 @@
  *   kernel.c     unique texts: found in the cache on disk, or emitted and compiled, several at a time
  *   loops.c      any equation as a loop nest        product.c   matrix products, register blocked
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
- *     runs.c   its step functions of an ascending input, run by run      tables.c   gradients of tables, by key
+ *     runs.c   its step functions of an ascending input, run by run      tables.c   params that a step updates by rows
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
  *   plan_build.c the Plan: tensors, steps, splits
  *

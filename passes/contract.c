@@ -19,7 +19,8 @@
 
 #include <string.h>
 
-enum { MAX_FACTORS = 8 };
+/* Additions inside additions are taken apart to a depth: terms may share what is below them, again and again. */
+enum { MAX_FACTORS = 8, MAX_DEPTH = 3 };
 
 typedef struct {
     Graph *g;
@@ -29,6 +30,7 @@ typedef struct {
     unsigned letters[MAX_FACTORS]; /* bit l: the factor uses letter l, or a letter read at it */
     double scale;                  /* product of the constants */
     unsigned outputs, reduced;     /* letters of the equation */
+    int depth;                     /* additions around it whose terms were taken apart */
 } Factors;
 
 /* ---- letters of an expression ---- */
@@ -114,9 +116,9 @@ static Scalar *side_product(const Factors *f, unsigned side);
 /* Factors that both terms of x + y or x - y have; what is left of the terms is one more. False: they share none. */
 static bool take_common(Factors *f, const Scalar *s)
 {
-    Factors term[2] = {{.g = f->g, .e = f->e, .scale = 1}, {.g = f->g, .e = f->e, .scale = 1}};
-    Factors common = {.g = f->g, .e = f->e, .scale = 1};
-    if (!take_apart(&term[0], s->args[0]) || !take_apart(&term[1], s->args[1])) {
+    Factors term[2], common = {.g = f->g, .e = f->e, .scale = 1, .depth = f->depth + 1};
+    term[0] = term[1] = common;
+    if (f->depth == MAX_DEPTH || !take_apart(&term[0], s->args[0]) || !take_apart(&term[1], s->args[1])) {
         return false;
     }
     unsigned rest[2] = {(1u << term[0].n) - 1, (1u << term[1].n) - 1};
@@ -138,7 +140,9 @@ static bool take_common(Factors *f, const Scalar *s)
         Scalar *c = sc_real(f->g, term[t].scale), *p = side_product(&term[t], rest[t]);
         left[t] = p ? fold_op2(f->g, OP_mul, p, c) : c;
     }
+    f->depth++;
     bool ok = take_apart(f, fold_op2(f->g, s->op, left[0], left[1]));
+    f->depth--;
     for (int i = 0; i < common.n; i++) {
         ok = ok && take_apart(f, common.factor[i]);
     }
