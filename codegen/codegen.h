@@ -20,6 +20,10 @@ typedef struct {
     double seconds;
 } CodegenStats;
 
+/* The CPU that is meant: this one if it is named; else what the environment variable HEDDLE_CPU names; else "native".
+ */
+const char *codegen_cpu(const char *cpu);
+
 /* NULL after an error, with the text in *why (a message for the user, without LLVM's vocabulary). */
 Plan *codegen_compile(const Schedule *s, const CodegenOptions *o, CodegenStats *stats, Text *why);
 

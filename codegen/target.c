@@ -1,5 +1,4 @@
-/* The machine that code is made for: this one, or a named level of x86-64 for results that travel. The environment
- * variable HEDDLE_CPU names the level that stands for this machine where nothing else is asked for. */
+/* The machine that code is made for: this one, or a named level of x86-64 for results that travel. */
 #include "internal.h"
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
@@ -39,6 +38,13 @@ static char *copy(const char *s)
     return p;
 }
 
+const char *codegen_cpu(const char *cpu)
+{
+    const char *asked = getenv("HEDDLE_CPU");
+    bool open = !cpu || strcmp(cpu, "native") == 0;
+    return !open ? cpu : asked && *asked ? asked : "native";
+}
+
 bool target_init(Target *t, const char *cpu, Text *why)
 {
     static const char level2[] = "+cx16,+fxsr,+mmx,+popcnt,+sahf,+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+x87";
@@ -48,9 +54,8 @@ bool target_init(Target *t, const char *cpu, Text *why)
     pthread_once(&once, initialise);
     memset(t, 0, sizeof *t);
     char *host = LLVMGetHostCPUFeatures();
-    const char *asked = getenv("HEDDLE_CPU");
-    cpu = (!cpu || strcmp(cpu, "native") == 0) && asked && *asked ? asked : cpu;
-    if (!cpu || strcmp(cpu, "native") == 0) {
+    cpu = codegen_cpu(cpu);
+    if (strcmp(cpu, "native") == 0) {
         char *name = LLVMGetHostCPUName();
         snprintf(t->cpu, sizeof t->cpu, "%s", name);
         LLVMDisposeMessage(name);

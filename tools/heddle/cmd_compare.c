@@ -1,4 +1,5 @@
 /* heddle compare: which models and variants meet, and with which options; the driver does the rest. */
+#include "codegen.h"
 #include "command.h"
 #include "compare.h"
 #include <stdio.h>
@@ -129,7 +130,7 @@ static int same_for_all(const Field *f, TrainOptions *t)
 static char *settings_text(const Common *c)
 {
     Text t = {0};
-    text_printf(&t, "dtype %s\ncpu %s\n", c->dtype ? c->dtype : "f32", c->cpu ? c->cpu : "native");
+    text_printf(&t, "dtype %s\ncpu %s\n", c->dtype ? c->dtype : "f32", codegen_cpu(c->cpu));
     for (int i = 0; i < c->defines.n; i++) {
         text_printf(&t, "-D %s\n", c->defines.items[i]);
     }
