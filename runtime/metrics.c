@@ -49,6 +49,18 @@ struct Metric {
     int64_t capacity;
 };
 
+double metric_merit(const char *name, double value)
+{
+    size_t length = strcspn(name, "@");
+    for (int i = 0; i < NKINDS; i++) {
+        if (strlen(kinds[i].name) == length && strncasecmp(kinds[i].name, name, length) == 0) {
+            bool less = kinds[i].kind == METRIC_LOGLOSS || kinds[i].kind == METRIC_MSE;
+            return less ? -value : kinds[i].kind == METRIC_CALIBRATION ? -fabs(value - 1) : value;
+        }
+    }
+    return value;
+}
+
 Metric *metric_new(const char *name, Error *e)
 {
     size_t length = strcspn(name, "@");

@@ -24,6 +24,8 @@ bool metric_add_rank(Metric *m, double rank, Error *e);
 /* value: the label, 1 or 0 (mse: what the logit is compared with). */
 bool metric_add_logit(Metric *m, double logit, double value, int64_t group, Error *e);
 bool metric_result(const Metric *m, double *out, Error *e);
+/* What of two values of the metric of that name is the better one has the larger merit. */
+double metric_merit(const char *name, double value);
 int64_t metric_count(const Metric *m);
 void metric_reset(Metric *m);
 

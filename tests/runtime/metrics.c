@@ -120,8 +120,19 @@ static void refusals(void)
     metric_free(a);
 }
 
+/* Of a loss the smaller value is better, of a calibration the one nearer to 1. */
+static void merits(void)
+{
+    CHECK(metric_merit("hr@10", 0.3) > metric_merit("hr@10", 0.2));
+    CHECK(metric_merit("auc", 0.8) > metric_merit("auc", 0.7));
+    CHECK(metric_merit("logloss", 0.4) > metric_merit("logloss", 0.5));
+    CHECK(metric_merit("mse", 0) > metric_merit("mse", 2));
+    CHECK(metric_merit("calibration", 1.1) > metric_merit("calibration", 0.7));
+}
+
 int main(void)
 {
+    merits();
     ranks();
     areas();
     refusals();

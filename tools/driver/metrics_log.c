@@ -1,6 +1,7 @@
 /* The log of a run, read again. */
 #include "metrics_log.h"
 #include "files.h"
+#include "metrics.h"
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,8 @@ bool metrics_best(const char *path, const char *metric, double *value, int64_t *
         cJSON *o = cJSON_ParseWithLength(line, (size_t)(end - line));
         const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, metric),
                     *at = cJSON_GetObjectItemCaseSensitive(o, "epoch");
-        if (cJSON_IsNumber(v) && cJSON_IsNumber(at) && (!found || v->valuedouble > *value)) {
+        if (cJSON_IsNumber(v) && cJSON_IsNumber(at) &&
+            (!found || metric_merit(metric, v->valuedouble) > metric_merit(metric, *value))) {
             found = true;
             *value = v->valuedouble;
             *epoch = (int64_t)at->valuedouble;

@@ -8,7 +8,7 @@
 
 /* Cuts the log behind the last line of the step, or before that step's evaluation where it is still due. */
 bool metrics_cut(const char *path, int64_t step, bool due, Error *e);
-/* The largest value of a metric over all evaluations, and the epoch of the first that has it. False, without an error:
+/* The best value of a metric over all evaluations, and the epoch of the first that has it. False, without an error:
  * there is none. */
 bool metrics_best(const char *path, const char *metric, double *value, int64_t *epoch, Error *e);
 

@@ -4,6 +4,7 @@
 #include "../../runtime/checkpoint.h"
 #include "count.h"
 #include "files.h"
+#include "metrics.h"
 #include "metrics_log.h"
 #include "progress.h"
 #include <math.h>
@@ -175,7 +176,7 @@ static bool write_manifest(Run *r, Error *e)
                 "\"batch\":%lld,\"dtype\":\"%s\",\"cpu\":\"%s\",\"version\":\"" HEDDLE_VERSION "\"}\n",
                 spec_name(r->p->spec), (unsigned long long)project_hash(r->p), r->ds->fingerprint,
                 (unsigned long long)o->seed, pool_threads(r->pool), (long long)r->batch,
-                r->p->options.real == DT_F64 ? "f64" : "f32", r->p->options.cpu ? r->p->options.cpu : "native");
+                r->p->options.real == DT_F64 ? "f64" : "f32", codegen_cpu(r->p->options.cpu));
     bool ok = file_write(in_run(r, "manifest.json"), t.s, t.n, e);
     text_free(&t);
     return ok;
@@ -386,8 +387,9 @@ static bool after_epoch(Run *r, Progress *progress, Error *e)
         text_printf(&line, ",\"%s\":%.9g", figures[i].name, figures[i].value);
         const char *keep = r->settings->keep_best;
         if (keep && strcmp(keep, figures[i].name) == 0) {
-            bool better = figures[i].value > r->best + 1e-6;
-            r->best = better ? figures[i].value : r->best;
+            double merit = metric_merit(keep, figures[i].value);
+            bool better = merit > r->best + 1e-6;
+            r->best = better ? merit : r->best;
             r->misses = better ? 0 : r->misses + 1;
             ok = !better || save_weights(r, "best.safetensors", e);
         }
@@ -501,12 +503,13 @@ static bool add_best(Run *r, TrainResult *out, Error *e)
         !metrics_best(in_run(r, "metrics.jsonl"), out->figures[0].name, &value, &epoch, e)) {
         return e->code == 0;
     }
-    if (out->figures[0].value > value) {
+    const char *name = out->figures[0].name;
+    if (metric_merit(name, out->figures[0].value) > metric_merit(name, value)) {
         value = out->figures[0].value;
         epoch = r->epoch;
     }
     Figure *f = &out->figures[out->nfigures];
-    snprintf(f[0].name, sizeof f[0].name, "best %.26s", out->figures[0].name);
+    snprintf(f[0].name, sizeof f[0].name, "best %.26s", name);
     snprintf(f[1].name, sizeof f[1].name, "best epoch");
     f[0].value = value;
     f[1].value = (double)epoch;

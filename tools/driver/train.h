@@ -21,7 +21,7 @@ typedef struct {
 } TrainOptions;
 
 /* What a finished run comes to. Figures are those of the last step, then, where the run was evaluated on its way, the
- * largest value of the first of them ("best hr@10") and its epoch ("best epoch"); rates are of this process. */
+ * best value of the first of them ("best hr@10") and its epoch ("best epoch"); rates are of this process. */
 typedef struct {
     int64_t steps, params;
     double flop;           /* operations of the training equations as written, a training example on average */
