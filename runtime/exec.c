@@ -299,8 +299,8 @@ static bool run_scan(Session *s, const PlanStep *step, const CallArgs *args, Err
     }
     /* A few examples share what a position reads of the params; a task costs more than its start. */
     enum { FEW = 8, TASK_FLOP = 4000000 };
-    double grain = TASK_FLOP / (flop * (double)n.longest + 1);
-    n.grain = grain < FEW ? FEW : grain < (double)s->shapes.batch ? (int64_t)grain / FEW * FEW : s->shapes.batch;
+    int64_t grain = (int64_t)(TASK_FLOP / (flop * (double)n.longest + 1)) / FEW * FEW;
+    n.grain = grain < FEW ? FEW : grain;
     pool_run(s->pool, tasks(s->to - s->from, n.grain), scan_task, &n);
     return true;
 }
