@@ -129,6 +129,8 @@ bool lanes_can(const Scalar *s, int v)
     case OP_neg:
     case OP_not:
         return s->args[0]->type == s->type && lanes_can(s->args[0], v);
+    case OP_abs:
+        return s->type == TYPE_INT && lanes_can(s->args[0], v);
     default:
         return false;
     }
@@ -283,6 +285,10 @@ static LLVMValueRef make(Emit *x, const Lanes *l, const Scalar *s)
         return real              ? LLVMBuildFNeg(x->b, a, "")
                : s->op == OP_not ? LLVMBuildNot(x->b, a, "")
                                  : LLVMBuildNeg(x->b, a, "");
+    case OP_abs:
+        a = lanes_value(x, l, s->args[0]);
+        b = LLVMConstNull(LLVMTypeOf(a));
+        return LLVMBuildSelect(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, a, b, ""), LLVMBuildNeg(x->b, a, ""), a, "");
     default:
         break;
     }

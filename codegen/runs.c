@@ -1,18 +1,18 @@
 /* Runs of a step function. bucket(t1[i] - ts[j]) counts thresholds, and along a list of times it is the same for many
  * neighbours j: a search for each of them is wasted. The innermost loop over such a letter is cut into runs:
  *
- *     j = lo
+ *     j = lo, c = step(arg(j))                      one search
  *     while j < hi:
- *         c = step(arg(j))                          one search
- *         e = first of j + 1 .. hi that leaves [table[c - 1], table[c])      compares alone, 32 neighbours at a time
+ *         e = first of j + 1 .. hi that leaves [table[c - 1], table[c])      compares alone, 16 neighbours at a time
  *         for j .. e: the statement, with c known   a constant to store, or one key to add a sum to
- *         j = e
+ *         j = e, c = step(arg(e))                   the next count up or down, or another search
  *
  * That holds for any values; that neighbours differ little is only why it is fast. So it is done for arguments that
  * differ along the loop by a stored integer of 64 bits, which is what times are, and for tables worth a search. */
 #include "runs.h"
+#include "lanes.h"
 
-enum { WORTH_A_SEARCH = 9, BLOCK = 32 };
+enum { WORTH_A_SEARCH = 9, BLOCK = 16 };
 
 typedef struct {
     int letter;
@@ -38,7 +38,7 @@ const Scalar *runs_find(const Emit *x, int letter)
         }
         Along a = {.letter = letter};
         sc_walk(s->args[0], look_for_times, &a);
-        if (found || !x->safe[i] || !a.found) {
+        if (found || !x->safe[i] || !a.found || !lanes_can(s->args[0], letter)) {
             return NULL;
         }
         found = s;
@@ -77,56 +77,83 @@ static LLVMValueRef value_at(Emit *x, const Scalar *s, int letter, LLVMValueRef 
 static LLVMValueRef end_of_run(Runs *r, LLVMValueRef from, LLVMValueRef least, LLVMValueRef most)
 {
     Emit *x = r->x;
-    LLVMValueRef end = emit_local(x, x->i64, "end"), first = emit_local(x, x->i64, "first");
-    LLVMValueRef goes_on = emit_local(x, x->i1, "goes_on");
-    LLVMBuildStore(x->b, from, end);
-    LLVMBuildStore(x->b, LLVMConstInt(x->i1, 1, 0), goes_on);
-    LLVMBasicBlockRef head = emit_block(x, "scan"), body = emit_block(x, "block"), after = emit_block(x, "run");
-    LLVMBuildBr(x->b, head);
-    LLVMPositionBuilderAtEnd(x->b, head);
-    LLVMValueRef at = LLVMBuildLoad2(x->b, x->i64, end, "");
-    LLVMValueRef more = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, at, r->hi, ""),
-                                     LLVMBuildLoad2(x->b, x->i1, goes_on, ""), "");
-    LLVMBuildCondBr(x->b, more, body, after);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b), body = emit_block(x, "scan"), after = emit_block(x, "run");
+    LLVMBuildBr(x->b, body);
     LLVMPositionBuilderAtEnd(x->b, body);
-    LLVMValueRef stop = emit_min(x, LLVMBuildNSWAdd(x->b, at, emit_i64(x, BLOCK), ""), r->hi);
-    LLVMBuildStore(x->b, stop, first);
-    Loop l;
-    loop_begin(x, &l, "neighbour", at, stop, 1);
-    LLVMValueRef v = value_at(x, r->step->args[0], r->letter, l.i);
-    LLVMValueRef in = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, v, least, ""),
-                                   LLVMBuildICmp(x->b, LLVMIntSLT, v, most, ""), "");
-    LLVMValueRef here = LLVMBuildSelect(x->b, in, stop, l.i, "");
-    LLVMBuildStore(x->b, emit_min(x, LLVMBuildLoad2(x->b, x->i64, first, ""), here), first);
-    l.inner = true;
-    loop_end(x, &l);
-    LLVMValueRef found = LLVMBuildLoad2(x->b, x->i64, first, "");
-    LLVMBuildStore(x->b, found, end);
-    LLVMBuildStore(x->b, LLVMBuildICmp(x->b, LLVMIntEQ, found, stop, ""), goes_on);
-    LLVMBuildBr(x->b, head);
+    LLVMValueRef at = LLVMBuildPhi(x->b, x->i64, "at"), left = LLVMBuildNSWSub(x->b, r->hi, at, "");
+    int mark = scope_enter(x);
+    x->letter[r->letter] = at;
+    Lanes l = {.letter = r->letter, .lanes = BLOCK, .mask = lanes_below(x, BLOCK, left)};
+    LLVMValueRef v = lanes_value(x, &l, r->step->args[0]);
+    x->letter[r->letter] = NULL;
+    scope_leave(x, mark);
+    LLVMValueRef in = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, v, lanes_splat(x, least, BLOCK), ""),
+                                   LLVMBuildICmp(x->b, LLVMIntSLT, v, lanes_splat(x, most, BLOCK), ""), "");
+    LLVMTypeRef bits = LLVMIntTypeInContext(x->ctx, BLOCK);
+    LLVMValueRef out = LLVMBuildBitCast(x->b, LLVMBuildNot(x->b, LLVMBuildAnd(x->b, in, l.mask, ""), ""), bits, "");
+    LLVMValueRef first = LLVMBuildZExt(x->b, out, x->i64, ""); /* bit i: the run does not hold position at + i */
+    first = emit_intrinsic(x, "llvm.cttz", 1, &x->i64, 2, (LLVMValueRef[]){first, LLVMConstInt(x->i1, 0, 0)});
+    LLVMValueRef next = LLVMBuildNSWAdd(x->b, at, emit_i64(x, BLOCK), "");
+    LLVMValueRef end = LLVMBuildNSWAdd(x->b, at, first, "");
+    LLVMAddIncoming(at, (LLVMValueRef[]){from, next}, (LLVMBasicBlockRef[]){before, LLVMGetInsertBlock(x->b)}, 2);
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntEQ, out, LLVMConstNull(bits), ""), body, after);
     LLVMPositionBuilderAtEnd(x->b, after);
-    return LLVMBuildLoad2(x->b, x->i64, end, "");
+    return end;
+}
+
+/* The count at the position where the run ends: a neighbour of the run's own, or else searched for. */
+static LLVMValueRef next_count(Runs *r, LLVMValueRef count, LLVMValueRef least)
+{
+    Emit *x = r->x;
+    LLVMBasicBlockRef look = emit_block(x, "next"), search = emit_block(x, "search"), known = emit_block(x, "known");
+    LLVMBasicBlockRef from[3];
+    LLVMValueRef value[3] = {count};
+    from[0] = LLVMGetInsertBlock(x->b);
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, r->end, r->hi, ""), look, known);
+    LLVMPositionBuilderAtEnd(x->b, look);
+    LLVMValueRef v = value_at(x, r->step->args[0], r->letter, r->end);
+    LLVMValueRef below = LLVMBuildICmp(x->b, LLVMIntSLT, v, least, "");
+    LLVMValueRef step = LLVMBuildSelect(x->b, below, emit_i64(x, -1), emit_i64(x, 1), "");
+    value[1] = emit_min(x, LLVMBuildNSWAdd(x->b, count, step, ""), emit_i64(x, r->step->ntable));
+    LLVMValueRef in = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, v, threshold(x, r->step, value[1], 0), ""),
+                                   LLVMBuildICmp(x->b, LLVMIntSLT, v, threshold(x, r->step, value[1], 1), ""), "");
+    from[1] = LLVMGetInsertBlock(x->b);
+    LLVMBuildCondBr(x->b, in, known, search);
+    LLVMPositionBuilderAtEnd(x->b, search);
+    value[2] = value_at(x, r->step, r->letter, r->end);
+    from[2] = LLVMGetInsertBlock(x->b);
+    LLVMBuildBr(x->b, known);
+    LLVMPositionBuilderAtEnd(x->b, known);
+    LLVMValueRef phi = LLVMBuildPhi(x->b, x->i64, "next");
+    LLVMAddIncoming(phi, value, from, 3);
+    return phi;
 }
 
 void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi)
 {
     *r = (Runs){.x = x, .step = step, .letter = letter, .hi = hi};
-    r->head = emit_block(x, "runs");
+    LLVMBasicBlockRef first = emit_block(x, "first"), body = emit_block(x, "run.begin");
+    r->head = LLVMCreateBasicBlockInContext(x->ctx, "runs");
     r->exit = LLVMCreateBasicBlockInContext(x->ctx, "runs.end");
-    LLVMBasicBlockRef body = emit_block(x, "run.begin");
-    r->at = emit_local(x, x->i64, "run");
-    LLVMBuildStore(x->b, lo, r->at);
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, lo, hi, ""), first, r->exit);
+    LLVMPositionBuilderAtEnd(x->b, first);
+    LLVMValueRef searched = value_at(x, step, letter, lo);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b);
     LLVMBuildBr(x->b, r->head);
+    LLVMAppendExistingBasicBlock(x->fn, r->head);
     LLVMPositionBuilderAtEnd(x->b, r->head);
-    r->lo = LLVMBuildLoad2(x->b, x->i64, r->at, "");
-    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, r->lo, hi, ""), body, r->exit);
+    r->lo = LLVMBuildPhi(x->b, x->i64, "run");
+    r->count = LLVMBuildPhi(x->b, x->i64, "count");
+    LLVMAddIncoming(r->lo, &lo, &before, 1);
+    LLVMAddIncoming(r->count, &searched, &before, 1);
+    LLVMBuildBr(x->b, body);
     LLVMPositionBuilderAtEnd(x->b, body);
-    LLVMValueRef count = value_at(x, step, letter, r->lo);
-    LLVMValueRef next = LLVMBuildNSWAdd(x->b, r->lo, emit_i64(x, 1), "");
-    r->end = end_of_run(r, next, threshold(x, step, count, 0), threshold(x, step, count, 1));
+    LLVMValueRef least = threshold(x, step, r->count, 0);
+    r->end = end_of_run(r, LLVMBuildNSWAdd(x->b, r->lo, emit_i64(x, 1), ""), least, threshold(x, step, r->count, 1));
+    r->next = next_count(r, r->count, least);
     r->mark = scope_enter(x);
     int node = kernel_node(x->k, step);
-    x->memo[node] = count;
+    x->memo[node] = r->count;
     x->memo_log[x->nlog++] = node;
 }
 
@@ -134,8 +161,10 @@ void runs_end(Runs *r)
 {
     Emit *x = r->x;
     scope_leave(x, r->mark);
-    LLVMBuildStore(x->b, r->end, r->at);
-    LLVMBuildBr(x->b, r->head);
+    LLVMBasicBlockRef latch = LLVMGetInsertBlock(x->b);
+    LLVMAddIncoming(r->lo, &r->end, &latch, 1);
+    LLVMAddIncoming(r->count, &r->next, &latch, 1);
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, r->end, r->hi, ""), r->head, r->exit);
     LLVMAppendExistingBasicBlock(x->fn, r->exit);
     LLVMPositionBuilderAtEnd(x->b, r->exit);
 }

@@ -10,7 +10,8 @@ typedef struct {
     const Scalar *step;
     int letter;
     LLVMValueRef lo, end; /* of the run at hand */
-    LLVMValueRef hi, at;
+    LLVMValueRef hi;
+    LLVMValueRef count, next; /* the function's value in it, and in the run behind it if there is one */
     LLVMBasicBlockRef head, exit;
     int mark;
 } Runs;
