@@ -5,6 +5,7 @@
  *   without M_SF that holds at any depth, and no feature changes an event
  *   without M_FS no event changes a feature
  *   with queries of 0 every slot is the mean of the events
+ *   candidates that share one reading of the history change no other's logit
  *
  * That no padding and no company of a batch matters is checked for every spec (models.c). */
 #include "../support/model.h"
@@ -217,6 +218,19 @@ static void slots(void)
     drop(&p);
 }
 
+static void candidates(void)
+{
+    Probe p = probe("candidates", NULL, "2", NULL);
+    int64_t n = array_count(input(&p, "cands"));
+    unsigned all = (1u << n) - 1;
+    check(n > 2 && n < 32, "there are several candidates", NULL);
+    for (int64_t k = 0; k < n; k++) {
+        check(changed_rows(&p, "logit", n, "cands", k, 13) == 1u << k, "a candidate changes its own logit alone", NULL);
+    }
+    check(changed_rows(&p, "logit", n, "item", 3, 13) == all, "an event changes the logit of every candidate", NULL);
+    drop(&p);
+}
+
 int main(int argc, char **argv)
 {
     Error e = {0};
@@ -230,6 +244,7 @@ int main(int argc, char **argv)
     masks();
     order();
     slots();
+    candidates();
     pool_free(pool);
     return failures != 0;
 }
