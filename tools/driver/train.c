@@ -61,6 +61,16 @@ static void say_tables(const Plan *p)
     }
 }
 
+int64_t train_batch(const TrainOptions *o, const TrainSettings *s)
+{
+    return o->batch > 0 ? o->batch : s && s->batch > 0 ? s->batch : 128;
+}
+
+int64_t train_epochs(const TrainOptions *o, const TrainSettings *s)
+{
+    return o->epochs >= 0 ? o->epochs : s && s->epochs > 0 ? s->epochs : 1;
+}
+
 static bool open_parts(Run *r, Text *report, Error *e)
 {
     const TrainOptions *o = r->o;
@@ -95,8 +105,8 @@ static bool open_parts(Run *r, Text *report, Error *e)
     if (!r->feed) {
         return false;
     }
-    r->batch = o->batch > 0 ? o->batch : r->settings->batch > 0 ? r->settings->batch : 128;
-    r->epochs = o->epochs >= 0 ? o->epochs : r->settings->epochs > 0 ? r->settings->epochs : 1;
+    r->batch = train_batch(o, r->settings);
+    r->epochs = train_epochs(o, r->settings);
     r->states = states_open(r->step_program->plan, e);
     if (!r->states) {
         return false;

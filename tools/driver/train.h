@@ -20,6 +20,10 @@ typedef struct {
     char **argv; /* for the manifest */
 } TrainOptions;
 
+/* Examples per step and epochs of a run: what the options say, else the spec (s may be NULL), else 128 and 1. */
+int64_t train_batch(const TrainOptions *o, const TrainSettings *s);
+int64_t train_epochs(const TrainOptions *o, const TrainSettings *s);
+
 /* What a finished run comes to. Figures are those of the last step, then, where the run was evaluated on its way, the
  * best value of the first of them ("best hr@10") and its epoch ("best epoch"); rates are of this process. */
 typedef struct {

@@ -116,12 +116,8 @@ static int same_for_all(const Field *f, TrainOptions *t)
         return code;
     }
     const TrainSettings *s = spec_train(p->spec);
-    if (t->batch < 0) {
-        t->batch = s && s->batch > 0 ? s->batch : 128;
-    }
-    if (t->epochs < 0) {
-        t->epochs = s && s->epochs > 0 ? s->epochs : 1;
-    }
+    t->batch = train_batch(t, s);
+    t->epochs = train_epochs(t, s);
     project_close(p);
     return -1;
 }
