@@ -347,6 +347,7 @@ struct Elab {
     AxisInfo *axes, *last_axis;
     AxisInfo **by_id; /* per axis of the graph */
     int nby_id;
+    const char *clash; /* a letter with the name of a number that was reported */
     int next_pos;
     int depth;
     int nnonempty;

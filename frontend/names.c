@@ -241,6 +241,18 @@ static bool is_letter_name(Env *env, const char *name)
     return find_group(env, name) != NULL;
 }
 
+/* Whether a bare name that is a bound letter could as well be read as a number: a tensor without axes, a hyper. */
+static bool also_a_number(Env *env, const char *name)
+{
+    const Entity *ent = find_entity(env, name);
+    if (ent == NULL) {
+        return !env->scope->library && spec_hyper(env->ctx->E->spec, name) != NULL;
+    }
+    return ent->kind == ENT_SYM         ? ent->sym->ndim == 0
+           : ent->kind == ENT_EQUATIONS ? !ent->rebinds && ent->cases[0]->lhs[ent->case_lhs[0]].nidx == 0
+                                        : false;
+}
+
 Val name_val(Env *env, const Expr *e)
 {
     Ctx *c = env->ctx;
@@ -269,6 +281,14 @@ Val name_val(Env *env, const Expr *e)
                 return bad_val();
             }
             if (first->bound) {
+                if (also_a_number(env, name)) {
+                    if (E->clash == NULL || strcmp(E->clash, name) != 0) {
+                        mistake(E, "E0111", e->op_span, NULL,
+                                "'%s' is a letter here, and a number of that name is defined", name);
+                        E->clash = name;
+                    }
+                    return bad_val();
+                }
                 return slot_val(c, first, e->op_span);
             }
         }
