@@ -87,8 +87,11 @@ void loops_choose(KernelInfo *k)
         k->item = bare(e, 0);
     } else if (k->scan >= 0) {
         k->split = SPLIT_NONE;
-    } else if (batch < 0) {
-        split_fixed(k, &l, 2);
+    } else if (batch < 0) { /* rows of a table: by keys, as other sums into it are (tables.c) */
+        bool by_keys = e->op == RED_SUM && !e->dst->per_example && adds_rows(k) && split_keys(k);
+        if (!by_keys) {
+            split_fixed(k, &l, 2);
+        }
     } else if (e->op == RED_SUM && !e->dst->per_example && l.batch_dims == 0 && l.fixed <= COPY_LIMIT &&
                !(l.fixed > SMALL_COPY && adds_rows(k) && split_keys(k))) {
         k->split = SPLIT_REDUCE;

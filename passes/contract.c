@@ -7,6 +7,11 @@
  *    output letters of its own; a side that is not one load becomes a value of its own, with fewer letters than the
  *    sum:                                         sum[d] n[i,d]*r[i]*W[d,h]  =>  a[i,d] = n*r,  sum[d] a*W
  *
+ *  - a condition on data that ties rows to the summed index is worked into the side that has both, which is 0 where it
+ *    fails; one that ties rows to columns becomes one of a map behind the product:
+ *                                                 sum[m if neg[m] != nxt[i]] gs[i,m]*w[m,d]  =>  a[i,m] = gs where
+ * neg..
+ *
  *  - where there are no such two sides, some of the factors may have them: they are summed first, and the others go
  * over the result:                                  sum[j,f] g[i,f]*v[j,f]*p[i,j]  =>  t[i,j] = sum[f] g*v,  sum[j] t*p
  *
@@ -31,6 +36,9 @@ typedef struct {
     double scale;                  /* product of the constants */
     unsigned outputs, reduced;     /* letters of the equation */
     int depth;                     /* additions around it whose terms were taken apart */
+    unsigned masks;                /* sides that a condition is worked into: bit 0 the first, bit 1 the other */
+    unsigned moved;                /* conditions that are worked into one, */
+    unsigned behind;               /* or are those of a map behind the product */
 } Factors;
 
 /* ---- letters of an expression ---- */
@@ -300,7 +308,8 @@ static Scalar *side_product(const Factors *f, unsigned side)
     return p;
 }
 
-/* Lists the letters of a set as dims: the example first, parents before what is read at them. */
+/* Lists the letters of a set as dims: the example first, then its lists, parents before what is read at them; so equal
+ * values of two sums are equal equations, whatever the order of letters there. */
 static int dims_of(const Factors *f, unsigned set, int *letters)
 {
     const Equation *e = f->e;
@@ -317,23 +326,37 @@ static int dims_of(const Factors *f, unsigned set, int *letters)
     if (example >= 0) {
         letters[n++] = example;
     }
-    for (int l = 0; l < e->nletters; l++) {
-        if (set >> l & 1 && l != example) {
-            if (n == MAX_DIMS) {
-                return -1;
+    for (int lists = 1; lists >= 0; lists--) {
+        for (int l = 0; l < e->nletters; l++) {
+            bool is_list = example >= 0 && axis_is_ragged(e->letters[l].axis) && e->letters[l].parent == example;
+            if (set >> l & 1 && l != example && is_list == lists) {
+                if (n == MAX_DIMS) {
+                    return -1;
+                }
+                letters[n++] = l;
             }
-            letters[n++] = l;
         }
     }
     return n;
 }
 
-static Scalar *make_side(Factors *f, unsigned side, const char *suffix)
+static bool has_cond(const Draft *d, const Scalar *cond)
+{
+    for (int i = 0; i < d->nconds; i++) {
+        if (d->conds[i] == cond) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* is_masked: conditions are worked into this side. */
+static Scalar *make_side(Factors *f, unsigned side, bool is_masked, const char *suffix)
 {
     Graph *g = f->g;
     const Equation *e = f->e;
     Scalar *body = side_product(f, side);
-    if (is_bare(f, side)) {
+    if (is_bare(f, side) && !is_masked) {
         return body;
     }
     unsigned set = side_letters(f, side);
@@ -358,6 +381,12 @@ static Scalar *make_side(Factors *f, unsigned side, const char *suffix)
     if (!keep_conds(&d, e, set, body)) {
         return NULL;
     }
+    for (int i = 0; i < e->nconds && is_masked; i++) {
+        bool moved = f->moved >> i & 1 && !(with_parents(e, letters_of(e->conds[i])) & ~set);
+        if (moved && !has_cond(&d, e->conds[i])) {
+            return NULL;
+        }
+    }
     Scalar *index[MAX_DIMS];
     for (int k = 0; k < e->nletters; k++) {
         d.gone[k] = !(set >> k & 1);
@@ -371,29 +400,125 @@ static Scalar *make_side(Factors *f, unsigned side, const char *suffix)
     return sc_load(g, d.e.dst, n, index);
 }
 
+/* ---- conditions on data ---- */
+
+static void note_load(const Scalar *s, void *ctx)
+{
+    *(bool *)ctx |= s->op == OP_LOAD;
+}
+
+static bool has_example(const Equation *e, unsigned set)
+{
+    for (int l = 0; l < e->nletters; l++) {
+        if (set >> l & 1 && e->letters[l].axis->kind == AXIS_BATCH) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Decides what becomes of conditions on data that a product cannot have. Where one fails, 0 is multiplied by what the
+ * other side holds, which has to be a number: so of the other side's cells each has to be read by others than this
+ * example's results, which are no numbers then anyway. */
+static void deal_conds(Factors *f, const unsigned *side)
+{
+    const Equation *e = f->e;
+    unsigned letters[2] = {side_letters(f, side[0]), side_letters(f, side[1])};
+    unsigned own[2] = {letters[0] & f->outputs & ~letters[1], letters[1] & f->outputs & ~letters[0]};
+    double whole = extent(f, f->outputs | f->reduced);
+    Draft map = draft_from(f->g, e);
+    keep_conds(&map, e, f->outputs, NULL);
+    for (int i = 0; i < e->nconds; i++) {
+        bool loads = false;
+        unsigned used = with_parents(e, letters_of(e->conds[i]));
+        sc_walk(e->conds[i], note_load, &loads);
+        if (!loads || e->conds[i]->op == OP_and) {
+            continue;
+        }
+        if (!(used & f->reduced)) {
+            bool ties = used & own[0] && used & own[1] && has_cond(&map, e->conds[i]);
+            f->behind |= ties ? 1u << i : 0;
+            continue;
+        }
+        for (int k = 0; k < 2 && !(f->moved >> i & 1); k++) {
+            bool may = !(used & ~letters[k]) && 2 * extent(f, letters[k]) <= whole &&
+                       !(e->dst->per_example && has_example(e, letters[!k]));
+            f->moved |= may ? 1u << i : 0;
+            f->masks |= may ? 1u << k : 0;
+        }
+    }
+}
+
+/* The conditions that the product keeps. False: without the others something is not in range. */
+static bool keep_rest(const Factors *f, Draft *d, const Scalar *product)
+{
+    const Equation *e = f->e;
+    Prover *facts = prover_new(f->g, e, 0);
+    bool ok = true;
+    d->conds = NULL;
+    d->nconds = 0;
+    for (int i = 0; i < e->nconds; i++) {
+        if (!((f->moved | f->behind) >> i & 1)) {
+            ok = ok && is_safe(facts, e->conds[i]);
+            draft_cond(d, e->conds[i]);
+            prover_assume(facts, e->conds[i], true);
+        }
+    }
+    ok = ok && is_safe(facts, product);
+    prover_free(facts);
+    return ok;
+}
+
 /* ---- the rewrite ---- */
 
-/* dst[lhs] sum= product * scale  becomes  t[lhs] sum= product  and  dst[out] = t[out] * scale. */
-static void move_scale_out(Graph *g, Equation *e, Scalar *product, double scale)
+/* A tensor for the product alone: like dst, or, where the product does not end where dst's conditions do, over the
+ * output letters. Returns what stands on its left-hand side, or NULL. */
+static Tensor *product_tensor(const Factors *f, Scalar **lhs)
 {
+    Graph *g = f->g;
+    const Equation *e = f->e;
     Tensor proto = *e->dst;
+    memcpy(lhs, e->lhs, sizeof e->lhs);
+    if (f->behind) {
+        int letters[MAX_DIMS];
+        proto.ndim = dims_of(f, f->outputs, letters);
+        for (int k = 0; k < proto.ndim; k++) {
+            proto.dims[k] = e->letters[letters[k]].axis;
+            lhs[k] = sc_letter(g, letters[k]);
+        }
+        proto.per_example = proto.ndim > 0 && proto.dims[0] == g->batch;
+        if (proto.ndim < 0) {
+            return NULL;
+        }
+    }
     proto.is_output = proto.is_draw = false;
     proto.next = proto.grad = NULL;
     proto.name = arena_printf(g->arena, "%s.sum", e->dst->name);
     for (int k = 2; graph_find(g, proto.name); k++) {
         proto.name = arena_printf(g->arena, "%s.sum%d", e->dst->name, k);
     }
-    Draft sum = draft_from(g, e), map = draft_from(g, e);
-    sum.e.dst = graph_tensor(g, proto);
-    sum.e.body = product;
-    unsigned outputs = output_letters(e);
-    keep_conds(&map, e, outputs, NULL);
+    return graph_tensor(g, proto);
+}
+
+/* dst[lhs] sum= product * scale  becomes  t[..] sum= product  and  dst[lhs] = t[..] * scale. */
+static void move_behind(const Factors *f, Draft *sum)
+{
+    Graph *g = f->g;
+    Equation *e = (Equation *)(uintptr_t)f->e;
+    Draft map = draft_from(g, e);
+    Tensor *t = product_tensor(f, sum->e.lhs);
+    if (!t) {
+        return;
+    }
+    sum->e.dst = t;
+    keep_conds(&map, e, f->outputs, NULL);
     for (int l = 0; l < e->nletters; l++) {
-        map.gone[l] = !(outputs >> l & 1);
+        map.gone[l] = !(f->outputs >> l & 1);
     }
     map.e.op = RED_NONE;
-    map.e.body = fold_op2(g, OP_mul, sc_load(g, sum.e.dst, e->dst->ndim, e->lhs), sc_real(g, FAULT(16) ? 1 : scale));
-    draft_commit(&sum);
+    Scalar *value = sc_load(g, t, t->ndim, sum->e.lhs);
+    map.e.body = fold_op2(g, OP_mul, value, sc_real(g, FAULT(16) ? 1 : f->scale));
+    draft_commit(sum);
     draft_store(&map, e);
 }
 
@@ -526,16 +651,19 @@ static void contract(Graph *g, Equation *e)
         return;
     }
     unsigned other = ((1u << f.n) - 1) & ~best; /* sides keep the order in which they were written */
-    Scalar *a = make_side(&f, best & 1 ? best : other, "a");
-    Scalar *b = a ? make_side(&f, best & 1 ? other : best, "b") : NULL;
-    if (!b) {
-        return; /* the half that was made is dead and will be dropped */
+    unsigned side[2] = {best & 1 ? best : other, best & 1 ? other : best};
+    deal_conds(&f, side);
+    Scalar *a = make_side(&f, side[0], f.masks & 1, "a");
+    Scalar *b = a ? make_side(&f, side[1], f.masks & 2, "b") : NULL;
+    Draft sum = draft_from(g, e);
+    sum.e.body = b ? sc_op(g, OP_mul, a, b) : NULL;
+    if (!b || ((f.moved | f.behind) && !keep_rest(&f, &sum, sum.e.body))) {
+        return; /* what was made is dead and will be dropped */
     }
-    Scalar *product = sc_op(g, OP_mul, a, b);
-    if (f.scale == 1) {
-        e->body = product;
+    if (f.scale != 1 || f.behind) {
+        move_behind(&f, &sum);
     } else {
-        move_scale_out(g, e, product, f.scale);
+        draft_store(&sum, e);
     }
 }
 

@@ -98,7 +98,7 @@ bool merge_equal_equations(Graph *g)
         if (any) {
             equation_rewrite(g, e, redirect, &m);
         }
-        if (defs[e->dst->id][1] || order.in_cycle[e->id]) {
+        if (defs[e->dst->id][1]) {
             continue;
         }
         size_t at = (size_t)hash(e) & (slots - 1);

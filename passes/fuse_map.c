@@ -1,7 +1,8 @@
 /* fuse-map: pointwise producers into their consumers. An equation whose value is not worth storing (store.c) is put in
  * place of every load of it, definitions before uses, so chains collapse into their last link. A value that some
- * reader has to load stays stored for all of them. What is invariant in the fused bodies is then put together
- * (hoist.c). */
+ * reader has to load stays stored for all of them, and is loaded where its expression stands once more (reuse.c). What
+ * is invariant in the fused bodies is then put together (hoist.c), and what a recurrence reads across memory is turned
+ * (turn.c). */
 #include "uses.h"
 
 void pass_fuse_map(Graph *g)
@@ -26,6 +27,9 @@ void pass_fuse_map(Graph *g)
             uses_remove(&u, e); /* what it loaded has one reader less */
         }
     }
+    drop_dead_equations(g); /* or a value that has just gone would be loaded again */
+    reuse_stored(g);
+    turn_operands(g);
     for (int i = 0; i < g->nequations; i++) {
         hoist_factors(g, g->equations[i]);
     }

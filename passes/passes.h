@@ -1,6 +1,6 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
- *   lower (front end) ─► infer ─► simplify ─► batch ─► differentiate ─► optimize ─► clean ─► split
+ *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► differentiate ─► optimize ─► clean ─► split
  *        ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
@@ -21,6 +21,10 @@ void pass_simplify(Graph *g);
 /* batch: the spec speaks of one example; here the examples come in. Per-example tensors get dims[0] = batch, every
  * equation that defines one gets the letter b, loads get their example, sizes their parent, random draws their row. */
 void pass_batch(Graph *g);
+
+/* gather: rows that are the same for all examples are gathered once; cells that ids pick out of a large value are
+ * computed where they are read. Needs batch. */
+void pass_gather(Graph *g);
 
 /* differentiate: reverse mode from g->loss to every real PARAM; sets param->grad and appends adjoint equations. Needs
  * batch. */

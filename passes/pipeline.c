@@ -12,6 +12,7 @@ const Pass pipeline[] = {
     {"infer", pass_infer, "first: value ranges of integers are what the other passes prove things from"},
     {"simplify", pass_simplify, "before batch: there is less to give a batch index to"},
     {"batch", pass_batch, "before differentiate: the adjoint of a param sums over the examples"},
+    {"gather", pass_gather, "before differentiate: the gradient of what is gathered once is scattered once"},
     {"differentiate", pass_differentiate, "on expanded equations, one reduction each, before anything is fused"},
     {"optimize", pass_optimize, "the update reads what differentiate made"},
     {"clean", pass_clean, "derivatives leave equal equations, constants and ones behind"},

@@ -31,5 +31,9 @@ bool can_inline(const Uses *u, const Equation *e);
 bool pays_to_inline(const Uses *u, const Equation *e, const Equation *reader);
 /* Replaces every load of e's tensor in the reader by e's body. False (and nothing done) if it would grow too large. */
 bool inline_into(const Uses *u, const Equation *e, Equation *reader);
+/* Expressions that a stored value holds become loads of it. */
+void reuse_stored(Graph *g);
+/* Matrices that a recurrence reads with the summed index along memory get a turned copy. */
+void turn_operands(Graph *g);
 
 #endif
