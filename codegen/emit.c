@@ -282,8 +282,8 @@ void emit_start(Emit *x, KernelInfo *k, const Target *target, LLVMModuleRef modu
     LLVMPositionBuilderAtEnd(x->b, x->entry);
 
     /* KernelArgs of plan.h */
-    LLVMTypeRef fields[8] = {x->ptr, x->ptr, x->ptr, x->i64, x->i64, x->i64, x->i64, x->i64};
-    LLVMTypeRef args = LLVMStructTypeInContext(x->ctx, fields, 8, 0);
+    LLVMTypeRef fields[10] = {x->ptr, x->ptr, x->ptr, x->i64, x->i64, x->i64, x->i64, x->i64, x->ptr, x->i64};
+    LLVMTypeRef args = LLVMStructTypeInContext(x->ctx, fields, 10, 0);
     LLVMValueRef tensors = field(x, args, 0, x->ptr, "tensors");
     LLVMValueRef offsets = field(x, args, 1, x->ptr, "offsets");
     LLVMValueRef keys = field(x, args, 2, x->ptr, "keys");
@@ -292,6 +292,10 @@ void emit_start(Emit *x, KernelInfo *k, const Target *target, LLVMModuleRef modu
     x->hi = field(x, args, 5, x->i64, "hi");
     x->t = field(x, args, 6, x->i64, "t");
     x->last = field(x, args, 7, x->i64, "last");
+    if (k->keeps) {
+        x->kept = field(x, args, 8, x->ptr, "kept");
+        x->phase = field(x, args, 9, x->i64, "phase");
+    }
 
     size_t n = (size_t)k->ntensors;
     x->tensors = calloc(n + 1, sizeof *x->tensors);

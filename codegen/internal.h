@@ -18,7 +18,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 12 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 15 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory; a function of its dims alone. plan.h says what it means ---- */
 
@@ -67,6 +67,7 @@ typedef struct {
     bool accumulate;    /* adds into dst, which the runtime has zeroed, instead of setting it */
     bool zero;          /* wants dst zeroed: it does not reach every cell */
     int64_t grain;
+    bool keeps;      /* a product in tiles packs an operand once per example: PlanCall.keeps */
     bool too_large;  /* has more conditions than a loop nest can take: reported as the user's mistake */
     bool is_product; /* product_emit makes it; already vectorised, so it gets the short pipeline */
     /* Arguments, in the kernel's order. tensors[0] is dst. */
@@ -108,6 +109,7 @@ typedef struct {
     LLVMValueRef *offsets;                                  /* addresses of int64 arrays */
     LLVMValueRef *keys;                                     /* i64 */
     LLVMValueRef batch, lo, hi, t, last;
+    LLVMValueRef kept, phase;         /* of a kernel that keeps something */
     LLVMValueRef letter[MAX_LETTERS]; /* i64, bound by the loop nest; NULL: not yet */
     /* Values of nodes already emitted in a block that dominates the builder's position. */
     LLVMValueRef *memo;

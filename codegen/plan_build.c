@@ -213,6 +213,7 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
                   .grain = k->grain,
                   .zero = c->zero,
                   .adds = k->tile && k->accumulate,
+                  .keeps = k->keeps,
                   .ntensors = k->ntensors,
                   .noffsets = k->noffsets,
                   .nkeys = k->nkeys,

@@ -7,7 +7,10 @@
  *       and C is large                   FIXED     its rows of C, summed over all rows of the batch
  *     the example is a loop              BATCH     the products of its examples
  *
- * A row of C comes out the same to the bit wherever it stands: product_gemm.h. */
+ * A row of C comes out the same to the bit wherever it stands: product_gemm.h.
+ *
+ * In a step of tiles, an operand that is the same for all tiles of an example (keys, values, weights) is packed once
+ * per example, into memory that the call keeps (plan.h, PHASE_*), instead of once per tile. */
 #include "fault.h"
 #include "lanes.h"
 #include "product_gemm.h"
@@ -108,6 +111,64 @@ static bool can_tile(const KernelInfo *k, const Product *p)
     return true;
 }
 
+static bool is_written_by(const Graph *g, int cluster, const Tensor *t)
+{
+    for (int i = 0; i < g->nequations; i++) {
+        if (g->equations[i]->cluster == cluster && g->equations[i]->dst == t) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool bounds_columns(const Product *p, bool by_row)
+{
+    for (int i = 0; i < p->nbounds; i++) {
+        if (p->role[p->bound[i].letter] == INDEX_N && (p->bound[i].by >= 0) == by_row) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Columns of a panel of B. What a condition leaves of them is not known now. */
+static int panel_width(const KernelInfo *k, const Product *p)
+{
+    GemmTarget g;
+    product_target(&g, k->target, NULL, k->real == DT_F64);
+    const ProductIndex *n = &p->index[INDEX_N];
+    bool whole = n->is_known && !bounds_columns(p, true) && !bounds_columns(p, false);
+    return gemm_panel_width(&g, whole ? n->size : 0);
+}
+
+/* Whether B is packed, and the same for all tiles of an example: whole letters of the example alone lead to it, and no
+ * equation of the cluster writes it. */
+static bool keeps_operand(const KernelInfo *k, const Product *p)
+{
+    const Equation *e = k->e;
+    const Tensor *b = p->tensor[PRODUCT_B];
+    if (!k->tile || k->item < 0 || k->scan < 0 || p->index[INDEX_M].is_listed || b->tile_dim > 0 ||
+        is_written_by(k->g, e->cluster, b) || (bounds_columns(p, false) && !bounds_columns(p, true))) {
+        return false;
+    }
+    for (int l = 0; l < e->nletters; l++) {
+        int parent = e->letters[l].parent;
+        if (l != k->scan && p->dim[PRODUCT_B][l] >= 0 &&
+            (l == k->item || p->is_loop[l] || (parent >= 0 && parent != k->scan))) {
+            return false;
+        }
+    }
+    const ProductIndex *n = &p->index[INDEX_N], *sum = &p->index[INDEX_K];
+    if (n->nrows > 0 || sum->nrows > 0 || p->stride[PRODUCT_C][n->letter[n->n - 1]] != 1 ||
+        !product_is_plain(e, p, PRODUCT_B)) {
+        return false;
+    }
+    GemmTarget g;
+    product_target(&g, k->target, NULL, k->real == DT_F64);
+    return gemm_packs(&g, p->stride[PRODUCT_B][n->letter[n->n - 1]] == 1, p->stride[PRODUCT_B][sum->letter[sum->n - 1]],
+                      n->is_known ? n->size : 0, false);
+}
+
 bool product_choose(KernelInfo *k)
 {
     Product p;
@@ -136,6 +197,7 @@ bool product_choose(KernelInfo *k)
         k->grain = k->grain > 48 ? k->grain / 48 * 48 : k->grain;
     }
     k->is_product = true;
+    k->keeps = keeps_operand(k, &p);
     return true;
 }
 
@@ -151,7 +213,9 @@ double product_flop(const KernelInfo *k)
 typedef struct {
     Emit *x;
     const Product *p;
+    GemmTarget target;
     LLVMValueRef lower[MAX_LETTERS], upper[MAX_LETTERS]; /* of inner letters */
+    LLVMValueRef first[MAX_LETTERS];                     /* the same as lower, but of columns that begin a panel */
     LLVMValueRef list[2], nlisted;                       /* of the current block of listed rows: in A, in C */
 } Frame;
 
@@ -199,7 +263,7 @@ static void row_range(void *ctx, LLVMBuilderRef builder, LLVMValueRef row, LLVMV
         }
         if (letter < 0) {
             letter = b->letter;
-            out[0] = f->lower[letter];
+            out[0] = f->first[letter];
             out[1] = f->upper[letter];
         }
         solve_at(f, b, LLVMBuildAdd(x->b, row, f->lower[b->by], ""), out);
@@ -259,9 +323,16 @@ static void bind_inner(Frame *f)
     narrow_to_rows(f);
     for (int r = 0; r < 3; r++) {
         for (int i = 0; i < p->index[r].n; i++) {
-            if (!p->index[r].is_listed) {
-                x->letter[p->index[r].letter[i]] = f->lower[p->index[r].letter[i]];
+            int l = p->index[r].letter[i];
+            if (p->index[r].is_listed) {
+                continue;
             }
+            f->first[l] = f->lower[l];
+            if (x->k->keeps && r == INDEX_N && is_bounded(p, l)) { /* the rows' own intervals leave out the rest */
+                LLVMValueRef width = emit_i64(x, panel_width(x->k, p));
+                f->lower[l] = LLVMBuildMul(x->b, LLVMBuildUDiv(x->b, f->lower[l], width, ""), width, "");
+            }
+            x->letter[l] = f->lower[l];
         }
     }
 }
@@ -359,13 +430,40 @@ static void attributes(void *ctx, LLVMValueRef fn)
     target_attributes(x->target, x->ctx, fn);
 }
 
+/* Number of rows or columns of B before any condition. */
+static LLVMValueRef all_of(Frame *f, int index)
+{
+    const ProductIndex *i = &f->p->index[index];
+    LLVMValueRef n = emit_letter_size(f->x, i->letter[0]);
+    for (int j = 1; j < i->n; j++) {
+        n = LLVMBuildMul(f->x->b, n, emit_letter_size(f->x, i->letter[j]), "");
+    }
+    return n;
+}
+
+static LLVMValueRef kept_elements(Frame *f)
+{
+    return gemm_kept_size(&f->target, f->x->b, all_of(f, INDEX_K), all_of(f, INDEX_N), panel_width(f->x->k, f->p));
+}
+
+/* Where B is kept under the bound outer letters: one after another those that they lead to. */
+static LLVMValueRef kept_operand(Frame *f)
+{
+    Emit *x = f->x;
+    LLVMValueRef at = emit_i64(x, 0);
+    for (int i = 0; i < f->p->nouter; i++) {
+        int l = f->p->outer[i];
+        if (f->p->dim[PRODUCT_B][l] >= 0) {
+            at = LLVMBuildAdd(x->b, LLVMBuildMul(x->b, at, emit_letter_size(x, l), ""), x->letter[l], "");
+        }
+    }
+    at = LLVMBuildMul(x->b, at, kept_elements(f), "");
+    return LLVMBuildGEP2(x->b, x->real, x->kept, &at, 1, "");
+}
+
 static void emit_product(Frame *f)
 {
     Emit *x = f->x;
-    GemmTarget t;
-    product_target(&t, x->target, x->module, x->k->real == DT_F64);
-    t.attributes = attributes;
-    t.ctx = x;
     Gemm op = {.m = count(f, INDEX_M),
                .n = count(f, INDEX_N),
                .k = count(f, INDEX_K),
@@ -388,7 +486,14 @@ static void emit_product(Frame *f)
             *(f->p->role[b->letter] == INDEX_K ? &op.k_range : &op.n_range) = row_range;
         }
     }
-    gemm_emit(&t, x->b, &op);
+    if (x->k->keeps) {
+        op.kept = kept_operand(f);
+        op.kept_width = panel_width(x->k, f->p);
+        op.kept_k = all_of(f, INDEX_K);
+        op.kept_k0 = f->lower[f->p->index[INDEX_K].letter[0]]; /* 0 of several letters: none of them is bounded */
+        op.kept_n0 = f->lower[f->p->index[INDEX_N].letter[0]];
+    }
+    gemm_emit(&f->target, x->b, &op);
 }
 
 /* Branches to `skip` where a condition fails that the letters in `bound` decide but those in `before` did not; in a
@@ -488,6 +593,67 @@ static void emit_loops(Frame *f, int i, unsigned bound)
     LLVMPositionBuilderAtEnd(x->b, skip);
 }
 
+/* Loops over outer[i..] as far as B has them, and packs it. */
+static void emit_keeping(Frame *f, int i)
+{
+    Emit *x = f->x;
+    const Product *p = f->p;
+    if (i < p->nouter) {
+        int l = p->outer[i];
+        if (p->dim[PRODUCT_B][l] < 0) {
+            emit_keeping(f, i + 1);
+            return;
+        }
+        Loop loop;
+        loop_begin(x, &loop, x->k->e->letters[l].name, emit_i64(x, 0), emit_letter_size(x, l), 1);
+        x->letter[l] = loop.i;
+        emit_keeping(f, i + 1);
+        loop_end(x, &loop);
+        x->letter[l] = NULL;
+        return;
+    }
+    for (int r = INDEX_N; r <= INDEX_K; r++) {
+        for (int j = 0; j < p->index[r].n; j++) {
+            x->letter[p->index[r].letter[j]] = emit_i64(x, 0);
+        }
+    }
+    Gemm op = {.b = base(f, PRODUCT_B),
+               .b_k = stride(f, PRODUCT_B, INDEX_K),
+               .b_n = stride(f, PRODUCT_B, INDEX_N),
+               .k = all_of(f, INDEX_K),
+               .n = all_of(f, INDEX_N),
+               .kept = kept_operand(f),
+               .kept_width = panel_width(x->k, p)};
+    gemm_keep(&f->target, x->b, &op);
+}
+
+/* What a call does outside of tiles; leaves the builder where the tile's code begins. */
+static void emit_phases(Frame *f)
+{
+    Emit *x = f->x;
+    const Product *p = f->p;
+    LLVMBasicBlockRef tile = emit_block(x, "tile"), size = emit_block(x, "size"), begin = emit_block(x, "begin");
+    LLVMValueRef phase = LLVMBuildSwitch(x->b, x->phase, tile, 2);
+    LLVMAddCase(phase, emit_i64(x, PHASE_SIZE), size);
+    LLVMAddCase(phase, emit_i64(x, PHASE_BEGIN), begin);
+    int mark = scope_enter(x);
+    LLVMPositionBuilderAtEnd(x->b, size);
+    LLVMValueRef bytes = emit_i64(x, x->k->real == DT_F64 ? 8 : 4);
+    for (int i = 0; i < p->nouter; i++) {
+        if (p->dim[PRODUCT_B][p->outer[i]] >= 0) {
+            bytes = LLVMBuildMul(x->b, bytes, emit_letter_size(x, p->outer[i]), "");
+        }
+    }
+    LLVMBuildStore(x->b, LLVMBuildMul(x->b, bytes, kept_elements(f), ""), x->kept);
+    LLVMBuildBr(x->b, x->ret);
+    scope_leave(x, mark);
+    LLVMPositionBuilderAtEnd(x->b, begin);
+    emit_keeping(f, 0);
+    LLVMBuildBr(x->b, x->ret);
+    scope_leave(x, mark);
+    LLVMPositionBuilderAtEnd(x->b, tile);
+}
+
 void product_emit(Emit *x)
 {
     Product p;
@@ -497,8 +663,14 @@ void product_emit(Emit *x)
         bug("%s is no product: %s", x->k->e->dst->name, why);
     }
     Frame f = {.x = x, .p = &p};
+    product_target(&f.target, x->target, x->module, x->k->real == DT_F64);
+    f.target.attributes = attributes;
+    f.target.ctx = x;
     if (scan >= 0) {
         x->letter[scan] = x->t;
+    }
+    if (x->k->keeps) {
+        emit_phases(&f);
     }
     emit_item_guard(x);
     emit_loops(&f, 0, scan >= 0 ? 1u << scan : 0);

@@ -11,17 +11,19 @@
  * rows of A in the second. A product whose k is not much longer than KC is done in one block. */
 enum { KC = 256, KC_WHOLE = 384, MC = 192, NC = 256 };
 
+static long long value_of(LLVMValueRef v) /* 0: not known now */
+{
+    return LLVMIsAConstantInt(v) ? LLVMConstIntGetSExtValue(v) : 0;
+}
+
 /* Vectors of a panel. A known width is cut so that the panels are full and alike; narrow tiles are slower. */
-static int panel_vectors(const GemmTarget *t, LLVMValueRef n)
+int gemm_panel_width(const GemmTarget *t, long long n)
 {
     static const double cost[GEMM_MAX_VECTORS + 1] = {0, 1.5, 2.2, 3.05, 4, 5};
     int most = t->registers == 32 ? 5 : 2, usual = t->registers == 32 ? 4 : 2;
-    if (!LLVMIsAConstantInt(n)) {
-        return usual;
-    }
-    long long vectors = (LLVMConstIntGetSExtValue(n) + t->lanes - 1) / t->lanes;
+    long long vectors = n > 0 ? (n + t->lanes - 1) / t->lanes : usual;
     if (vectors <= usual) {
-        return vectors < 1 ? 1 : (int)vectors;
+        return (int)vectors * t->lanes;
     }
     int best = usual;
     double least = 0;
@@ -33,7 +35,7 @@ static int panel_vectors(const GemmTarget *t, LLVMValueRef n)
             best = nv;
         }
     }
-    return best;
+    return best * t->lanes;
 }
 
 /* ---- strips ------------------------------------------------------------------------------------------------- */
@@ -74,16 +76,18 @@ static LLVMValueRef row_of(Strip *s, int operand, LLVMValueRef r)
     return gemm_at(s->g, s->b, s->p[operand], LLVMBuildMul(s->b, r, s->p[operand == S_A ? S_AM : S_CM], ""));
 }
 
-/* Calls the tile for `mr` rows from row `r` on and `k` values of k from value `k0` of the block on; C at c. */
-static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load,
-                         LLVMValueRef c, LLVMValueRef c_m, LLVMValueRef c_n, bool ragged)
+/* Calls the tile for `mr` rows from row `r` on and `k` values of k from value `k0` of the block on. C lies at c, or is
+ * what edge_of_columns says: nv vectors of the panel, behind its first `skip` columns. */
+static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load, int nv,
+                         LLVMValueRef skip, LLVMValueRef c, LLVMValueRef c_m, LLVMValueRef c_n, bool ragged)
 {
     GemmBuild *g = s->g;
     LLVMBuilderRef b = s->b;
-    LLVMValueRef tile = gemm_tile(g, mr, s->nv, s->masked, ragged);
+    LLVMValueRef tile = gemm_tile(g, mr, nv, s->masked, ragged), ncols = LLVMBuildSub(b, s->p[S_NCOLS], skip, "");
     LLVMValueRef a = gemm_at(g, b, row_of(s, S_A, r), LLVMBuildMul(b, k0, s->p[S_AK], ""));
-    LLVMValueRef row = gemm_at(g, b, s->p[S_B], LLVMBuildMul(b, k0, s->p[S_BK], ""));
-    LLVMValueRef args[15] = {a, row, c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n, load, s->p[S_NCOLS]};
+    LLVMValueRef row = LLVMBuildAdd(b, LLVMBuildMul(b, k0, s->p[S_BK], ""), skip, "");
+    LLVMValueRef args[15] = {
+        a, gemm_at(g, b, s->p[S_B], row), c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n, load, ncols};
     args[13] = s->bounds ? s->bounds : LLVMConstNull(g->ptr);
     args[14] = k0;
     for (int i = 0; i < 2; i++) {
@@ -94,16 +98,53 @@ static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVM
 
 static void call_tile(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load)
 {
-    call_tile_at(s, mr, r, k0, k, load, row_of(s, S_C, r), s->p[S_CM], s->p[S_CN], false);
+    call_tile_at(s, mr, r, k0, k, load, s->nv, gemm_int(s->g, 0), row_of(s, S_C, r), s->p[S_CM], s->p[S_CN], false);
+}
+
+/* The rows' intervals lie as i32, all lower bounds and then all upper ones: a tile reads those of its rows at once. */
+enum { RANGES = MC + 16 };
+
+/* Bounds `which` (0: lower, 1: upper) of rows r .. r + lanes - 1. */
+static LLVMValueRef bounds_from(Strip *s, LLVMValueRef r, int which, LLVMTypeRef type)
+{
+    GemmBuild *g = s->g;
+    LLVMValueRef at = LLVMBuildAdd(s->b, r, gemm_int(g, which * RANGES), "");
+    LLVMValueRef v = LLVMBuildLoad2(s->b, type, LLVMBuildGEP2(s->b, g->i32, s->p[S_RANGES], &at, 1, ""), "");
+    LLVMSetAlignment(v, 4);
+    return v;
+}
+
+/* Whether x < y in one of the first `rows` lanes. */
+static LLVMValueRef any_less(Strip *s, LLVMValueRef x, LLVMValueRef y, int rows)
+{
+    LLVMContextRef llvm = s->g->target->llvm;
+    LLVMValueRef less = LLVMBuildICmp(s->b, LLVMIntSLT, x, y, "");
+    unsigned lanes = LLVMGetVectorSize(LLVMTypeOf(x));
+    LLVMTypeRef bits = LLVMIntTypeInContext(llvm, lanes);
+    LLVMValueRef set = LLVMBuildBitCast(s->b, less, bits, "");
+    set = LLVMBuildAnd(s->b, set, LLVMConstInt(bits, (1ull << rows) - 1, false), "");
+    return LLVMBuildICmp(s->b, LLVMIntNE, set, LLVMConstNull(bits), "");
+}
+
+/* Whether the intervals of rows r .. r + rows all hold first .. first + n. */
+static LLVMValueRef all_inside(Strip *s, int rows, LLVMValueRef r, LLVMValueRef n)
+{
+    GemmBuild *g = s->g;
+    LLVMBuilderRef b = s->b;
+    unsigned lanes = rows > 8 ? 16 : rows > 4 ? 8 : rows > 2 ? 4 : 2;
+    LLVMTypeRef type = LLVMVectorType(g->i32, lanes);
+    LLVMValueRef first = LLVMBuildTrunc(b, s->p[S_FIRST], g->i32, "");
+    LLVMValueRef end = LLVMBuildAdd(b, first, LLVMBuildTrunc(b, n, g->i32, ""), "");
+    LLVMValueRef late = any_less(s, gemm_splat(g, b, type, first), bounds_from(s, r, 0, type), rows);
+    LLVMValueRef early = any_less(s, bounds_from(s, r, 1, type), gemm_splat(g, b, type, end), rows);
+    return LLVMBuildNot(b, LLVMBuildOr(b, late, early, ""), "");
 }
 
 /* Bound `which` (0: lower, 1: upper) of row r, relative to the first k or column here. */
 static LLVMValueRef bound_of(Strip *s, LLVMValueRef r, int which)
 {
-    GemmBuild *g = s->g;
-    LLVMValueRef at = LLVMBuildAdd(s->b, LLVMBuildMul(s->b, r, gemm_int(g, 2), ""), gemm_int(g, which), "");
-    LLVMValueRef p = LLVMBuildGEP2(s->b, g->i64, s->p[S_RANGES], &at, 1, "");
-    return LLVMBuildSub(s->b, LLVMBuildLoad2(s->b, g->i64, p, ""), s->p[S_FIRST], "");
+    LLVMValueRef v = LLVMBuildSExt(s->b, bounds_from(s, r, which, s->g->i32), s->g->i64, "");
+    return LLVMBuildSub(s->b, v, s->p[S_FIRST], "");
 }
 
 static LLVMValueRef clamp(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef most)
@@ -111,47 +152,60 @@ static LLVMValueRef clamp(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, 
     return gemm_max(b, gemm_min(b, x, most), gemm_int(g, 0));
 }
 
-/* Rows r .. r + mr where each row has its own interval of columns. A tile across the edge goes to a buffer, from where
- * the cells inside are copied; what they are added to is copied into it first. */
-static void tile_of_columns(Strip *s, int mr, LLVMValueRef r)
+/* Rows r .. r + mr of which each has its own interval of columns, and not all hold all of the panel: what some row
+ * needs, by whole vectors, goes to a buffer, from where the cells inside are copied; what they are added to is copied
+ * into it first. */
+static void edge_of_columns(Strip *s, int mr, LLVMValueRef r)
 {
     GemmBuild *g = s->g;
     LLVMBuilderRef b = s->b;
-    LLVMValueRef zero = gemm_int(g, 0), lo[2] = {0}, hi[2] = {0}; /* [0] least, [1] greatest over the rows */
+    LLVMValueRef lo = NULL, hi = NULL; /* least and greatest over the rows */
     for (int i = 0; i < mr; i++) {
         LLVMValueRef row = LLVMBuildAdd(b, r, gemm_int(g, i), ""), bound[2];
         for (int w = 0; w < 2; w++) {
             bound[w] = clamp(g, b, bound_of(s, row, w), s->p[S_NCOLS]);
             LLVMValueRef at = gemm_int(g, 2 * i + w);
             LLVMBuildStore(b, bound[w], LLVMBuildGEP2(b, g->i64, s->bounds, &at, 1, ""));
-            LLVMValueRef *x = w ? hi : lo;
-            x[0] = i ? gemm_min(b, x[0], bound[w]) : bound[w];
-            x[1] = i ? gemm_max(b, x[1], bound[w]) : bound[w];
         }
+        lo = i ? gemm_min(b, lo, bound[0]) : bound[0];
+        hi = i ? gemm_max(b, hi, bound[1]) : bound[1];
     }
-    LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, lo[0], hi[1], ""));
-    LLVMValueRef inside = LLVMBuildICmp(b, LLVMIntSLE, lo[1], zero, "");
-    inside = LLVMBuildAnd(b, inside, LLVMBuildICmp(b, LLVMIntSGE, hi[0], s->p[S_NCOLS], ""), "");
-    LLVMValueRef one = gemm_int(g, 1), width = gemm_int(g, (long long)s->nv * g->target->lanes), c = row_of(s, S_C, r);
-    LLVMValueRef c_m = LLVMBuildSelect(b, inside, s->p[S_CM], width, "");
-    LLVMValueRef c_n = LLVMBuildSelect(b, inside, s->p[S_CN], one, ""), copy = gemm_copy(g);
+    LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, lo, hi, ""));
+    int lanes = g->target->lanes;
+    LLVMValueRef one = gemm_int(g, 1), width = gemm_int(g, (long long)s->nv * lanes), c = row_of(s, S_C, r);
     LLVMValueRef in[8] = {c, s->p[S_CM], s->p[S_CN], s->buffer, width, one, gemm_int(g, mr), s->bounds};
     LLVMValueRef out[8] = {s->buffer, width, one, c, s->p[S_CM], s->p[S_CN], gemm_int(g, mr), s->bounds};
-    LLVMValueRef edge = LLVMBuildNot(b, inside, "");
-    LLVMBasicBlockRef loaded = gemm_if(g, b, LLVMBuildAnd(b, edge, s->p[S_LOAD], ""));
-    LLVMBuildCall2(b, g->copy_type, copy, in, 8, "");
+    LLVMBasicBlockRef loaded = gemm_if(g, b, s->p[S_LOAD]);
+    LLVMBuildCall2(b, g->copy_type, gemm_copy(g), in, 8, "");
     gemm_end(b, loaded);
-    call_tile_at(s, mr, r, zero, s->p[S_K], s->p[S_LOAD], LLVMBuildSelect(b, inside, c, s->buffer, ""), c_m, c_n,
-                 false);
-    LLVMBasicBlockRef stored = gemm_if(g, b, edge);
-    LLVMBuildCall2(b, g->copy_type, copy, out, 8, "");
-    gemm_end(b, stored);
+    /* Whole tiles have narrower ones for their edges. */
+    int narrowest = mr == gemm_tile_rows(g->target, s->nv) ? 1 : s->nv;
+    LLVMValueRef from = LLVMBuildSDiv(b, lo, gemm_int(g, lanes), "");
+    LLVMValueRef vectors = LLVMBuildSDiv(b, LLVMBuildAdd(b, hi, gemm_int(g, lanes - 1), ""), gemm_int(g, lanes), "");
+    vectors = LLVMBuildSub(b, vectors, from, "");
+    LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(g->target->llvm, s->f, "done");
+    for (int nv = narrowest; nv <= s->nv; nv++) {
+        LLVMBasicBlockRef wider = LLVMAppendBasicBlockInContext(g->target->llvm, s->f, "wider");
+        if (nv < s->nv) {
+            LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(g->target->llvm, s->f, "fits");
+            LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLE, vectors, gemm_int(g, nv), ""), fits, wider);
+            LLVMPositionBuilderAtEnd(b, fits);
+        }
+        LLVMValueRef skip = nv < s->nv ? LLVMBuildMul(b, from, gemm_int(g, lanes), "") : gemm_int(g, 0);
+        call_tile_at(s, mr, r, gemm_int(g, 0), s->p[S_K], s->p[S_LOAD], nv, skip, gemm_at(g, b, s->buffer, skip), width,
+                     one, false);
+        LLVMBuildBr(b, done);
+        LLVMPositionBuilderAtEnd(b, wider);
+    }
+    LLVMBuildUnreachable(b);
+    LLVMPositionBuilderAtEnd(b, done);
+    LLVMBuildCall2(b, g->copy_type, gemm_copy(g), out, 8, "");
     gemm_end(b, after);
 }
 
 /* Rows r .. r + mr where each row has its own interval of k: before the interval common to all, in it, behind it. In
  * this order every element still sums over ascending k. */
-static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
+static void edge_of_k(Strip *s, int mr, LLVMValueRef r)
 {
     GemmBuild *g = s->g;
     LLVMBuilderRef b = s->b;
@@ -170,11 +224,12 @@ static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
         last = i ? gemm_max(b, last, bound[1]) : bound[1];
     }
     mid_hi = gemm_max(b, mid_lo, mid_hi);
-    LLVMValueRef load = s->p[S_LOAD], c = row_of(s, S_C, r);
+    LLVMValueRef load = s->p[S_LOAD], c = row_of(s, S_C, r), zero = gemm_int(g, 0);
     if (mr > 1) {
         LLVMValueRef some = LLVMBuildICmp(b, LLVMIntSLT, first, mid_lo, "");
         LLVMBasicBlockRef after = gemm_if(g, b, some);
-        call_tile_at(s, mr, r, first, LLVMBuildSub(b, mid_lo, first, ""), load, c, s->p[S_CM], s->p[S_CN], true);
+        call_tile_at(s, mr, r, first, LLVMBuildSub(b, mid_lo, first, ""), load, s->nv, zero, c, s->p[S_CM], s->p[S_CN],
+                     true);
         gemm_end(b, after);
         load = LLVMBuildOr(b, load, some, "");
     }
@@ -182,8 +237,8 @@ static void tile_of_k(Strip *s, int mr, LLVMValueRef r)
     if (mr > 1) {
         LLVMBasicBlockRef after =
             gemm_if(g, b, FAULT(32) ? LLVMConstNull(g->i1) : LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
-        call_tile_at(s, mr, r, mid_hi, LLVMBuildSub(b, last, mid_hi, ""), LLVMConstInt(g->i1, 1, false), c, s->p[S_CM],
-                     s->p[S_CN], true);
+        call_tile_at(s, mr, r, mid_hi, LLVMBuildSub(b, last, mid_hi, ""), LLVMConstInt(g->i1, 1, false), s->nv, zero, c,
+                     s->p[S_CM], s->p[S_CN], true);
         gemm_end(b, after);
     }
 }
@@ -221,10 +276,19 @@ LLVMValueRef gemm_strip(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type)
     for (;;) {
         LLVMValueRef end = LLVMBuildAdd(b, LLVMBuildSub(b, m, gemm_int(g, rows), ""), gemm_int(g, 1), "");
         GemmLoop loop = gemm_loop(g, b, done, end, gemm_int(g, rows));
-        if (op->n_range) {
-            tile_of_columns(&s, rows, loop.i);
-        } else if (op->k_range) {
-            tile_of_k(&s, rows, loop.i);
+        if (op->n_range || op->k_range) {
+            LLVMValueRef inside = all_inside(&s, rows, loop.i, op->n_range ? s.p[S_NCOLS] : s.p[S_K]);
+            LLVMBasicBlockRef whole = LLVMAppendBasicBlockInContext(g->target->llvm, s.f, "whole");
+            LLVMBasicBlockRef partly = LLVMAppendBasicBlockInContext(g->target->llvm, s.f, "partly");
+            LLVMBasicBlockRef next = LLVMAppendBasicBlockInContext(g->target->llvm, s.f, "next");
+            LLVMBuildCondBr(b, inside, whole, partly);
+            LLVMPositionBuilderAtEnd(b, whole);
+            call_tile(&s, rows, loop.i, gemm_int(g, 0), s.p[S_K], s.p[S_LOAD]);
+            LLVMBuildBr(b, next);
+            LLVMPositionBuilderAtEnd(b, partly);
+            (op->n_range ? edge_of_columns : edge_of_k)(&s, rows, loop.i);
+            LLVMBuildBr(b, next);
+            LLVMPositionBuilderAtEnd(b, next);
         } else {
             call_tile(&s, rows, loop.i, gemm_int(g, 0), s.p[S_K], s.p[S_LOAD]);
         }
@@ -259,7 +323,7 @@ static void call_strip(Block *x, int nv, bool masked, LLVMValueRef column, LLVMV
         *f = gemm_strip(g, nv, masked, &x->strip_type);
     }
     const Gemm *op = g->op;
-    LLVMValueRef per_column = g->packed ? x->k : gemm_int(g, 1);
+    LLVMValueRef per_column = g->op->kept ? g->op->kept_k : g->packed ? x->k : gemm_int(g, 1);
     LLVMValueRef panel = gemm_at(g, b, x->panels, LLVMBuildMul(b, column, per_column, ""));
     LLVMValueRef c = gemm_at(g, b, x->c, LLVMBuildMul(b, column, op->c_n, ""));
     LLVMValueRef first = op->n_range ? LLVMBuildAdd(b, x->n0, column, "") : x->k0;
@@ -319,8 +383,9 @@ static void fill_ranges(Block *x, LLVMValueRef row0)
     LLVMValueRef bound[2];
     range(g->op->range_ctx, b, LLVMBuildAdd(b, row0, row.i, ""), bound);
     for (int w = 0; w < 2; w++) {
-        LLVMValueRef at = LLVMBuildAdd(b, LLVMBuildMul(b, row.i, gemm_int(g, 2), ""), gemm_int(g, w), "");
-        LLVMBuildStore(b, bound[w], LLVMBuildGEP2(b, g->i64, x->ranges, &at, 1, ""));
+        LLVMValueRef at = LLVMBuildAdd(b, row.i, gemm_int(g, w * RANGES), "");
+        bound[w] = gemm_max(b, gemm_min(b, bound[w], gemm_int(g, 1 << 30)), gemm_int(g, -(1 << 30)));
+        LLVMBuildStore(b, LLVMBuildTrunc(b, bound[w], g->i32, ""), LLVMBuildGEP2(b, g->i32, x->ranges, &at, 1, ""));
     }
     gemm_loop_end(b, &row);
 }
@@ -328,20 +393,14 @@ static void fill_ranges(Block *x, LLVMValueRef row0)
 /* B is packed where a tile cannot read it as it lies: columns apart, or rows so far apart that they fall into the same
  * few lines of the first cache. Rows that begin anywhere in a line cost a second access for most vectors; packing mends
  * that too, worth 15 to 25 % where n is narrow (25600 x 50 x 50, 200 x 200 x 50) and nothing where it is wide. */
-static bool must_pack(const GemmTarget *t, const Gemm *op)
+bool gemm_packs(const GemmTarget *t, bool columns_lie_side_by_side, long long b_k, long long n, bool few_rows)
 {
     enum { LINE = 64, NARROW = 256 };
-    if (!gemm_is(op->b_n, 1)) {
+    if (!columns_lie_side_by_side || !gemm_has_masks(t)) { /* padded panels need no masks */
         return true;
     }
-    if (!gemm_has_masks(t)) {
-        return true; /* padded panels need none */
-    }
-    if (!LLVMIsAConstantInt(op->b_k)) {
-        return false;
-    }
-    long long size = t->is_double ? 8 : 4, bytes = LLVMConstIntGetSExtValue(op->b_k) * size;
-    bool narrow = !op->few_rows && LLVMIsAConstantInt(op->n) && LLVMConstIntGetSExtValue(op->n) * size <= NARROW;
+    long long size = t->is_double ? 8 : 4, bytes = b_k * size;
+    bool narrow = !few_rows && n > 0 && n * size <= NARROW;
     return (bytes >= 1024 && bytes % 512 == 0) || (narrow && bytes % LINE != 0);
 }
 
@@ -363,17 +422,18 @@ static long long least(LLVMValueRef v, long long most)
 void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
 {
     Gemm op = *given;
-    if (!gemm_is(op.c_n, 1) && gemm_is(op.c_m, 1) && !op.k_range && !op.n_range && !op.a_list) {
+    if (!gemm_is(op.c_n, 1) && gemm_is(op.c_m, 1) && !op.k_range && !op.n_range && !op.a_list && !op.kept) {
         /* Vectors run along the rows of C instead: C' = B' A'. The same multiplications in the same order. */
         op.m = given->n, op.n = given->m, op.a = given->b, op.b = given->a, op.c_m = given->c_n, op.c_n = given->c_m;
         op.a_m = given->b_n, op.a_k = given->b_k, op.b_k = given->a_k, op.b_n = given->a_m;
     }
     GemmBuild g = gemm_build(t, &op);
-    g.packed = must_pack(t, &op);
-    int nv = panel_vectors(t, op.n), width = nv * t->lanes, rows = gemm_tile_rows(t, nv);
+    g.packed = op.kept || gemm_packs(t, gemm_is(op.b_n, 1), value_of(op.b_k), value_of(op.n), op.few_rows);
+    int width = op.kept ? op.kept_width : gemm_panel_width(t, value_of(op.n)), nv = width / t->lanes;
+    int rows = gemm_tile_rows(t, nv);
     g.b_k = g.packed ? gemm_int(&g, width) : op.b_k;
     bool whole_k = LLVMIsAConstantInt(op.k) && LLVMConstIntGetSExtValue(op.k) <= KC_WHOLE;
-    bool whole_n = !g.packed || (LLVMIsAConstantInt(op.n) && LLVMConstIntGetSExtValue(op.n) <= NC);
+    bool whole_n = !g.packed || op.kept || (LLVMIsAConstantInt(op.n) && LLVMConstIntGetSExtValue(op.n) <= NC);
     long long kc = whole_k ? LLVMConstIntGetSExtValue(op.k) : KC, nc = NC / width * width, mc = MC / rows * rows;
     LLVMValueRef zero = gemm_int(&g, 0), a_k = op.a_k, copied = NULL;
     Block x = {.g = &g, .b = b};
@@ -381,11 +441,11 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
         copied = gemm_alloca(b, g.real, kc * mc, 64);
         op.a_k = gemm_int(&g, mc);
     }
-    if (g.packed) {
+    if (g.packed && !op.kept) {
         long long columns = (least(op.n, whole_n ? NC : nc) + width - 1) / width * width;
         x.panels = gemm_alloca(b, g.real, kc * columns + (long long)t->lanes * width, 64);
     }
-    x.ranges = op.k_range || op.n_range ? gemm_alloca(b, g.i64, 2 * mc, 8) : LLVMConstNull(g.ptr);
+    x.ranges = op.k_range || op.n_range ? gemm_alloca(b, g.i32, 2 * RANGES, 64) : LLVMConstNull(g.ptr);
     x.list[0] = x.list[1] = LLVMConstNull(g.ptr);
 
     GemmLoop columns = {0}, ks = {0};
@@ -404,13 +464,18 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
         x.k = gemm_min(b, LLVMBuildSub(b, op.k, ks.i, ""), gemm_int(&g, kc));
         x.load = LLVMBuildOr(b, x.load, LLVMBuildICmp(b, LLVMIntSGT, ks.i, zero, ""), "");
     }
-    LLVMValueRef from = gemm_at(&g, b, op.b, LLVMBuildMul(b, x.k0, op.b_k, ""));
-    from = gemm_at(&g, b, from, LLVMBuildMul(b, x.n0, op.b_n, ""));
-    if (g.packed) {
-        LLVMValueRef args[6] = {from, x.panels, x.k, x.n, op.b_k, op.b_n}, pack = gemm_pack(&g, width);
-        LLVMBuildCall2(b, g.pack_type, pack, args, 6, "");
+    if (op.kept) {
+        LLVMValueRef row = LLVMBuildMul(b, LLVMBuildAdd(b, op.kept_k0, x.k0, ""), g.b_k, "");
+        x.panels = gemm_at(&g, b, op.kept, LLVMBuildAdd(b, LLVMBuildMul(b, op.kept_n0, op.kept_k, ""), row, ""));
     } else {
-        x.panels = from;
+        LLVMValueRef from = gemm_at(&g, b, op.b, LLVMBuildMul(b, x.k0, op.b_k, ""));
+        from = gemm_at(&g, b, from, LLVMBuildMul(b, x.n0, op.b_n, ""));
+        if (g.packed) {
+            LLVMValueRef args[6] = {from, x.panels, x.k, x.n, op.b_k, op.b_n}, pack = gemm_pack(&g, width);
+            LLVMBuildCall2(b, g.pack_type, pack, args, 6, "");
+        } else {
+            x.panels = from;
+        }
     }
     GemmLoop blocks = gemm_loop(&g, b, zero, op.m, gemm_int(&g, mc));
     x.m = gemm_min(b, LLVMBuildSub(b, op.m, blocks.i, ""), gemm_int(&g, mc));
@@ -437,6 +502,22 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
     if (!whole_n) {
         gemm_loop_end(b, &columns);
     }
+}
+
+LLVMValueRef gemm_kept_size(const GemmTarget *t, LLVMBuilderRef b, LLVMValueRef k, LLVMValueRef n, int width)
+{
+    Gemm none = {0};
+    GemmBuild g = gemm_build(t, &none);
+    LLVMValueRef w = gemm_int(&g, width), last = LLVMBuildAdd(b, n, gemm_int(&g, width - 1), "");
+    LLVMValueRef size = LLVMBuildMul(b, LLVMBuildMul(b, LLVMBuildUDiv(b, last, w, ""), w, ""), k, "");
+    return LLVMBuildAdd(b, size, gemm_int(&g, (long long)t->lanes * width), ""); /* packing writes whole squares */
+}
+
+void gemm_keep(const GemmTarget *t, LLVMBuilderRef b, const Gemm *op)
+{
+    GemmBuild g = gemm_build(t, op);
+    LLVMValueRef args[6] = {op->b, op->kept, op->k, op->n, op->b_k, op->b_n}, pack = gemm_pack(&g, op->kept_width);
+    LLVMBuildCall2(b, g.pack_type, pack, args, 6, "");
 }
 
 /* ---- parts in objects of their own ---------------------------------------------------------------------------- */

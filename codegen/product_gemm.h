@@ -14,8 +14,8 @@
  *
  * Ranges. A condition between row and k (j <= i in an attention's output) gives every row its own interval of k: a
  * tile runs the interval common to its rows at full speed, and each row's rest alone. A condition between row and
- * column (j <= i in its scores) gives every row its interval of columns: tiles outside are skipped, tiles across the
- * edge store under a mask. Cells outside are not written. */
+ * column (j <= i in its scores) gives every row its interval of columns: tiles outside are skipped, of tiles across the
+ * edge the vectors that some row needs are computed, into a buffer. Cells outside are not written. */
 #ifndef HEDDLE_PRODUCT_GEMM_H
 #define HEDDLE_PRODUCT_GEMM_H
 
@@ -46,6 +46,10 @@ typedef struct {
     bool few_rows;   /* too few to pay for packing B where it can be read as it lies */
     GemmRange k_range, n_range; /* or NULL; not both, and not with lists */
     void *range_ctx;
+    /* Or NULL: a larger B that gemm_keep has packed, of whose kept_k rows and columns these are some, from row kept_k0
+     * and column kept_n0 (a multiple of kept_width) on; then b, b_k and b_n do not count. c_n is 1. */
+    LLVMValueRef kept, kept_k, kept_k0, kept_n0;
+    int kept_width;
 } Gemm;
 
 /* Bytes behind the last elements of A and B that the product may read (it does not use them). */
@@ -53,6 +57,14 @@ enum { GEMM_SLACK = 320 };
 
 /* Emits the product at the builder's position and leaves the builder behind it. Scratch lies on the stack. */
 void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *op);
+
+/* Several products may share a B that is packed once. Columns of a panel (n: 0 if it is not known now); elements that a
+ * packed B takes (a multiple of a vector's); packs op's b, k rows of n columns, to `kept` in panels of kept_width. */
+int gemm_panel_width(const GemmTarget *t, long long n);
+LLVMValueRef gemm_kept_size(const GemmTarget *t, LLVMBuilderRef b, LLVMValueRef k, LLVMValueRef n, int width);
+void gemm_keep(const GemmTarget *t, LLVMBuilderRef b, const Gemm *op);
+/* Whether a product packs its B; b_k and n: 0 if not known now. */
+bool gemm_packs(const GemmTarget *t, bool columns_lie_side_by_side, long long b_k, long long n, bool few_rows);
 
 /* Vectors and registers of a CPU by its LLVM feature string ("+avx512f,+fma,..."). */
 void gemm_target_features(GemmTarget *t, const char *features, bool is_double);

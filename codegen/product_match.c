@@ -328,6 +328,18 @@ static bool is_plain(const Equation *e, const Product *p, int letter)
     return true;
 }
 
+bool product_is_plain(const Equation *e, const Product *p, int tensor)
+{
+    for (int d = 0; d < p->tensor[tensor]->ndim; d++) {
+        const Scalar *at = p->at[tensor][d], *inner = at->op == OP_INJECT ? at->args[0] : at;
+        if (inner->op != OP_CONST &&
+            (inner->op != OP_LETTER || !is_letter(at, p->tensor[tensor]->dims[d], e->letters[inner->inum].axis))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool find_bound(const Equation *e, Product *p, const Scalar *cond, const char **why)
 {
     *why = "a condition is not an interval of a summed index or a column";

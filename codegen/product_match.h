@@ -45,9 +45,12 @@ typedef struct {
 
 /* False, with a reason, if the equation is not such a product. */
 bool product_match(const Equation *e, int scan, Product *p, const char **why);
+/* Whether a tensor's every index is a constant or a letter over the very axis of its dim, or over a part of that. */
+bool product_is_plain(const Equation *e, const Product *p, int tensor);
 int product_deepest_row(const Product *p, int index); /* letter that counts the rows of the batch, or -1 */
 
 struct GemmTarget;
+/* module: NULL before there is one, for questions about sizes alone. */
 void product_target(struct GemmTarget *g, const Target *t, LLVMModuleRef module, bool is_double);
 
 #endif

@@ -57,6 +57,7 @@ LLVMValueRef gemm_rows(GemmBuild *g);
 LLVMValueRef gemm_int(const GemmBuild *g, long long v);
 bool gemm_is(LLVMValueRef v, long long value); /* a constant equal to value */
 LLVMValueRef gemm_at(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef base, LLVMValueRef index); /* &base[index] */
+LLVMValueRef gemm_splat(const GemmBuild *g, LLVMBuilderRef b, LLVMTypeRef vector, LLVMValueRef x);
 LLVMValueRef gemm_min(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef gemm_max(LLVMBuilderRef b, LLVMValueRef x, LLVMValueRef y);
 /* A new private function of the module; `pointers` leading arguments of it do not alias. */

@@ -35,7 +35,7 @@ typedef struct {
 
 void product_target(GemmTarget *g, const Target *t, LLVMModuleRef module, bool is_double)
 {
-    *g = (GemmTarget){.llvm = LLVMGetModuleContext(module),
+    *g = (GemmTarget){.llvm = module ? LLVMGetModuleContext(module) : NULL,
                       .module = module,
                       .is_double = is_double,
                       .lanes = t->vector_bits / (is_double ? 64 : 32),

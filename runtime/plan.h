@@ -92,6 +92,8 @@ typedef struct {
     int64_t lo, hi;       /* items of this call: see Split */
     int64_t t;            /* position of the scan around it */
     int64_t last;         /* scans: the number of positions; else 0 */
+    void *kept;           /* calls that keep something: PlanCall.keeps */
+    int64_t phase;        /* and what of it to do */
 } KernelArgs;
 typedef void (*Kernel)(const KernelArgs *);
 
@@ -110,6 +112,14 @@ typedef enum {
                     private zeroed copy of tensors[0], the copies are then added in order */
 } Split;
 
+/* A call of a step of tiles may keep what all tiles of an example need, operands packed once, in memory of the thread.
+ * Before the first tile of example t that a thread does, it is told to fill that memory. */
+enum {
+    PHASE_TILE,  /* the tile lo <= position < hi */
+    PHASE_SIZE,  /* *(int64_t *)kept = bytes that it needs for example t; no tensor is read */
+    PHASE_BEGIN, /* fill `kept` for example t */
+};
+
 typedef struct {
     Kernel fn;
     const char *name; /* symbol */
@@ -119,6 +129,7 @@ typedef struct {
     int64_t grain;  /* REDUCE: items per chunk. Else: a hint, items per task */
     bool zero;      /* tensors[0] is zeroed before the (first) call; a tiled one before each tile */
     bool adds;      /* SPLIT_TILE: tiles of an example add into the same cells, so they run one after another */
+    bool keeps;     /* SPLIT_TILE: it has phases */
     int ntensors;   /* tensors[0] is the one written */
     int *tensors;
     int noffsets;

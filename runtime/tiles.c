@@ -8,6 +8,7 @@
  *     o[b,i,..]    its rows            its rows       written tile by tile into the whole tensor
  *     gk[b,j,..]   += all rows         += all rows    added into by every tile of the example, in order
  *     gw[r]        += into a copy                     one copy per group of examples, folded in the order of groups
+ *     kept         filled once per example            operands packed for all its tiles: memory of the thread, per call
  *
  * A kernel addresses a tiled tensor as if all of it existed: it gets a pointer that lies before the thread's memory by
  * as much as the example and the first row of the tile lie behind the start. How many positions a tile has depends on
@@ -41,6 +42,7 @@ struct TileStep {
     int nshared;  /* results that are the same for all examples */
     Shared *shared;
     int64_t copy_bytes; /* of all shared results */
+    bool keeps;         /* some call does */
     bool by_tile;       /* tiles are tasks of their own: none adds to what another writes */
 };
 
@@ -53,7 +55,9 @@ typedef struct {
     int64_t ncopies;      /* in this wave */
     char *copies;         /* a wave of private copies of the shared results */
     char *memory;         /* thread w: memory + w * thread_bytes */
-    int64_t thread_bytes; /* the largest tile */
+    int64_t thread_bytes; /* the largest tile, then what each call keeps */
+    int64_t *kept_at;     /* per call: where in a thread's memory */
+    int64_t *ready;       /* thread w: the example for which the calls keep something, or -1 */
     void **pointers;      /* thread w: pointers + w * npointers */
     Tiled *tiled;         /* thread w: tiled + w * ntiled, for its example */
     int64_t *tile_of;     /* number of the first tile of each example from s->from on */
@@ -114,6 +118,39 @@ static double wall_now(void)
 
 /* ---- one tile --------------------------------------------------------------------------------------------- */
 
+static KernelArgs call_args(const Tiles *x, int c, void **tensors, int64_t b)
+{
+    return (KernelArgs){.tensors = tensors,
+                        .offsets = x->args[c].offsets,
+                        .keys = x->args[c].keys,
+                        .batch = x->s->shapes.batch,
+                        .t = b};
+}
+
+static void *kept_by(const Tiles *x, int c)
+{
+    return x->memory + pool_worker() * x->thread_bytes + x->kept_at[c];
+}
+
+/* Lets the calls fill what they keep for example b. No operand of theirs is tiled. */
+static void begin_example(const Tiles *x, void **tensors, int64_t b)
+{
+    double *seconds = x->seconds + pool_worker() * x->step->ncalls;
+    for (int c = 0; c < x->step->ncalls; c++) {
+        const PlanCall *call = &x->step->calls[c];
+        if (call->keeps) {
+            double start = wall_now();
+            KernelArgs a = call_args(x, c, tensors, b);
+            a.kept = kept_by(x, c);
+            a.phase = PHASE_BEGIN;
+            call->fn(&a);
+            seconds[c] += wall_now() - start;
+        }
+        tensors += call->ntensors;
+    }
+    x->ready[pool_worker()] = b;
+}
+
 /* One tile of example b: positions lo .. hi - 1. `tensors`: the thread's pointers, shared results set. */
 static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t b, int64_t lo, int64_t hi)
 {
@@ -136,13 +173,10 @@ static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t
                 memset(memory + t->at, 0, (size_t)((hi - lo) * t->bytes));
             }
         }
-        KernelArgs a = {.tensors = tensors,
-                        .offsets = x->args[c].offsets,
-                        .keys = x->args[c].keys,
-                        .batch = s->shapes.batch,
-                        .lo = lo,
-                        .hi = hi,
-                        .t = b};
+        KernelArgs a = call_args(x, c, tensors, b);
+        a.lo = lo;
+        a.hi = hi;
+        a.kept = kept_by(x, c);
         call->fn(&a);
         tensors += call->ntensors;
         tiled_at += call->ntensors;
@@ -175,6 +209,10 @@ static void run_example(const Tiles *x, void **tensors, int64_t b, int64_t first
     Tiled *tiled = x->tiled + pool_worker() * x->fixed->ntiled;
     int64_t n = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b), positions = tile_positions(x, tiled, b, n);
     place_tiled(tiled, x->fixed->ntiled, positions);
+    int64_t *ready = &x->ready[pool_worker()];
+    if (x->fixed->keeps && *ready != b && first * positions < n && (*ready < 0 || !FAULT(41))) {
+        begin_example(x, tensors, b);
+    }
     for (int64_t k = first; k < end && k * positions < n; k++) {
         int64_t hi = (k + 1) * positions;
         run_tile(x, tensors, tiled, b, k * positions, hi < n ? hi : n - FAULT(38));
@@ -257,6 +295,7 @@ static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
     for (int c = 0; c < step->ncalls; c++) {
         const PlanCall *call = &step->calls[c];
         int dst = call->tensors[0];
+        t->keeps = t->keeps || call->keeps;
         for (int j = 0; j < call->ntensors; j++) {
             bool is_tiled = p->tensors[call->tensors[j]].tile_dim > 0;
             t->tiled_at[t->npointers++] = is_tiled ? note_tiled(t, call->tensors[j], c) : -1;
@@ -322,6 +361,26 @@ static void run_groups(Tiles *x, int64_t groups, int64_t wave)
     }
 }
 
+/* Where in a thread's memory each call keeps what it needs for the example that needs most, behind the largest tile. */
+static void place_kept(Tiles *x)
+{
+    int64_t end = with_slack(x->thread_bytes);
+    for (int c = 0; c < x->step->ncalls; c++) {
+        int64_t most = 0;
+        x->kept_at[c] = end;
+        for (int64_t b = x->s->from; b < x->s->to && x->step->calls[c].keeps; b++) {
+            int64_t bytes = 0;
+            KernelArgs a = call_args(x, c, x->args[c].tensors, b);
+            a.kept = &bytes;
+            a.phase = PHASE_SIZE;
+            x->step->calls[c].fn(&a);
+            most = bytes > most ? bytes : most;
+        }
+        end += most > 0 ? with_slack(most) : 0;
+    }
+    x->thread_bytes = end;
+}
+
 static bool reserve(Tiles *x, int64_t wave, Error *e)
 {
     int64_t n = x->s->to - x->s->from, threads = pool_threads(x->s->pool), bytes = 0;
@@ -329,11 +388,14 @@ static bool reserve(Tiles *x, int64_t wave, Error *e)
     x->tile_of = malloc(((size_t)n + 1) * sizeof *x->tile_of);
     x->seconds = calloc((size_t)(threads * x->step->ncalls) + 1, sizeof *x->seconds);
     x->tiled = malloc((size_t)(threads * f->ntiled + 1) * sizeof *x->tiled);
-    if (!x->tile_of || !x->seconds || !x->tiled) {
+    x->kept_at = malloc(((size_t)x->step->ncalls + (size_t)threads) * sizeof *x->kept_at);
+    if (!x->tile_of || !x->seconds || !x->tiled || !x->kept_at) {
         return error_set(e, EXIT_RESOURCES, "no memory for the tiles of a step");
     }
+    x->ready = x->kept_at + x->step->ncalls;
     for (int64_t w = 0; w < threads; w++) {
         memcpy(x->tiled + w * f->ntiled, f->tiled, (size_t)f->ntiled * sizeof *f->tiled);
+        x->ready[w] = -1;
     }
     x->tile_of[0] = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -342,6 +404,7 @@ static bool reserve(Tiles *x, int64_t wave, Error *e)
         x->tile_of[i + 1] = x->tile_of[i] + (size + positions - 1) / positions;
         x->thread_bytes = tile > x->thread_bytes ? tile : x->thread_bytes;
     }
+    place_kept(x);
     bytes = wave * f->copy_bytes + threads * x->thread_bytes;
     if (!memory_scratch(x->s, bytes > 0 ? bytes : TENSOR_ALIGN, threads * f->npointers, e)) {
         return false;
@@ -404,5 +467,6 @@ bool run_tiles(Session *s, int k, const CallArgs *args, StepProfile *rows, Error
     free(x.tile_of);
     free(x.seconds);
     free(x.tiled);
+    free(x.kept_at);
     return good;
 }
