@@ -18,7 +18,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 15 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 16 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory; a function of its dims alone. plan.h says what it means ---- */
 
@@ -195,7 +195,8 @@ unsigned scalar_letters(const Scalar *s); /* the set of letters it depends on */
 /* Whether s may be evaluated for every value of the letters: each index of a load is a letter over that very axis or
  * known to lie in it, so that the element exists whatever the conds say. */
 bool scalar_is_safe(const Equation *e, const Scalar *s);
-void emit_analyse(Emit *x); /* fills x->letters and x->safe, which says the same of every node */
+void emit_analyse(Emit *x);                      /* fills x->letters and x->safe, which says the same of every node */
+void emit_assume_safe(Emit *x, const Scalar *s); /* of this node, too: its value will be memoised, not computed */
 
 /* One function of scalar.def over values of one LLVM type: float, double, or vectors of them. Straight-line code. */
 LLVMValueRef math_exp(Emit *x, LLVMValueRef v);

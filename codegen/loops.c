@@ -100,6 +100,10 @@ void loops_choose(KernelInfo *k)
     } else if (!split_keys(k) && !split_fixed(k, &l, 2)) {
         k->split = SPLIT_NONE;
     }
+    if (e->op == RED_NTH && k->item >= 0 && equation_rank_letter(e) == k->item) {
+        k->split = SPLIT_NONE;
+        k->item = -1;
+    }
     Nest n;
     nest_choose(k, &n);
     k->too_large = n.too_many;
@@ -326,7 +330,21 @@ static void range_of(Loops *s, int level, LLVMValueRef *from, LLVMValueRef *to)
     }
 }
 
-/* Narrows [lo, hi) by the conditions that bound this loop: coef * v + r <= 0 (or < 0, or == 0). */
+/* A condition that bounds this loop: coef * v + r <= 0 (or < 0, or == 0). Where its two sides are equal. */
+static LLVMValueRef equal_at(Loops *s, int level, const Test *t)
+{
+    LLVMValueRef r = rest_at_zero(s->x, t, s->n.order[level]);
+    return t->coef == 1 ? LLVMBuildNSWNeg(s->x->b, r, "") : r;
+}
+
+/* The first position at which it holds, if it holds from one on. */
+static LLVMValueRef lower_bound(Loops *s, int level, const Test *t)
+{
+    LLVMValueRef at = equal_at(s, level, t);
+    return t->strict && !FAULT(18) ? LLVMBuildNSWAdd(s->x->b, at, emit_i64(s->x, 1), "") : at;
+}
+
+/* Narrows [lo, hi) by the conditions that bound this loop. */
 static void narrow(Loops *s, int level, LLVMValueRef *lo, LLVMValueRef *hi)
 {
     Emit *x = s->x;
@@ -335,14 +353,12 @@ static void narrow(Loops *s, int level, LLVMValueRef *lo, LLVMValueRef *hi)
         if (t->bound != level) {
             continue;
         }
-        LLVMValueRef r = rest_at_zero(x, t, s->n.order[level]);
-        LLVMValueRef at = t->coef == 1 ? LLVMBuildNSWNeg(x->b, r, "") : r; /* where the two sides are equal */
-        LLVMValueRef after = LLVMBuildNSWAdd(x->b, at, emit_i64(x, 1), "");
         if (t->upper) {
-            *hi = emit_min(x, *hi, t->strict ? at : after);
+            LLVMValueRef at = equal_at(s, level, t);
+            *hi = emit_min(x, *hi, t->strict ? at : LLVMBuildNSWAdd(x->b, at, emit_i64(x, 1), ""));
         }
         if (t->lower) {
-            *lo = emit_max(x, *lo, t->strict && !FAULT(18) ? after : at);
+            *lo = emit_max(x, *lo, lower_bound(s, level, t));
         }
     }
 }
@@ -366,6 +382,25 @@ static void fill(Loops *s, int v, LLVMValueRef from, LLVMValueRef to)
     loop_end(x, &l);
 }
 
+/* Stores the value behind the last one, if there is room. */
+static void list_value(Loops *s)
+{
+    Emit *x = s->x;
+    int rank = equation_rank_letter(x->k->e);
+    LLVMValueRef at = LLVMBuildLoad2(x->b, x->i64, s->acc, ""), size = emit_letter_size(x, rank);
+    LLVMBasicBlockRef store = emit_block(x, "room"), full = emit_block(x, "full");
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, at, size, ""), store, full);
+    LLVMPositionBuilderAtEnd(x->b, store);
+    int mark = scope_enter(x);
+    x->letter[rank] = at;
+    emit_store(x, 0, body_value(s), loops_destination(s));
+    x->letter[rank] = NULL;
+    scope_leave(x, mark);
+    LLVMBuildStore(x->b, LLVMBuildNSWAdd(x->b, at, emit_i64(x, 1), ""), s->acc);
+    LLVMBuildBr(x->b, full);
+    LLVMPositionBuilderAtEnd(x->b, full);
+}
+
 static void statement(Loops *s)
 {
     Emit *x = s->x;
@@ -375,6 +410,10 @@ static void statement(Loops *s)
     if (s->n.mode == NEST_MAP) {
         LLVMValueRef v = s->n.dense ? guarded_body(s, LLVMConstNull(type), &holds) : body_value(s);
         emit_store(x, 0, v, loops_destination(s));
+        return;
+    }
+    if (s->n.mode == NEST_LIST) {
+        list_value(s);
         return;
     }
     if (s->n.mode == NEST_MEMORY || s->n.mode == NEST_KEYED) {
@@ -431,7 +470,9 @@ static void statement(Loops *s)
 static void start_cell(Loops *s)
 {
     Emit *x = s->x;
-    if (s->n.mode == NEST_REGISTER) {
+    if (s->n.mode == NEST_LIST) {
+        LLVMBuildStore(x->b, emit_i64(x, 0), s->acc);
+    } else if (s->n.mode == NEST_REGISTER) {
         bool argmax = x->k->e->op == RED_ARGMAX;
         LLVMTypeRef type = emit_type(x, s->type);
         LLVMBuildStore(x->b, argmax ? emit_i64(x, -1) : identity(s, type), s->acc);
@@ -474,6 +515,34 @@ static void finish_cell(Loops *s)
     emit_store(x, 0, v, cell);
 }
 
+/* Visits the ends of runs: with each run its last position, or all from where one of the tails holds. */
+static void ends_level(Loops *s, int level)
+{
+    Emit *x = s->x;
+    const Nest *n = &s->n;
+    int v = n->order[level], node = kernel_node(x->k, n->ends.next);
+    LLVMValueRef lo, hi;
+    loops_range(s, level, &lo, &hi);
+    Runs runs;
+    runs_begin(x, &runs, n->ends.step, v, lo, hi, emit_letter_size(x, v), n->block);
+    LLVMValueRef from = LLVMBuildNSWSub(x->b, runs.end, emit_i64(x, 1), "");
+    for (int i = 0; i < n->ntails; i++) {
+        from = emit_min(x, from, lower_bound(s, level, &n->tails[i]));
+    }
+    Loop l;
+    loop_begin(x, &l, x->k->e->letters[v].name, emit_max(x, from, runs.lo), runs.end, 1);
+    x->letter[v] = l.i;
+    LLVMValueRef after = LLVMBuildNSWAdd(x->b, l.i, emit_i64(x, 1), "");
+    LLVMValueRef is_last = LLVMBuildICmp(x->b, LLVMIntEQ, after, runs.end, "");
+    x->memo[node] = LLVMBuildSelect(x->b, is_last, runs.next, runs.count, "");
+    x->memo_log[x->nlog++] = node;
+    loops_require(s, level, l.next);
+    statement(s);
+    loop_end(x, &l);
+    runs_end(&runs);
+    x->letter[v] = NULL;
+}
+
 void loops_level(Loops *s, int level)
 {
     Emit *x = s->x;
@@ -488,6 +557,8 @@ void loops_level(Loops *s, int level)
         rows_dots(s, level);
     } else if (s->n.lists_keys && level == s->n.n - 2) {
         rows_listed(s, level);
+    } else if (s->n.by_runs && level == s->n.n - 1) {
+        ends_level(s, level);
     } else {
         int v = s->n.order[level];
         LLVMValueRef from, to, lo, hi;
@@ -504,7 +575,7 @@ void loops_level(Loops *s, int level)
         const Scalar *step = level == s->n.n - 1 ? runs_find(x, v) : NULL;
         Runs runs;
         if (step) {
-            runs_begin(x, &runs, step, v, lo, hi);
+            runs_begin(x, &runs, step, v, lo, hi, hi, 0);
         }
         Loop l;
         loop_begin(x, &l, x->k->e->letters[v].name, step ? runs.lo : lo, step ? runs.end : hi, 1);
@@ -556,6 +627,12 @@ void loops_emit(Emit *x)
         for (int i = 0; i < s.n.ntests && !node_is_safe(&s, key); i++) {
             s.key_level = s.n.tests[i].level > s.key_level ? s.n.tests[i].level : s.key_level;
         }
+    }
+    if (s.n.mode == NEST_LIST) {
+        s.acc = emit_local(x, x->i64, "count");
+    }
+    if (s.n.by_runs) { /* its value is known wherever the ends are visited */
+        emit_assume_safe(x, s.n.ends.next);
     }
     emit_item_guard(x);
     loops_require(&s, -1, x->ret);

@@ -197,6 +197,65 @@ static int letter_at(const Equation *e, int d)
     return s->op == OP_LETTER ? (int)s->inum : -1;
 }
 
+/* ---- lists of the ends of runs ---- */
+
+/* (j + 1) mod B == 0: B, else 0. */
+static int64_t block_of(const Scalar *s, int letter)
+{
+    bool zero = s->op == OP_eq && s->args[0]->op == OP_mod && sc_is_const(s->args[1], 0);
+    const Scalar *at = zero ? s->args[0]->args[0] : NULL;
+    int64_t coef;
+    bool next = at && at->op == OP_add && affine_in(at, letter, &coef) && coef == 1 &&
+                (sc_is_const(at->args[0], 1) || sc_is_const(at->args[1], 1)) &&
+                (at->args[0]->op == OP_LETTER || at->args[1]->op == OP_LETTER);
+    return next && s->args[0]->args[1]->op == OP_CONST ? s->args[0]->args[1]->inum : 0;
+}
+
+/* Whether the innermost loop can visit the ends of runs alone. */
+static bool can_visit_ends(const KernelInfo *k, Nest *n)
+{
+    const RunEnds *r = &n->ends;
+    int level = n->n - 1;
+    if (!equation_run_ends(k->e, &n->ends) || n->order[level] != r->letter || r->letter == k->item ||
+        r->letter == k->scan || !scalar_is_safe(k->e, r->step) || !lanes_can(r->step->args[0], r->letter)) {
+        return false;
+    }
+    for (int i = 0; i < r->nothers; i++) {
+        int64_t block = block_of(r->others[i], r->letter);
+        Test t = {.s = r->others[i], .level = level, .bound = -1};
+        find_bound(k, n, &t);
+        if (block > 0 && (n->block == 0 || n->block == block)) {
+            n->block = block;
+        } else if (t.bound == level && t.lower && scalar_is_safe(k->e, t.s)) {
+            n->tails[n->ntails++] = t;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A list: the letter that counts is no loop. */
+static void choose_list(const KernelInfo *k, Nest *n)
+{
+    const Equation *e = k->e;
+    int rank = equation_rank_letter(e), deepest = -1;
+    n->mode = NEST_LIST;
+    if (k->item >= 0) {
+        push(k, n, k->item);
+    }
+    for (int v = 0; v < e->nletters; v++) { /* output letters first */
+        if (v != rank) {
+            push(k, n, v);
+        }
+    }
+    n->nouter = n->n - 1;
+    for (int i = 0; i < e->nconds; i++) {
+        add_test(k, n, e->conds[i], &deepest);
+    }
+    n->by_runs = can_visit_ends(k, n);
+}
+
 void nest_choose(const KernelInfo *k, Nest *n)
 {
     const Equation *e = k->e;
@@ -212,6 +271,10 @@ void nest_choose(const KernelInfo *k, Nest *n)
             plain = false;
             keyed = keyed || (position_at(e, d)->op != OP_CONST && e->op != RED_NONE);
         }
+    }
+    if (e->op == RED_NTH) {
+        choose_list(k, n);
+        return;
     }
     unsigned all = (1u << e->nletters) - 1;
     if (e->op == RED_NONE) {
@@ -233,8 +296,15 @@ void nest_choose(const KernelInfo *k, Nest *n)
             best = c;
         }
     }
-    bool inner_output = inner >= 0 && (n->outputs >> inner & 1);
-    n->mode = e->op == RED_NONE ? NEST_MAP : keyed ? NEST_KEYED : inner_output && reduced ? NEST_MEMORY : NEST_REGISTER;
+    bool inner_output = inner >= 0 && (n->outputs >> inner & 1), in_key = false;
+    for (int d = 0; d < dst->ndim && inner >= 0; d++) {
+        in_key = in_key || sc_uses_letter(e->lhs[d], inner);
+    }
+    bool row_first = keyed && inner >= 0 && !in_key && e->op == RED_SUM; /* what is added to a cell is itself a sum */
+    n->mode = e->op == RED_NONE         ? NEST_MAP
+              : keyed && !row_first     ? NEST_KEYED
+              : inner_output && reduced ? NEST_MEMORY
+                                        : NEST_REGISTER;
 
     /* item, outputs in memory order, reduced letters, the innermost */
     if (k->item >= 0) {
@@ -267,6 +337,8 @@ void nest_choose(const KernelInfo *k, Nest *n)
             push(k, n, v);
         }
     }
+    n->nouter = row_first ? n->n : n->nouter;
+    n->sums = row_first;
     if (inner >= 0) {
         push(k, n, inner);
     }

@@ -2,13 +2,15 @@
 #ifndef HEDDLE_NEST_H
 #define HEDDLE_NEST_H
 
+#include "ends.h"
 #include "lanes.h"
 
 enum { MAX_TESTS = 256 };
 
 /* MAP stores each value; REGISTER sums into a register and stores once per cell; MEMORY has an output letter inside
- * and adds into the row of dst; KEYED adds into a cell computed from the tuple. */
-typedef enum { NEST_MAP, NEST_REGISTER, NEST_MEMORY, NEST_KEYED } NestMode;
+ * and adds into the row of dst; KEYED adds into a cell computed from the tuple; LIST stores one value behind another.
+ */
+typedef enum { NEST_MAP, NEST_REGISTER, NEST_MEMORY, NEST_KEYED, NEST_LIST } NestMode;
 
 typedef struct {
     const Scalar *s; /* a condition that is no conjunction */
@@ -31,11 +33,19 @@ typedef struct {
     bool covers; /* every cell of dst is written */
     /* What rows.c emits; rows_choose decides it last. */
     int lanes; /* the innermost loop is spelled out in vectors of so many lanes; 0: LLVM's vectoriser makes them */
+    bool sums; /* REGISTER: the innermost loop makes a sum that is added to a cell which the loops around it choose */
     bool dots; /* REGISTER: the sums of neighbouring cells are made together, one per lane */
     bool lists_keys; /* KEYED in ranges of keys: the tuples of a range are listed first */
     int ntests;
     Test tests[MAX_TESTS];
     bool too_many; /* more than MAX_TESTS conditions */
+    /* LIST: the innermost loop visits the ends of the runs of ends.step alone; ends.cond, which is tested there as
+     * always, holds nowhere else. */
+    bool by_runs;
+    RunEnds ends;
+    int64_t block; /* it holds at the last position of every block of so many, too; 0: there are none */
+    int ntails;
+    Test tails[MAX_ENDS]; /* and from such a position on */
 } Nest;
 
 void nest_choose(const KernelInfo *k, Nest *n);

@@ -142,6 +142,7 @@ static bool build_tensor(Build *b, const Tensor *t, Text *why)
         x.lo = t->lo;
         x.hi = t->hi;
     }
+    x.is_ascending = t->is_ascending; /* lists of runs are as long as that makes them */
     x.file = t->span.source ? text_of(b, source_path(t->span.source)) : NULL;
     for (int d = 0; d < t->ndim; d++) {
         x.dims[d] = t->dims[d]->id;

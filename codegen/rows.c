@@ -3,6 +3,7 @@
  *   o[b,i,d] += a[b,i,m] * w[key[b,i,m],d]      MEMORY  the row of o stays in registers while m runs
  *   s[b,i,m]  = sum d: q[b,i,d] * w[key[b,i,m],d]   REGISTER  dots: as many m at a time as there are lanes; each sums
  *                                               into a vector of its own, a transposing tree adds across (lanes.h)
+ *   h[key[b,i,m]]   += sum d: q[b,i,d] * w[b,i,m,d]     REGISTER  sums: one at a time, added to the cell
  *   w[key[b,i,m],d] += a[b,i,m] * q[b,i,d]      KEYED   q stays in registers while m runs. Where the table is cut into
  *                                               ranges of keys, each call first finds the m whose keys it owns
  *
@@ -81,8 +82,8 @@ void rows_choose(const KernelInfo *k, bool plain, Nest *n)
         return;
     }
     if (n->mode == NEST_REGISTER) {
-        n->dots = are_dots(k, n, lanes);
-        n->lanes = n->dots ? lanes : 0;
+        n->dots = !n->sums && are_dots(k, n, lanes);
+        n->lanes = n->dots || n->sums ? lanes : 0;
         if (n->dots && plain && k->sole) { /* cells whose conditions fail are set to 0 */
             n->covers = true;
             for (int i = 0; i < n->ntests; i++) {
@@ -229,8 +230,40 @@ void rows_finish_cell(Loops *s)
     }
 }
 
+/* Whether the body is 0 in lanes whose loads are masked out. */
+static bool is_zero_outside(const Scalar *body, int inner)
+{
+    return body->op == OP_mul && body->args[0]->op == OP_LOAD && body->args[1]->op == OP_LOAD &&
+           sc_uses_letter(body->args[0], inner) && sc_uses_letter(body->args[1], inner);
+}
+
+/* The sum over the innermost loop, for loops.c to add to the cell. */
+static void row_sum(Loops *s)
+{
+    Emit *x = s->x;
+    LLVMTypeRef type = LLVMVectorType(x->real, (unsigned)s->n.lanes);
+    LLVMValueRef acc = LLVMConstNull(type);
+    for (int c = 0; c < s->nchunks; c++) {
+        int mark = scope_enter(x);
+        Lanes l = chunk(s, c);
+        LLVMValueRef mask = tested(s, &l), v = plus_lanes(s, &l, acc);
+        bool zero = mask == l.mask && is_zero_outside(x->k->e->body, l.letter);
+        acc = mask && !zero ? LLVMBuildSelect(x->b, mask, v, acc, "") : v;
+        x->letter[l.letter] = NULL;
+        scope_leave(x, mark);
+    }
+    LLVMValueRef args[2] = {emit_number(x, x->real, 0), acc};
+    LLVMValueRef sum = emit_intrinsic(x, "llvm.vector.reduce.fadd", 1, &type, 2, args);
+    LLVMSetFastMathFlags(sum, LLVMFastMathAllowReassoc);
+    LLVMBuildStore(x->b, sum, s->acc);
+}
+
 void rows_statement(Loops *s)
 {
+    if (s->n.mode == NEST_REGISTER) {
+        row_sum(s);
+        return;
+    }
     Emit *x = s->x;
     for (int c = 0; c < s->nchunks; c++) {
         int mark = scope_enter(x);
@@ -258,13 +291,6 @@ typedef struct {
     int level;
     LLVMValueRef first, last;
 } Dots;
-
-/* Whether the body is 0 in lanes whose loads are masked out. */
-static bool is_zero_outside(const Scalar *body, int inner)
-{
-    return body->op == OP_mul && body->args[0]->op == OP_LOAD && body->args[1]->op == OP_LOAD &&
-           sc_uses_letter(body->args[0], inner) && sc_uses_letter(body->args[1], inner);
-}
 
 /* The terms of row `i` of the block, in as many sums as there are lanes. Rows behind the last are the last again. */
 static LLVMValueRef dot(void *ctx, int i)

@@ -74,13 +74,13 @@ static LLVMValueRef value_at(Emit *x, const Scalar *s, int letter, LLVMValueRef 
 }
 
 /* The first position from `from` on, below hi, whose argument is not in [least, most); else hi. */
-static LLVMValueRef end_of_run(Runs *r, LLVMValueRef from, LLVMValueRef least, LLVMValueRef most)
+static LLVMValueRef end_of_run(Runs *r, LLVMValueRef from, LLVMValueRef hi, LLVMValueRef least, LLVMValueRef most)
 {
     Emit *x = r->x;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b), body = emit_block(x, "scan"), after = emit_block(x, "run");
     LLVMBuildBr(x->b, body);
     LLVMPositionBuilderAtEnd(x->b, body);
-    LLVMValueRef at = LLVMBuildPhi(x->b, x->i64, "at"), left = LLVMBuildNSWSub(x->b, r->hi, at, "");
+    LLVMValueRef at = LLVMBuildPhi(x->b, x->i64, "at"), left = LLVMBuildNSWSub(x->b, hi, at, "");
     int mark = scope_enter(x);
     x->letter[r->letter] = at;
     Lanes l = {.letter = r->letter, .lanes = BLOCK, .mask = lanes_below(x, BLOCK, left)};
@@ -109,7 +109,7 @@ static LLVMValueRef next_count(Runs *r, LLVMValueRef count, LLVMValueRef least)
     LLVMBasicBlockRef from[3];
     LLVMValueRef value[3] = {count};
     from[0] = LLVMGetInsertBlock(x->b);
-    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, r->end, r->hi, ""), look, known);
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, r->end, r->size, ""), look, known);
     LLVMPositionBuilderAtEnd(x->b, look);
     LLVMValueRef v = value_at(x, r->step->args[0], r->letter, r->end);
     LLVMValueRef below = LLVMBuildICmp(x->b, LLVMIntSLT, v, least, "");
@@ -129,9 +129,10 @@ static LLVMValueRef next_count(Runs *r, LLVMValueRef count, LLVMValueRef least)
     return phi;
 }
 
-void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi)
+void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef size,
+                int64_t block)
 {
-    *r = (Runs){.x = x, .step = step, .letter = letter, .hi = hi};
+    *r = (Runs){.x = x, .step = step, .letter = letter, .hi = hi, .size = size};
     LLVMBasicBlockRef first = emit_block(x, "first"), body = emit_block(x, "run.begin");
     r->head = LLVMCreateBasicBlockInContext(x->ctx, "runs");
     r->exit = LLVMCreateBasicBlockInContext(x->ctx, "runs.end");
@@ -148,8 +149,14 @@ void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef l
     LLVMAddIncoming(r->count, &searched, &before, 1);
     LLVMBuildBr(x->b, body);
     LLVMPositionBuilderAtEnd(x->b, body);
-    LLVMValueRef least = threshold(x, step, r->count, 0);
-    r->end = end_of_run(r, LLVMBuildNSWAdd(x->b, r->lo, emit_i64(x, 1), ""), least, threshold(x, step, r->count, 1));
+    if (block > 0) {
+        LLVMValueRef number = LLVMBuildUDiv(x->b, r->lo, emit_i64(x, block), "");
+        LLVMValueRef after = LLVMBuildNSWAdd(x->b, number, emit_i64(x, 1), "");
+        hi = emit_min(x, hi, LLVMBuildNSWMul(x->b, after, emit_i64(x, block), ""));
+    }
+    LLVMValueRef from = LLVMBuildNSWAdd(x->b, r->lo, emit_i64(x, 1), "");
+    LLVMValueRef least = threshold(x, step, r->count, 0), most = threshold(x, step, r->count, 1);
+    r->end = end_of_run(r, from, hi, least, most);
     r->next = next_count(r, r->count, least);
     r->mark = scope_enter(x);
     int node = kernel_node(x->k, step);

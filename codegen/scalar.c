@@ -145,6 +145,20 @@ void emit_analyse(Emit *x)
     }
 }
 
+void emit_assume_safe(Emit *x, const Scalar *s)
+{
+    const KernelInfo *k = x->k;
+    int known = kernel_node(k, s);
+    x->safe[known] = true;
+    for (int i = known + 1; i < k->nnodes; i++) { /* users stand behind */
+        bool safe = node_is_safe(k->e, k->nodes[i]);
+        for (int j = 0; j < k->nodes[i]->nargs; j++) {
+            safe = safe && x->safe[kernel_node(k, k->nodes[i]->args[j])];
+        }
+        x->safe[i] = safe;
+    }
+}
+
 /* ---- conversions ---- */
 
 LLVMValueRef emit_convert(Emit *x, LLVMValueRef v, Type from, Type to)
@@ -294,6 +308,13 @@ static LLVMValueRef emit_floor_div(Emit *x, LLVMValueRef a, LLVMValueRef d, bool
     }
     q = LLVMBuildSub(b, q, LLVMBuildZExt(b, down, x->i64, ""), "");
     return LLVMBuildSelect(b, is_minus, LLVMBuildSub(b, zero, a, ""), q, "");
+}
+
+/* Known not to be negative. */
+static bool is_counted(const Emit *x, const Scalar *s)
+{
+    int64_t lo, hi;
+    return range_of(x->k->e, s, &lo, &hi) && lo >= 0;
 }
 
 static bool is_number(Type t)
@@ -585,6 +606,10 @@ static LLVMValueRef emit_node(Emit *x, const Scalar *s)
     case OP_idiv:
     case OP_mod:
         v = value_as(x, s->args[0], TYPE_INT);
+        if (is_counted(x, s->args[0]) && s->args[1]->op == OP_CONST && s->args[1]->inum > 0) {
+            LLVMValueRef by = value_as(x, s->args[1], TYPE_INT);
+            return s->op == OP_mod && !FAULT(26) ? LLVMBuildURem(b, v, by, "") : LLVMBuildUDiv(b, v, by, "");
+        }
         return emit_floor_div(x, v, value_as(x, s->args[1], TYPE_INT), s->op == OP_mod);
     case OP_trunc:
         if (is_draw_below(s->args[0])) {

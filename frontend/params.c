@@ -64,6 +64,7 @@ Sym *make_input(Elab *E, Stmt *s)
                 .role = ROLE_INPUT,
                 .per_example = !d->is_const,
                 .is_label = d->is_label,
+                .is_ascending = d->is_ascending,
                 .ndim = sym->ndim,
                 .lo = 0,
                 .hi = -1,
@@ -101,6 +102,13 @@ Sym *make_input(Elab *E, Stmt *s)
         }
     }
     if (!path_is_free(E, s->name, s->span)) {
+        return sym;
+    }
+    const Axis *list = sym->ndim == 1 ? sym->dims[0] : NULL;
+    if (d->is_ascending &&
+        (elem_type(t.elem) != TYPE_INT || t.vocab || !list || list->kind != AXIS_RAGGED || list->parent)) {
+        mistake(E, "E0124", s->span, "say it of int64 along a ragged axis: ts[T] : int64 ascending",
+                "'%s' is no list of integers, so it cannot be ascending", s->name);
         return sym;
     }
     for (int k = 0; k < sym->ndim; k++) {

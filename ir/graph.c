@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-const char *const reduce_name[] = {"none", "sum", "max", "min", "argmax", "any"};
+const char *const reduce_name[] = {"none", "sum", "max", "min", "argmax", "any", "nth"};
 
 /* ---- axes ------------------------------------------------------------------------------------------------- */
 
@@ -257,6 +257,12 @@ int equation_example_letter(const Equation *e)
         }
     }
     return found;
+}
+
+int equation_rank_letter(const Equation *e)
+{
+    int d = e->dst->ndim > 0 && e->dst->dims[0]->kind == AXIS_BATCH;
+    return d < e->dst->ndim && e->lhs[d]->op == OP_LETTER ? (int)e->lhs[d]->inum : -1;
 }
 
 bool equation_is_output(const Equation *e, int letter)

@@ -28,7 +28,7 @@ typedef struct {
     int64_t wanted;          /* the one cell to compute, or -1: all */
     Value *result;           /* of the wanted cell */
     bool present;            /* the wanted cell has a value */
-    Value best;              /* ARGMAX: the maximum so far, of the wanted cell */
+    Value best;              /* ARGMAX: the maximum so far, of the wanted cell; NTH: how many tuples there were */
     Value *bests;            /* or of each cell */
     uint64_t stamp;          /* of the tuple of letters that memos belong to */
 } Frame;
@@ -289,6 +289,17 @@ static void reduce(Frame *f, Value v, Value *result, bool present, Value *best)
             }
         }
         break;
+    case RED_NTH: {
+        int64_t seen = present ? best->inum : 0;
+        if (!present) {
+            result->inum = 0;
+        }
+        if (seen == f->letter[equation_rank_letter(e)]) {
+            *result = v;
+        }
+        best->inum = seen + 1;
+        break;
+    }
     case RED_ANY:
         result->inum = (present && result->inum) || v.inum;
         break;
@@ -479,7 +490,7 @@ void interp_free_nests(Interp *in)
 static void run_all(Interp *in, const Equation *e)
 {
     Frame f = {.e = e, .nest = prepare(in, e), .wanted = -1};
-    if (e->op == RED_ARGMAX) {
+    if (e->op == RED_ARGMAX || e->op == RED_NTH) {
         f.bests = calloc((size_t)in->cells[e->dst->id].ncells + 1, sizeof *f.bests);
         if (f.bests == NULL) {
             bug("the interpreter is out of memory");

@@ -182,9 +182,10 @@ struct Tensor {
     const char *name; /* unique in the graph: the path a user sees, layer.0.Wq */
     Elem elem;
     Role role;
-    bool per_example; /* differs between examples; after pass_batch dims[0] is the batch axis */
-    bool is_output;   /* wanted by the caller: never inlined, never dropped */
-    bool is_draw;     /* a random draw by name: never inlined; a batch may give its values instead */
+    bool per_example;  /* differs between examples; after pass_batch dims[0] is the batch axis */
+    bool is_output;    /* wanted by the caller: never inlined, never dropped */
+    bool is_ascending; /* INPUT of integers: along its last dim, a list, no value is less than the one before it */
+    bool is_draw;      /* a random draw by name: never inlined; a batch may give its values instead */
     /* VALUE of a cluster (see Equation): the dim that is worked on a tile of positions at a time, so that only a tile
      * of its cells exists at any moment; 0: all of it does. */
     int tile_dim;
@@ -204,8 +205,12 @@ struct Tensor {
     Span span;
 };
 
-typedef enum { RED_NONE, RED_SUM, RED_MAX, RED_MIN, RED_ARGMAX, RED_ANY } Reduce;
+typedef enum { RED_NONE, RED_SUM, RED_MAX, RED_MIN, RED_ARGMAX, RED_ANY, RED_NTH } Reduce;
 /* ARGMAX yields the first reduced index (INT) that attains the maximum of the body; one reduced letter only.
+ * NTH lists: with r the letter that stands first on the left (behind the example's), alone and nowhere else, the cell
+ * gets the body (INT) at the r-th tuple, from 0, that satisfies the conds; one reduced letter only, in ascending order.
+ * Cells behind the last hold 0. (First, so that in memory the lists of neighbours lie side by side.)
+ *
  * mean is a sum divided by a count, count a sum of 1, draw a RAND or an ARGMAX: they are gone in the graph. */
 extern const char *const reduce_name[];
 
@@ -239,6 +244,8 @@ struct Equation {
 
 /* The letter stands bare on the left-hand side, or alone inside an inject there. */
 bool equation_is_output(const Equation *e, int letter);
+/* NTH: the letter that counts; -1: there is none where it belongs. */
+int equation_rank_letter(const Equation *e);
 /* The letter whose positions the cluster cuts into tiles (-1: in no cluster, or at one position), and the letter of the
  * example (-1: in no cluster). */
 int equation_tile_letter(const Equation *e);
@@ -305,6 +312,8 @@ struct Graph {
         const char *reason;
     } * stored;
     int nstored;
+    struct StoredTensor *dense; /* sums over a list that would better be sums over runs (pass_prefix), and why not */
+    int ndense;
     Tensor *loss;         /* or NULL */
     Optimizer *optimizer; /* or NULL */
     struct ScalarTable *table;

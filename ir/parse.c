@@ -227,6 +227,8 @@ static void parse_attributes(File *f, Tensor *t, Link *link)
             t->is_output = true;
         } else if (parse_accept(p, "draw")) {
             t->is_draw = true;
+        } else if (parse_accept(p, "ascending")) {
+            t->is_ascending = true;
         } else if (parse_accept(p, "carried")) {
             t->is_carried = true;
         } else if (parse_accept(p, "tile")) {
@@ -523,7 +525,7 @@ static void parse_equation(File *f)
     }
     p->at = p->failed ? p->at : lhs;
     parse_lhs(f, &e);
-    for (Reduce op = RED_SUM; op <= RED_ANY; op++) {
+    for (Reduce op = RED_SUM; op <= RED_NTH; op++) {
         if (parse_accept(p, reduce_name[op])) {
             e.op = op;
             break;

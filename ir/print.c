@@ -499,8 +499,8 @@ static void print_tensor(Printer *p, Text *out, const Tensor *t)
         print_name(out, p->axes[t->dims[d]->id]);
     }
     text_printf(out, "%s : %s", t->ndim > 0 ? "]" : "", elem_names[t->elem]);
-    text_printf(out, "%s%s%s%s", t->per_example ? " per_example" : "", t->is_output ? " output" : "",
-                t->is_draw ? " draw" : "", t->is_carried ? " carried" : "");
+    text_printf(out, "%s%s%s%s%s", t->per_example ? " per_example" : "", t->is_ascending ? " ascending" : "",
+                t->is_output ? " output" : "", t->is_draw ? " draw" : "", t->is_carried ? " carried" : "");
     if (t->tile_dim > 0) {
         text_printf(out, " tile %d", t->tile_dim);
     }

@@ -115,6 +115,11 @@ static bool verify_tensor(const Graph *g, const Tensor *t, Text *why)
             BROKEN("tensor %s: its next value has another shape or type", t->name);
         }
     }
+    if (t->is_ascending &&
+        (t->role != ROLE_INPUT || elem_type(t->elem) != TYPE_INT || t->ndim != 1 + (g->batched && t->per_example) ||
+         t->dims[t->ndim - 1]->kind != AXIS_RAGGED)) {
+        BROKEN("tensor %s is ascending and no input of lists of integers", t->name);
+    }
     if (t->is_carried && (t->role != ROLE_STATE || !t->per_example || t->next == NULL)) {
         BROKEN("tensor %s is carried and no state per example with a next value", t->name);
     }
@@ -277,6 +282,26 @@ static bool verify_letter(const Graph *g, const Equation *e, int k, Text *why)
     return true;
 }
 
+/* The letter that counts the tuples of a list stands first on the left and nowhere else. */
+static bool verify_rank(const Equation *e, Text *why)
+{
+    int rank = equation_rank_letter(e), n = 0;
+    bool ok = rank >= 0 && e->letters[rank].parent < 0 && !sc_uses_letter(e->body, rank);
+    for (int d = 0; ok && d < e->dst->ndim; d++) {
+        n += sc_uses_letter(e->lhs[d], rank);
+    }
+    for (int i = 0; ok && i < e->nconds; i++) {
+        ok = !sc_uses_letter(e->conds[i], rank);
+    }
+    for (int k = 0; ok && k < e->nletters; k++) {
+        ok = e->letters[k].parent != rank;
+    }
+    if (!ok || n != 1) {
+        BROKEN("nth is not listed by a letter that stands first on the left and nowhere else");
+    }
+    return true;
+}
+
 /* Left-hand indices, and the order of the letters: outputs in lhs order, then the others. */
 static bool verify_lhs(const Graph *g, const Equation *e, Text *why)
 {
@@ -302,10 +327,10 @@ static bool verify_lhs(const Graph *g, const Equation *e, Text *why)
     if (e->op == RED_NONE && next != e->nletters) {
         BROKEN("%d letters are reduced by no operator", e->nletters - next);
     }
-    if (e->op == RED_ARGMAX && e->nletters - next != 1) {
-        BROKEN("argmax over %d letters", e->nletters - next);
+    if ((e->op == RED_ARGMAX || e->op == RED_NTH) && e->nletters - next != 1) {
+        BROKEN("%s over %d letters", reduce_name[e->op], e->nletters - next);
     }
-    return true;
+    return e->op != RED_NTH || verify_rank(e, why);
 }
 
 static void count_externs(const Scalar *s, void *ctx)
@@ -361,6 +386,11 @@ static bool verify_types(const Equation *e, Text *why)
     case RED_ARGMAX:
         if (dst != TYPE_INT || body == TYPE_BOOL) {
             BROKEN("argmax is an integer, over numbers");
+        }
+        return true;
+    case RED_NTH:
+        if (dst != TYPE_INT || body != TYPE_INT) {
+            BROKEN("nth is an integer, of integers");
         }
         return true;
     case RED_ANY:

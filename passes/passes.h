@@ -1,7 +1,7 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
- *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► differentiate ─► optimize ─► clean ─► split
- *        ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► plan ─► code generation
+ *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► prefix ─► differentiate ─► optimize ─► clean
+ *        ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -25,6 +25,9 @@ void pass_batch(Graph *g);
 /* gather: rows that are the same for all examples are gathered once; cells that ids pick out of a large value are
  * computed where they are read. Needs batch. */
 void pass_gather(Graph *g);
+
+/* prefix: sums over a list, weighted by a step function of an ascending input, become sums over its runs. */
+void pass_prefix(Graph *g);
 
 /* differentiate: reverse mode from g->loss to every real PARAM; sets param->grad and appends adjoint equations. Needs
  * batch. */

@@ -109,7 +109,8 @@ static void lift_choices(Draft *d)
  * need not run over it. */
 static void drop_reduction(Draft *d)
 {
-    bool output[MAX_LETTERS] = {0}, needed = equation_has_keyed_lhs(&d->e) || d->e.op == RED_ARGMAX;
+    bool output[MAX_LETTERS] = {0},
+         needed = equation_has_keyed_lhs(&d->e) || d->e.op == RED_ARGMAX || d->e.op == RED_NTH;
     for (int k = 0; k < d->e.dst->ndim; k++) {
         int l = lhs_letter(d->e.lhs[k]);
         if (l >= 0) {

@@ -130,8 +130,8 @@ static void keep_output_conds(Draft *d, const Equation *e)
 
 static bool split_reduced(Graph *g, Equation *e, int letter, StepTables *tables)
 {
-    if (e->op == RED_ARGMAX) {
-        return false; /* its value is an index into the whole axis */
+    if (e->op == RED_ARGMAX || e->op == RED_NTH) {
+        return false; /* its value is an index into the whole axis, or counts along it */
     }
     Draft parts[MAX_PARTS];
     int n = 0, number[MAX_PARTS];

@@ -145,12 +145,37 @@ static bool check_range(void *ctx, int64_t own, int64_t own_stride, int64_t pack
     return true;
 }
 
+static bool check_order(const Session *s, int tensor, const Array *given, Error *e)
+{
+    const PlanTensor *t = &s->plan->tensors[tensor];
+    const int64_t *rows = s->shapes.rows[s->layouts[tensor].groups[s->layouts[tensor].lead].axis];
+    const void *data = s->data[tensor];
+    for (int64_t b = 0; b < s->shapes.batch; b++) {
+        for (int64_t i = rows[b] + 1; i < rows[b + 1]; i++) {
+            int64_t v = t->dtype == DT_I32 ? ((const int32_t *)data)[i] : ((const int64_t *)data)[i];
+            int64_t before = t->dtype == DT_I32 ? ((const int32_t *)data)[i - 1] : ((const int64_t *)data)[i - 1];
+            if (v < before) {
+                char place[200];
+                return error_set(e, EXIT_DATA,
+                                 "'%s', %s: %lld is less than %lld before it, and '%s' is declared ascending: sort the "
+                                 "list, or take the word out of the spec",
+                                 t->name, place_text(s, tensor, given, i, place, sizeof place), (long long)v,
+                                 (long long)before, t->name);
+            }
+        }
+    }
+    return true;
+}
+
 static bool check_values(const Session *s, int tensor, const Array *given, Error *e)
 {
     const Plan *p = s->plan;
     const PlanTensor *t = &p->tensors[tensor];
     if (t->dtype != DT_I32 && t->dtype != DT_I64) {
         return true;
+    }
+    if (t->is_ascending && !check_order(s, tensor, given, e)) {
+        return false;
     }
     RangeCheck r = {.s = s, .tensor = tensor, .given = given, .lo = t->lo, .hi = t->hi, .e = e};
     bool is_bounded = t->is_bounded;

@@ -69,6 +69,7 @@ typedef struct {
     const char *vocab; /* INPUT of ids */
     bool is_bounded;   /* integers a batch may give must lie in lo .. hi, both included */
     int64_t lo, hi;
+    bool is_ascending; /* INPUT of a list of integers per example: no value may be less than the one before it */
     const char *const *tags;
     /* PARAM, STATE: what it starts as. Values depend on (seed, name, flat index) alone. */
     struct {

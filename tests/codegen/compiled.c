@@ -124,6 +124,19 @@ static double value_for(const Tensor *t, int64_t i)
     }
 }
 
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void sort_lists(const Array *a, int64_t lists, const int64_t *rows)
+{
+    for (int64_t l = 0; l < lists; l++) {
+        qsort((int64_t *)a->data + rows[l], (size_t)(rows[l + 1] - rows[l]), sizeof(int64_t), by_value);
+    }
+}
+
 /* An input: packed rows of its list first, then its other dims. */
 static void add_input(Batch *b, const Plan *p, const Tensor *t, const PlanTensor *x)
 {
@@ -157,6 +170,11 @@ static void add_input(Batch *b, const Plan *p, const Tensor *t, const PlanTensor
     a->data = calloc((size_t)count + 1, element(a->dtype));
     for (int64_t i = 0; i < count; i++) {
         store(a, i, value_for(t, i));
+    }
+    if (t->is_ascending && a->dtype == DT_I64) {
+        int64_t n;
+        const int64_t *rows = offsets_of(b, p->axes[x->dims[ragged]].name, &n);
+        sort_lists(a, n, rows);
     }
 }
 

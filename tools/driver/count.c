@@ -151,6 +151,18 @@ static void count_node(const Scalar *s, void *ctx)
     *n += real && s->op >= OP_add && s->op != OP_real && s->op != OP_f32 && s->op != OP_stop && s->op != OP_select;
 }
 
+/* A list whose length data decides (u < count[b,i]) counts as one position: at least that much is done. */
+static bool has_counted_length(const Equation *e, int letter)
+{
+    for (int i = 0; i < e->nconds; i++) {
+        const Scalar *c = e->conds[i];
+        if (c->op == OP_lt && c->args[0]->op == OP_LETTER && c->args[0]->inum == letter && c->args[1]->op == OP_LOAD) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Tuples of one example (the batch letter stands still). */
 static double tuples(Count *c)
 {
@@ -165,7 +177,7 @@ static double tuples(Count *c)
     }
     double n = walk(c, 0);
     for (int k = 0; k < e->nletters; k++) {
-        if (!(c->walked >> k & 1) && e->letters[k].axis != c->g->batch) {
+        if (!(c->walked >> k & 1) && e->letters[k].axis != c->g->batch && !has_counted_length(e, k)) {
             n *= (double)axis_length(c, e->letters[k].axis);
         }
     }

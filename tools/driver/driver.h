@@ -74,6 +74,8 @@ typedef struct {
 
 /* The graph of a kind after the passes up to `stop` (NULL: all); NULL after errors. */
 Graph *project_graph(Project *p, ProgramKind kind, const char *stop, Text *report);
+/* The training graph with its gradients, every sum as it was written: what train_flop counts. NULL: an error. */
+Graph *project_written(Project *p, Text *report);
 Program *project_compile(Project *p, ProgramKind kind, Text *report);
 /* Reads weights into a session of any program: those of params that only the train section has may be there unread. */
 bool project_weights(Project *p, Session *s, const char *path, Text *report, Error *e);

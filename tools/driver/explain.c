@@ -63,6 +63,10 @@ static void print_text(const Kernels *k, const char *spec, Text *out)
         const struct StoredTensor *s = &k->g->stored[i];
         text_printf(out, "%9d  %s is stored: %s\n", s->tensor->span.line, s->tensor->name, s->reason);
     }
+    for (int i = 0; i < k->g->ndense; i++) {
+        const struct StoredTensor *s = &k->g->dense[i];
+        text_printf(out, "%9d  %s is not summed by runs: %s\n", s->tensor->span.line, s->tensor->name, s->reason);
+    }
     text_printf(out, "%d kernels; for one example of length %lld: %.4g operations, %.4g bytes written\n", k->n,
                 (long long)k->lengths[0], flop, stored);
 }
@@ -118,6 +122,10 @@ static void print_all_json(const Kernels *k, Text *out)
     for (int i = 0; i < k->g->nstored; i++) {
         const Tensor *t = k->g->stored[i].tensor;
         print_unfused(out, &first, t, t->span.line, k->g->stored[i].reason);
+    }
+    for (int i = 0; i < k->g->ndense; i++) {
+        const Tensor *t = k->g->dense[i].tensor;
+        print_unfused(out, &first, t, t->span.line, k->g->dense[i].reason);
     }
     for (int i = 0; i < k->n; i++) {
         const KernelFacts *x = &k->kernels[i];

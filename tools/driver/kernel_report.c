@@ -286,6 +286,10 @@ void kernel_report(const Kernels *k, const Session *s, const KernelRun *run, boo
         const Tensor *t = k->g->stored[i].tensor;
         text_printf(out, "line %d: %s is stored: %s\n", t->span.line, t->name, k->g->stored[i].reason);
     }
+    for (int i = 0; i < k->g->ndense; i++) {
+        const Tensor *t = k->g->dense[i].tensor;
+        text_printf(out, "line %d: %s is not summed by runs: %s\n", t->span.line, t->name, k->g->dense[i].reason);
+    }
     text_printf(out,
                 "%d kernels, %.3f ms a step of %lld examples on %d threads; multiply-add peak %.1f GFLOP/s, memory "
                 "%.1f GB/s, near caches %.1f GB/s\n",

@@ -207,6 +207,15 @@ Graph *project_graph(Project *p, ProgramKind kind, const char *stop, Text *repor
     return g;
 }
 
+Graph *project_written(Project *p, Text *report)
+{
+    const char *skip = p->options.skip;
+    p->options.skip = skip ? arena_printf(p->arena, "%s,prefix", skip) : "prefix";
+    Graph *g = project_graph(p, PROGRAM_TRAIN, "differentiate", report);
+    p->options.skip = skip;
+    return g;
+}
+
 /* Kernels are compiled side by side on as many threads as the run may use. */
 static int compile_threads(const Project *p)
 {

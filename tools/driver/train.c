@@ -483,7 +483,7 @@ static bool loop(Run *r, Error *e)
 /* Lists of the first batch of the first epoch stand for those of all examples. */
 static bool flop_of(Run *r, double *flop, Text *report, Error *e)
 {
-    Graph *written = project_graph(r->p, PROGRAM_TRAIN, "differentiate", report);
+    Graph *written = project_written(r->p, report);
     Batch b;
     int64_t n = feed_rows(r->feed) < r->batch ? feed_rows(r->feed) : r->batch;
     feed_order(r->feed, true, r->o->seed, 0);

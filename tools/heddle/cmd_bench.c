@@ -151,7 +151,7 @@ int cmd_bench(int argc, char **argv)
     Text report = {0};
     double train_compile = 0, infer_compile = 0, flop = 0, executed = 0;
     StepTime train = {.wall = 1}, infer = {.wall = 1};
-    Graph *written = project_graph(p, PROGRAM_TRAIN, "differentiate", &report);
+    Graph *written = project_written(p, &report);
     Graph *final = written ? project_graph(p, PROGRAM_TRAIN, NULL, &report) : NULL;
     Pool *pool = final ? pool_new((int)common.threads, &e) : NULL;
     bool ok = pool != NULL;
