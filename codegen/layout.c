@@ -1,7 +1,8 @@
 /* Where a tensor's elements lie: plan.h tells what the layout means, this file chooses it. A dim whose size is read
  * at a position of another dim follows that dim directly (together they count rows of one list); if exactly one
  * ragged group remains it comes right after the example, so that all rows of a batch lie densely one after another; so
- * does a dim that is worked on in tiles, so that a tile is one stretch. Otherwise the declared order stays. */
+ * does a dim that is worked on in tiles, so that a tile is one stretch. Otherwise, and where a tensor asks for it, the
+ * declared order stays. */
 #include "internal.h"
 #include <string.h>
 
@@ -154,7 +155,7 @@ bool tensor_layout(const Tensor *t, Layout *l, const char **why)
     if (t->per_example) {
         l->order[n++] = 0;
     }
-    group = t->tile_dim > 0 ? t->tile_dim : groups == 1 ? group : -1;
+    group = t->tile_dim > 0 ? t->tile_dim : groups == 1 && !t->in_order ? group : -1;
     if (group >= 0) {
         place(t, l, group, &n);
     }

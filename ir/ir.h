@@ -189,6 +189,7 @@ struct Tensor {
     /* VALUE of a cluster (see Equation): the dim that is worked on a tile of positions at a time, so that only a tile
      * of its cells exists at any moment; 0: all of it does. */
     int tile_dim;
+    bool in_order; /* VALUE: its dims lie in memory in the order in which they are declared */
     int ndim;
     Axis *dims[MAX_DIMS];
     Init *init;              /* PARAM, STATE */

@@ -568,6 +568,7 @@ static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most
     unsigned set = 1u << s->example | s->rows;
     dims[1] = axis_of_size(s->p, *most + 1); /* the last cell is always 0 */
     *runs = new_tensor(s, "runs", ELEM_I32, 0, (bound + 1) * values, n, dims);
+    (*runs)->in_order = true; /* neighbours have their ends in the same few places: their lists side by side */
     Draft d = part_draft(s, *runs, RED_NTH, set | 1u << s->j);
     index[1] = sc_letter(g, draft_letter(&d, (Letter){dims[1], "u", -1}));
     memcpy(d.e.lhs, index, (size_t)n * sizeof *index);
