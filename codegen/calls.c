@@ -82,6 +82,7 @@ static bool describe(Build *b, Call *c, int writers, int letter, Text *why)
     k->e = c->e;
     k->g = b->schedule->graph;
     k->real = b->o->real;
+    k->asked = b->o->real == DT_F32 ? b->o->products : PRODUCTS_F32;
     k->target = b->target;
     k->scan = letter;
     k->tile = c->e->cluster ? c->e->tile : NULL;

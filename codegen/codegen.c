@@ -59,6 +59,14 @@ Plan *codegen_compile(const Schedule *s, const CodegenOptions *o, CodegenStats *
         return NULL;
     }
     target.quick = o->quick;
+    if (o->products != PRODUCTS_F32 && !target.amx) {
+        text_printf(why,
+                    "bf16 matrix products need a CPU with AMX, which code for '%s' may not use: use --products f32, or "
+                    "--cpu native on such a CPU",
+                    target.cpu);
+        target_free(&target);
+        return NULL;
+    }
     Arena *arena = arena_new();
     Owner *owner = arena_alloc(arena, sizeof *owner);
     owner->arena = arena;

@@ -7,6 +7,7 @@
 
 typedef struct {
     DType real;            /* DT_F32 or DT_F64 */
+    Products products;     /* other than f32: of an f32 run on a CPU with AMX */
     const char *cpu;       /* NULL or "native", "x86-64-v4", "x86-64-v3" (AVX2), "x86-64" (baseline) */
     const char *cache_dir; /* NULL: no cache on disk */
     int threads;           /* compile jobs side by side */

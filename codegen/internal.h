@@ -5,6 +5,7 @@
  *                text (the same statement in layer 1 and in layer 7) are one function; the text is the cache key
  *   kernel.c     unique texts: found in the cache on disk, or emitted and compiled, several at a time
  *   loops.c      any equation as a loop nest        product.c   matrix products, register blocked
+ *                                                       product_amx.c   the same in bf16, on tile registers
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
  *     runs.c   its step functions of an ascending input, run by run      tables.c   params that a step updates by rows
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
@@ -41,7 +42,7 @@ bool axis_same(const Axis *a, const Axis *b); /* the same indices: one axis, or 
 typedef struct {
     char cpu[64];
     char *features; /* owned */
-    bool fma, avx2, avx512;
+    bool fma, avx2, avx512, amx;
     int vector_bits; /* 128, 256, 512 */
     bool quick;      /* CodegenOptions.quick */
 } Target;
@@ -67,9 +68,11 @@ typedef struct {
     bool accumulate;    /* adds into dst, which the runtime has zeroed, instead of setting it */
     bool zero;          /* wants dst zeroed: it does not reach every cell */
     int64_t grain;
-    bool keeps;      /* a product in tiles packs an operand once per example: PlanCall.keeps */
-    bool too_large;  /* has more conditions than a loop nest can take: reported as the user's mistake */
-    bool is_product; /* product_emit makes it; already vectorised, so it gets the short pipeline */
+    bool keeps;               /* a product in tiles packs an operand once per example: PlanCall.keeps */
+    bool too_large;           /* has more conditions than a loop nest can take: reported as the user's mistake */
+    bool is_product;          /* product_emit makes it; already vectorised, so it gets the short pipeline */
+    Products asked, products; /* precision that the user wants and that it has */
+    const char *why_f32;      /* why these differ, or NULL */
     /* Arguments, in the kernel's order. tensors[0] is dst. */
     int ntensors;
     const Tensor **tensors;

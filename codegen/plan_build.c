@@ -221,7 +221,9 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
                   .label = text_of(b, c->e->dst->name),
                   .line = c->e->span.line,
                   .equation = c->e->id,
-                  .is_product = k->is_product};
+                  .is_product = k->is_product,
+                  .products = k->products,
+                  .why_f32 = k->why_f32};
     *(void **)&x.fn = fn;
     if (k->split == SPLIT_FIXED || k->split == SPLIT_KEYS) {
         const Axis *a = k->key_dim >= 0 ? c->e->dst->dims[k->key_dim] : c->e->letters[k->item].axis;
@@ -370,6 +372,7 @@ bool build_plan(Build *b, void **fn, Text *why)
 {
     b->plan->name = text_of(b, b->schedule->graph->name);
     b->plan->real = b->o->real;
+    b->plan->products = b->o->products;
     build_axes(b);
     if (!build_tensors(b, why)) {
         return false;

@@ -13,7 +13,7 @@
  * per example, into memory that the call keeps (plan.h, PHASE_*), instead of once per tile. */
 #include "fault.h"
 #include "lanes.h"
-#include "product_gemm.h"
+#include "product_amx.h"
 #include "product_match.h"
 
 _Static_assert((int)GEMM_SLACK <= (int)TENSOR_SLACK, "a product reads behind its operands");
@@ -169,6 +169,38 @@ static bool keeps_operand(const KernelInfo *k, const Product *p)
                       n->is_known ? n->size : 0, false);
 }
 
+/* Whether the last letter of an index lies side by side in a tensor. */
+static bool is_beside(const Product *p, int tensor, int index)
+{
+    const ProductIndex *i = &p->index[index];
+    return !i->is_listed && p->stride[tensor][i->letter[i->n - 1]] == 1;
+}
+
+/* Why a product stays in f32 where bf16 is asked for, or NULL: where rounding and packing into tiles would cost more
+ * than the product, and shapes that packing does not know. */
+static const char *why_f32(const KernelInfo *k, const Product *p)
+{
+    enum { LEAST = 16 };
+    bool bounded = false;
+    if (k->scan >= 0 && !k->tile) {
+        return "a step of a recurrence would round its weights again at every position";
+    }
+    for (int r = 0; r < 3; r++) {
+        const ProductIndex *i = &p->index[r];
+        if (i->n == 0 || (i->is_known && i->nrows == 0 && i->size < LEAST)) {
+            return "fewer than 16 rows, columns or summed values fill too little of a tile";
+        }
+    }
+    for (int i = 0; i < p->nbounds; i++) {
+        bounded = bounded || p->bound[i].by >= 0;
+    }
+    bool a = is_beside(p, PRODUCT_A, INDEX_K) || is_beside(p, PRODUCT_A, INDEX_M);
+    bool b = is_beside(p, PRODUCT_B, INDEX_K) || is_beside(p, PRODUCT_B, INDEX_N);
+    bool turns = !bounded && !p->index[INDEX_M].is_listed;
+    bool c = is_beside(p, PRODUCT_C, INDEX_N) || (turns && is_beside(p, PRODUCT_C, INDEX_M));
+    return a && b && c ? NULL : "in an operand or the result neither index lies side by side";
+}
+
 bool product_choose(KernelInfo *k)
 {
     Product p;
@@ -188,16 +220,25 @@ bool product_choose(KernelInfo *k)
                           (k->tile && k->item >= 0 && !equation_is_output(k->e, k->item) && !FAULT(39));
     k->accumulate = k->split == SPLIT_REDUCE || sums_positions || (p.adds && !FAULT(29));
     k->zero = k->accumulate || p.is_partial || !k->sole;
+    if (k->asked != PRODUCTS_F32) {
+        k->why_f32 = why_f32(k, &p);
+        k->products = k->why_f32 ? PRODUCTS_F32 : k->asked;
+    }
     double flop = flop_per_item(k, &p);
+    int64_t least = k->products == PRODUCTS_F32 ? 192 : 512; /* rows per packing of B */
     if (k->split == SPLIT_REDUCE) {
         k->grain = p.index[INDEX_K].nrows > 0 ? REDUCE_ROWS : clamp(20 * ITEM_FLOP / flop, 1, 16);
     } else {
         /* Whole tiles; and enough rows to be worth reading, perhaps packing, all of B for them. */
-        k->grain = clamp(ITEM_FLOP / flop, m->nrows > 1 || k->split == SPLIT_FIXED ? 192 : m->nrows > 0 ? 48 : 1, 1536);
+        k->grain = clamp(ITEM_FLOP / flop,
+                         m->nrows > 1 || k->split == SPLIT_FIXED ? least
+                         : m->nrows > 0                          ? 48
+                                                                 : 1,
+                         1536);
         k->grain = k->grain > 48 ? k->grain / 48 * 48 : k->grain;
     }
     k->is_product = true;
-    k->keeps = keeps_operand(k, &p);
+    k->keeps = k->products == PRODUCTS_F32 && keeps_operand(k, &p);
     return true;
 }
 
@@ -485,6 +526,12 @@ static void emit_product(Frame *f)
         if (b->by >= 0) {
             *(f->p->role[b->letter] == INDEX_K ? &op.k_range : &op.n_range) = row_range;
         }
+    }
+    if (x->k->products != PRODUCTS_F32) {
+        const ProductIndex *k = &f->p->index[INDEX_K];
+        LLVMValueRef first = k->n == 1 && k->nrows == 0 ? f->lower[k->letter[0]] : emit_i64(x, 0);
+        amx_emit(&f->target, x->b, &op, x->k->products == PRODUCTS_BF16 ? 1 : 3, first);
+        return;
     }
     if (x->k->keeps) {
         op.kept = kept_operand(f);

@@ -48,6 +48,9 @@ GemmBuild gemm_build(const GemmTarget *t, const Gemm *op);
  *   void pack(ptr src, ptr dst, i64 k, i64 n, i64 b_k, i64 b_n) */
 LLVMValueRef gemm_pack(GemmBuild *g, int width);
 
+/* As many vectors as a vector has lanes: row i becomes column i. */
+void gemm_transpose(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef *x);
+
 /* Copies k runs of m elements each, run i from src + i * src_k to dst + i * dst_k:
  *   void rows(ptr src, ptr dst, i64 k, i64 m, i64 src_k, i64 dst_k) */
 LLVMValueRef gemm_rows(GemmBuild *g);

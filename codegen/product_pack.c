@@ -29,7 +29,7 @@ static void copy_columns(GemmBuild *g, LLVMBuilderRef b, LLVMValueRef src, LLVMV
 }
 
 /* Swaps, for each bit d of the index, the off-diagonal d x d blocks: after the last bit, row i holds column i. */
-static void transpose(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef *x)
+void gemm_transpose(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef *x)
 {
     int lanes = g->target->lanes;
     for (int d = 1; d < lanes; d *= 2) {
@@ -89,7 +89,7 @@ static void transpose_columns(GemmBuild *g, LLVMBuilderRef b, LLVMValueRef src, 
         LLVMAddIncoming(phi, (LLVMValueRef[]){x[r], y[r]}, (LLVMBasicBlockRef[]){whole, edge_end}, 2);
         x[r] = phi;
     }
-    transpose(g, b, x);
+    gemm_transpose(g, b, x);
     LLVMValueRef to = gemm_at(g, b, dst, LLVMBuildMul(b, run.i, gemm_int(g, width), ""));
     to = gemm_at(g, b, to, col.i);
     for (int r = 0; r < lanes; r++) {

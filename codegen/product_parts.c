@@ -3,8 +3,8 @@
  * own, found in the cache or compiled. Twenty kernels of a model need the same few parts; to compile them with every
  * kernel would be half of the time that a cold start takes. */
 #include "internal.h"
+#include "product_amx.h"
 #include "product_match.h"
-#include "product_micro.h"
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/Object.h>
@@ -132,7 +132,11 @@ static void compile(Parts *u, Part *part, const char *name)
     product_target(&g, u->target, m, part->is_double);
     g.attributes = attributes;
     g.ctx = &target;
-    gemm_define_shared(&g, part->nv, part->kind);
+    if (amx_is_kind(part->kind)) {
+        amx_define(&g, part->nv, part->kind);
+    } else {
+        gemm_define_shared(&g, part->nv, part->kind);
+    }
     if (LLVMVerifyModule(m, LLVMReturnStatusAction, &error)) {
         bug("part %d%c of products is malformed: %s", part->nv, part->kind, error);
     }

@@ -81,6 +81,8 @@ bool target_init(Target *t, const char *cpu, Text *why)
     t->fma = has(t->features, "fma");
     t->avx2 = has(t->features, "avx2");
     t->avx512 = has(t->features, "avx512f") && has(t->features, "avx512vl") && has(t->features, "avx512dq");
+    t->amx =
+        t->avx512 && has(t->features, "amx-tile") && has(t->features, "amx-bf16") && has(t->features, "avx512bf16");
     t->vector_bits = t->avx512 ? 512 : t->avx2 ? 256 : 128;
     return true;
 }

@@ -1,6 +1,7 @@
 /* Chains of fused multiply-adds on enough independent accumulators to hide their latency (4 cycles, 2 per cycle), all
  * in registers. The best of many short runs counts: a run that was interrupted says nothing about the machine. */
 #include "peak.h"
+#include "amx.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -147,9 +148,9 @@ static void burn_item(void *ctx, int64_t item)
     w->done[item] = value < -1 ? 0 : done; /* never: it keeps the values alive */
 }
 
-double peak_gflops(Pool *pool, DType real, double seconds)
+static double measure(Pool *pool, Burn burn, double seconds)
 {
-    Work w = {.burn = choose(real)};
+    Work w = {.burn = burn};
     int threads = pool_threads(pool) < MAX_ITEMS ? pool_threads(pool) : MAX_ITEMS;
     double best = 0, end = now() + seconds;
     do {
@@ -162,6 +163,42 @@ double peak_gflops(Pool *pool, DType real, double seconds)
         best = done / took > best ? done / took : best;
     } while (now() < end);
     return best / 1e9;
+}
+
+double peak_gflops(Pool *pool, DType real, double seconds)
+{
+    return measure(pool, choose(real), seconds);
+}
+
+#if HAS_X86
+/* Four tiles of sums, each the product of one of two tiles by one of two others: as generated code has them. */
+static double burn_bf16(double *out)
+{
+    static const _Alignas(64) unsigned char tiles[64] = {
+        [0] = 1,   [16] = 64, [18] = 64, [20] = 64, [22] = 64, [24] = 64, [26] = 64, [28] = 64, [30] = 64,
+        [48] = 16, [49] = 16, [50] = 16, [51] = 16, [52] = 16, [53] = 16, [54] = 16, [55] = 16}; /* of 16 x 64 bytes */
+    __asm__ volatile("ldtilecfg %0\n\ttilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3\n\t"
+                     "tilezero %%tmm4\n\ttilezero %%tmm5\n\ttilezero %%tmm6\n\ttilezero %%tmm7" ::"m"(tiles));
+    for (int r = 0; r < ROUNDS / 8; r++) {
+        __asm__ volatile("tdpbf16ps %tmm6, %tmm4, %tmm0\n\ttdpbf16ps %tmm7, %tmm4, %tmm1\n\t"
+                         "tdpbf16ps %tmm6, %tmm5, %tmm2\n\ttdpbf16ps %tmm7, %tmm5, %tmm3");
+    }
+    __asm__ volatile("tilerelease");
+    *out = 0.5;
+    return 2.0 * 16 * 16 * 32 * 4 * (ROUNDS / 8);
+}
+#endif
+
+double peak_bf16_gflops(Pool *pool, double seconds)
+{
+#if HAS_X86
+    Error none = {0};
+    if (amx_request(&none)) {
+        return measure(pool, burn_bf16, seconds);
+    }
+#endif
+    (void)pool, (void)seconds;
+    return 0;
 }
 
 /* Short runs, each timed by its own thread: whoever else uses the machine only makes them slower. */

@@ -7,6 +7,8 @@
 /* Floating-point operations per second (two per multiply-add) / 1e9 that all threads of the pool reach together, with
  * operands in registers and the widest vectors the CPU has. Takes about `seconds`. */
 double peak_gflops(Pool *pool, DType real, double seconds);
+/* The same of bf16 products with f32 sums, on tile registers that are loaded already. 0: there is no AMX. */
+double peak_bf16_gflops(Pool *pool, double seconds);
 /* The clock in GHz at which the threads of the pool, working together, run vector code: the fastest one's. */
 double peak_clock_ghz(Pool *pool, double seconds);
 /* Bytes per ns that the threads, each at its best, read together from an array of `bytes` each: from memory if it is

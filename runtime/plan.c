@@ -2,6 +2,8 @@
 #include "runtime.h"
 #include <string.h>
 
+const char *const products_name[] = {[PRODUCTS_F32] = "f32", [PRODUCTS_BF16] = "bf16", [PRODUCTS_BF16X3] = "bf16x3"};
+
 const size_t dtype_size[] = {[DT_BOOL] = 1, [DT_I32] = 4, [DT_I64] = 8, [DT_F32] = 4, [DT_F64] = 8};
 
 int plan_find(const Plan *p, const char *name)

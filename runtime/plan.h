@@ -26,6 +26,11 @@ enum { TENSOR_ALIGN = 64, TENSOR_SLACK = 320 };
 typedef enum { DT_BOOL, DT_I32, DT_I64, DT_F32, DT_F64 } DType;
 extern const size_t dtype_size[];
 
+/* How matrix products of an f32 run are computed; their sums are f32 in any case. BF16: operands rounded to bf16;
+ * BF16X3: each split into two bf16 numbers, three products of them, nearly f32. Both need AMX (amx.h). */
+typedef enum { PRODUCTS_F32, PRODUCTS_BF16, PRODUCTS_BF16X3 } Products;
+extern const char *const products_name[]; /* f32, bf16, bf16x3 */
+
 typedef enum { PAX_FIXED, PAX_BATCH, PAX_RAGGED, PAX_TABLE, PAX_SUM } PlanAxisKind;
 
 typedef struct {
@@ -140,8 +145,10 @@ typedef struct {
     bool *key_by_step;
     const char *label; /* for profiles: the equation's name, */
     int line;
-    int equation;    /* its number in the compiler's graph, */
-    bool is_product; /* and whether its kernel is a matrix product's */
+    int equation;        /* its number in the compiler's graph, */
+    bool is_product;     /* and whether its kernel is a matrix product's, */
+    Products products;   /* of which precision, */
+    const char *why_f32; /* and why it is f32 in a plan of another precision */
     double flop_per_item;
 } PlanCall;
 
@@ -206,6 +213,7 @@ typedef struct {
 typedef struct Plan {
     const char *name;
     DType real; /* DT_F32 or DT_F64 */
+    Products products;
     int naxes;
     PlanAxis *axes;
     int noffsets;

@@ -3,6 +3,7 @@
  *   session_run = bind_sizes (offsets, which arrays) -> memory_reserve -> bind_inputs -> exec_steps
  *
  * A failure before the steps leaves params and states as they were. */
+#include "amx.h"
 #include "inits.h"
 #include "session_impl.h"
 #include <stdlib.h>
@@ -167,7 +168,8 @@ Session *session_new(const Plan *plan, Pool *pool, uint64_t seed, Error *e)
         session_free(s);
         return NULL;
     }
-    bool good = check_plan(plan, e) && shapes_new(&s->shapes, plan, e);
+    bool good =
+        (plan->products == PRODUCTS_F32 || amx_request(e)) && check_plan(plan, e) && shapes_new(&s->shapes, plan, e);
     for (int t = 0; good && t < plan->ntensors; t++) {
         good = layout_of(&s->shapes, t, &s->layouts[t], e);
     }

@@ -19,7 +19,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { TILE_BYTES = 1 << 20, MIN_POSITIONS = 16, GROUP = 4, FOLD_BLOCK = 1 << 12, WAVE_BYTES = 1 << 26, MAX_WAVE = 64 };
+enum {
+    TILE_BYTES = 1 << 20,
+    MIN_POSITIONS = 16,
+    BLOCK = 32,
+    GROUP = 4,
+    FOLD_BLOCK = 1 << 12,
+    WAVE_BYTES = 1 << 26,
+    MAX_WAVE = 64
+};
 
 typedef struct {
     int tensor;
@@ -93,7 +101,8 @@ static int64_t place_tiled(Tiled *tiled, int n, int64_t positions)
     return end;
 }
 
-/* Positions of a tile of example b, which has n: as many as keep the tile in the cache, in equal shares. */
+/* Positions of a tile of example b, which has n: as many as keep the tile in the cache, in equal shares. Products in
+ * bf16 sum blocks of 32 values: where those are positions, no tile may begin inside one. */
 static int64_t tile_positions(const Tiles *x, Tiled *tiled, int64_t b, int64_t n)
 {
     int ntiled = x->fixed->ntiled;
@@ -105,7 +114,9 @@ static int64_t tile_positions(const Tiles *x, Tiled *tiled, int64_t b, int64_t n
     most = most < MIN_POSITIONS ? MIN_POSITIONS : most / 16 * 16;
     most = x->s->tile_limit > 0 && x->s->tile_limit < most ? x->s->tile_limit : most;
     int64_t tiles = (n + most - 1) / most;
-    return tiles > 0 ? (n + tiles - 1) / tiles : 1;
+    int64_t share = tiles > 0 ? (n + tiles - 1) / tiles : 1;
+    int64_t blocks = (share + BLOCK - 1) / BLOCK * BLOCK < n ? (share + BLOCK - 1) / BLOCK * BLOCK : n;
+    return x->s->plan->products == PRODUCTS_F32 || n == 0 ? share : blocks;
 }
 
 /* Cheap: no call into the system. Of the calls' times only their shares count. */

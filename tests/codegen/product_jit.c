@@ -14,6 +14,8 @@
 typedef struct {
     const char *cpu, *features;
     JitRange range;
+    int passes; /* 0: f32 or f64 */
+    int64_t k_first;
 } Setting;
 
 static void check(LLVMErrorRef e)
@@ -58,15 +60,18 @@ static char *features_of(const char *cpu)
     return s;
 }
 
-Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, unsigned known, bool accumulate,
-                        JitRange range)
+static Product compile(const char *cpu, bool is_double, const int64_t *sizes, unsigned known, bool accumulate,
+                       const Setting *how)
 {
     struct timespec t0, t1;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t0);
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
     char *features = features_of(cpu), *name = strcmp(cpu, "native") ? strdup(cpu) : LLVMGetHostCPUName();
-    Setting setting = {.cpu = name, .features = features, .range = range};
+    Setting setting = *how;
+    JitRange range = how->range;
+    setting.cpu = name;
+    setting.features = features;
     LLVMContextRef llvm = LLVMContextCreate();
     LLVMModuleRef module = LLVMModuleCreateWithNameInContext("product", llvm);
     char *triple = LLVMGetDefaultTargetTriple(), *message = NULL;
@@ -110,7 +115,12 @@ Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, u
                .k_range = range.kind == RANGE_K ? row_range : NULL,
                .n_range = range.kind == RANGE_N ? row_range : NULL,
                .range_ctx = &setting};
-    gemm_emit(&t, b, &op);
+    if (setting.passes > 0) {
+        amx_define(&t, setting.passes, amx_kind(&op));
+        amx_emit(&t, b, &op, setting.passes, LLVMConstInt(i64, (uint64_t)setting.k_first, false));
+    } else {
+        gemm_emit(&t, b, &op);
+    }
     LLVMBuildRetVoid(b);
     LLVMDisposeBuilder(b);
     if (getenv("PRODUCT_DUMP")) {
@@ -151,6 +161,19 @@ Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, u
     memcpy(&p.fn, &(void *){(void *)(uintptr_t)address}, sizeof p.fn);
     p.compile_seconds = (double)(t1.tv_sec - t0.tv_sec) + 1e-9 * (double)(t1.tv_nsec - t0.tv_nsec);
     return p;
+}
+
+Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, unsigned known, bool accumulate,
+                        JitRange range)
+{
+    return compile(cpu, is_double, sizes, known, accumulate, &(Setting){.range = range});
+}
+
+Product product_compile_amx(int passes, const int64_t *sizes, unsigned known, bool accumulate, JitRange range,
+                            int64_t k_first)
+{
+    Setting how = {.range = range, .passes = passes, .k_first = k_first};
+    return compile("native", false, sizes, known, accumulate, &how);
 }
 
 void product_free(Product *p)

@@ -2,7 +2,7 @@
 #ifndef PRODUCT_JIT_H
 #define PRODUCT_JIT_H
 
-#include "../../codegen/product_gemm.h"
+#include "../../codegen/product_amx.h"
 #include <stdint.h>
 
 /* m, n, k, then the strides: a_m a_k b_k b_n c_m c_n. */
@@ -24,6 +24,9 @@ typedef struct {
 /* cpu: "native", "x86-64-v4", "x86-64-v3", "x86-64". Sizes whose bit is set in `known` are constants in the code. */
 Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, unsigned known, bool accumulate,
                         JitRange range);
+/* In bf16, of one pass or three, on this CPU; k_first: number of the first k on its axis. */
+Product product_compile_amx(int passes, const int64_t *sizes, unsigned known, bool accumulate, JitRange range,
+                            int64_t k_first);
 void product_free(Product *p);
 
 #endif

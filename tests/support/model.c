@@ -63,7 +63,7 @@ Model *model_compile(const ModelOptions *o, Form form, Text *why)
     PipelineOptions all = {.training = form != FORM_RANK, .grads_are_outputs = form != FORM_STEP, .verify = true};
     PipelineOptions plain = all;
     plain.skip = "simplify,split,clean,recompute,resum,contract,fuse-map";
-    CodegenOptions co = {.real = o->real, .cpu = o->cpu, .threads = 1};
+    CodegenOptions co = {.real = o->real, .products = o->products, .cpu = o->cpu, .threads = 1};
     CodegenStats stats;
     Graph *g = model_lower(o, form, m->arena, m->diag);
     m->plain = g ? model_lower(o, form, m->arena, m->diag) : NULL;

@@ -28,6 +28,7 @@ typedef struct {
     int ndefines;
     const Define *defines; /* hypers, axis sizes, and sizes of vocabularies */
     DType real;
+    Products products;
     const char *cpu;
     int noutputs; /* wanted beside the declared ones */
     const char *const *outputs;

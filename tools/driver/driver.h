@@ -23,6 +23,7 @@ typedef struct {
     bool lenient;          /* those that the spec lacks are left out */
     const char *std_dir;
     DType real;            /* DT_F32 or DT_F64 */
+    Products products;     /* see CodegenOptions */
     const char *cpu;       /* see CodegenOptions */
     const char *cache_dir; /* NULL: the user's cache directory; "": no cache on disk */
     int threads;           /* 0: all */

@@ -59,12 +59,27 @@ static void add_cost(const Scalar *s, void *ctx)
     }
 }
 
+static const PlanCall *call_of(const Kernels *k, const Equation *e)
+{
+    return k->calls && e->id >= 0 && e->id < k->g->nequations ? k->calls[e->id] : NULL;
+}
+
+/* Multiply-adds in f32 that take the machine as long as one operation of the equation in its precision. */
+static double slowness(const Kernels *k, const Equation *e, const Machine *m)
+{
+    const PlanCall *call = call_of(k, e);
+    if (!call || call->products == PRODUCTS_F32 || m->bf16 <= 0) {
+        return 1;
+    }
+    return (call->products == PRODUCTS_BF16X3 ? 3 : 1) * m->gflops / m->bf16;
+}
+
 /* Operations at the peak that one equation is worth. */
-static double weight(const Kernels *k, const Equation *e)
+static double weight(const Kernels *k, const Equation *e, const Machine *m)
 {
     const char *reason;
     if (strcmp(kernel_kind(k->g, e, &reason), "product") == 0) {
-        return count_equation(k->g, e, k->batch, k->lengths) / PRODUCT_SHARE;
+        return count_equation(k->g, e, k->batch, k->lengths) * slowness(k, e, m) / PRODUCT_SHARE;
     }
     double cost = e->op == RED_NONE ? 0 : COST_OP;
     sc_walk(e->body, add_cost, &cost);
@@ -86,7 +101,7 @@ static double kernel_predicted(const Kernels *k, const KernelFacts *x, const Mac
 {
     double operations = 0;
     for (int i = 0; i < x->n; i++) {
-        operations += weight(k, x->members[i]);
+        operations += weight(k, x->members[i], m);
     }
     return seconds_of(operations, kernel_bytes(k, x), m);
 }
@@ -94,7 +109,11 @@ static double kernel_predicted(const Kernels *k, const KernelFacts *x, const Mac
 /* The least that the machine allows, with every operation a multiply-add. */
 static double kernel_limit(const Kernels *k, const KernelFacts *x, const Machine *m)
 {
-    return seconds_of(kernel_flop(k, x), kernel_bytes(k, x), m);
+    double operations = 0;
+    for (int i = 0; i < x->n; i++) {
+        operations += count_equation(k->g, x->members[i], k->batch, k->lengths) * slowness(k, x->members[i], m);
+    }
+    return seconds_of(operations, kernel_bytes(k, x), m);
 }
 
 /* ---- lines -------------------------------------------------------------------------------------------------- */
@@ -176,6 +195,17 @@ static bool runs_as_loops(const Kernels *k, const Session *s, const StepProfile 
     return c && !c->is_product && strcmp(kernel_kind(k->g, k->g->equations[r->equation], &reason), "product") == 0;
 }
 
+/* The precision of a product where it was asked for, and why it is not the one. */
+static void print_precision(const Kernels *k, const Equation *e, Text *out)
+{
+    const PlanCall *call = call_of(k, e);
+    if (call && call->products != PRODUCTS_F32) {
+        text_printf(out, "; in %s", products_name[call->products]);
+    } else if (call && call->why_f32) {
+        text_printf(out, "; in f32: %s", call->why_f32);
+    }
+}
+
 static void print_row(const Kernels *k, const Session *s, const Line *l, const KernelRun *run, const StepProfile *rows,
                       Text *out)
 {
@@ -196,8 +226,12 @@ static void print_row(const Kernels *k, const Session *s, const Line *l, const K
     text_printf(out, "%-12s %-8s %-30s %9.2f %9.3f %9.3f %9.3f %6.1f %% %5.0f %%", where.s, l->x->kind,
                 together ? along.s : l->label, kernel_flop(k, l->x) / 1e6, kernel_bytes(k, l->x) / 1e6, 1e3 * predicted,
                 1e3 * l->seconds, 100 * l->seconds / run->seconds, 100 * limit / l->seconds);
-    text_printf(out, "%s%s%s%s%s\n", with.n ? "  with " : "", with.n ? with.s : "", why ? "; " : "", why ? why : "",
+    text_printf(out, "%s%s%s%s%s", with.n ? "  with " : "", with.n ? with.s : "", why ? "; " : "", why ? why : "",
                 !together && runs_as_loops(k, s, &rows[l->first], 0) ? "; as loops" : "");
+    if (!together) {
+        print_precision(k, l->x->members[0], out);
+    }
+    text_append(out, "\n", 1);
     for (int i = 0; together && l->n > 1 && i < l->n; i++) {
         const StepProfile *r = &rows[l->first + i];
         Equation *e = k->g->equations[r->equation];
@@ -206,10 +240,12 @@ static void print_row(const Kernels *k, const Session *s, const Line *l, const K
         where.n = 0;
         kernel_place(e->span, run->spec, &where);
         text_printf(
-            out, "  %-10s %-8s %-30s %9.2f %9s %9.3f %9.3f %6.1f %%%s%s\n", where.s, kernel_kind(k->g, e, &reason),
-            r->label, kernel_flop(k, &one) / 1e6, "", 1e3 * weight(k, e) / (1e9 * run->machine.gflops),
+            out, "  %-10s %-8s %-30s %9.2f %9s %9.3f %9.3f %6.1f %%%s%s", where.s, kernel_kind(k->g, e, &reason),
+            r->label, kernel_flop(k, &one) / 1e6, "", 1e3 * weight(k, e, &run->machine) / (1e9 * run->machine.gflops),
             1e3 * r->seconds / (double)run->steps, 100 * r->seconds / (double)run->steps / run->seconds,
             e->dst->tile_dim > 0 ? "          a tile at a time" : "", runs_as_loops(k, s, r, i) ? "; as loops" : "");
+        print_precision(k, e, out);
+        text_append(out, "\n", 1);
     }
     text_free(&where);
     text_free(&with);
@@ -220,6 +256,15 @@ static void print_numbers(const int *v, int n, Text *out)
 {
     for (int i = 0; i < n; i++) {
         text_printf(out, "%s%d", i ? "," : "", v[i]);
+    }
+}
+
+static void print_json_precision(const Kernels *k, const Equation *e, bool alone, Text *out)
+{
+    const PlanCall *call = alone ? call_of(k, e) : NULL;
+    if (call && (call->products != PRODUCTS_F32 || call->why_f32)) {
+        text_printf(out, ",\"products\":\"%s\"", products_name[call->products]);
+        text_printf(out, call->why_f32 ? ",\"why_f32\":\"%s\"" : "", call->why_f32);
     }
 }
 
@@ -240,12 +285,16 @@ static void print_json_row(const Kernels *k, const Line *l, const KernelRun *run
                     kernel_flop(k, l->x), kernel_bytes(k, l->x), 1e3 * kernel_predicted(k, l->x, &run->machine),
                     1e3 * limit, limit / l->seconds);
         text_printf(out, why ? ",\"unfused\":\"%s\"" : "", why);
+        print_json_precision(k, l->x->members[0], l->x->n == 1, out);
     }
     text_printf(out, ",\"members\":[");
     for (int i = 0; l->n > 1 && i < l->n; i++) {
         const StepProfile *r = &rows[l->first + i];
-        text_printf(out, "%s{\"name\":\"%s\",\"line\":%d,\"ms\":%.9g}", i ? "," : "", r->label, r->line,
+        text_printf(out, "%s{\"name\":\"%s\",\"line\":%d,\"ms\":%.9g", i ? "," : "", r->label, r->line,
                     1e3 * r->seconds / (double)run->steps);
+        bool known = r->equation >= 0 && r->equation < k->g->nequations;
+        print_json_precision(k, known ? k->g->equations[r->equation] : NULL, known, out);
+        text_append(out, "}", 1);
     }
     text_printf(out, "]}");
 }
@@ -276,8 +325,9 @@ void kernel_report(const Kernels *k, const Session *s, const KernelRun *run, boo
     if (json) {
         text_printf(out,
                     "],\"step_ms\":%.9g,\"other_ms\":%.9g,\"other_share\":%.9g,\"peak_gflops\":%.6g,"
-                    "\"memory_gb_per_s\":%.6g,\"cache_gb_per_s\":%.6g,\"threads\":%d}\n",
-                    1e3 * run->seconds, 1e3 * other, other / run->seconds, m->gflops, m->memory, m->near, m->threads);
+                    "\"peak_bf16_gflops\":%.6g,\"memory_gb_per_s\":%.6g,\"cache_gb_per_s\":%.6g,\"threads\":%d}\n",
+                    1e3 * run->seconds, 1e3 * other, other / run->seconds, m->gflops, m->bf16, m->memory, m->near,
+                    m->threads);
         return;
     }
     text_printf(out, "%-12s %-8s %-30s %9s %9s %9s %9.3f %6.1f %%\n", "", "other", "binding, updates written back", "",
@@ -294,4 +344,7 @@ void kernel_report(const Kernels *k, const Session *s, const KernelRun *run, boo
                 "%d kernels, %.3f ms a step of %lld examples on %d threads; multiply-add peak %.1f GFLOP/s, memory "
                 "%.1f GB/s, near caches %.1f GB/s\n",
                 n, 1e3 * run->seconds, (long long)k->batch, m->threads, m->gflops, m->memory, m->near);
+    if (m->bf16 > 0) {
+        text_printf(out, "peak of bf16 products %.1f GFLOP/s, of bf16x3 a third of it\n", m->bf16);
+    }
 }

@@ -8,6 +8,7 @@
 /* What the machine can do, measured on all threads of the run. */
 typedef struct {
     double gflops;       /* multiply-adds, two operations each */
+    double bf16;         /* those of bf16 products; 0 where none are wanted */
     double memory, near; /* bytes per ns, read from memory and from the core's own caches */
     int threads;
 } Machine;

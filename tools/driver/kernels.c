@@ -70,6 +70,24 @@ Kernels kernels_of(const Schedule *s, int real_bytes, int64_t batch, const int64
     return k;
 }
 
+void kernels_plan(Kernels *k, const Plan *p)
+{
+    k->calls = arena_alloc(k->g->arena, (size_t)(k->g->nequations + 1) * sizeof *k->calls);
+    for (int i = 0; i < k->g->nequations; i++) {
+        k->calls[i] = NULL;
+    }
+    for (int i = 0; i < p->nsteps; i++) {
+        const PlanStep *step = &p->steps[i];
+        bool one = step->kind == STEP_CALL, many = step->kind == STEP_SCAN || step->kind == STEP_TILES;
+        for (int j = 0; j < (one ? 1 : many ? step->ncalls : 0); j++) {
+            const PlanCall *call = one ? &step->call : &step->calls[j];
+            if (call->equation >= 0 && call->equation < k->g->nequations) {
+                k->calls[call->equation] = call;
+            }
+        }
+    }
+}
+
 /* ---- what it reads and writes ---- */
 
 static void add_tensor(Arena *arena, TensorList *l, const Tensor *t)

@@ -4,6 +4,7 @@
 #define HEDDLE_KERNELS_H
 
 #include "../../passes/passes.h"
+#include "../../runtime/plan.h"
 
 typedef struct {
     const char *kind;   /* cluster, product, map, rows, scatter, scan, extern */
@@ -20,12 +21,15 @@ typedef struct {
     const int64_t *lengths; /* of every ragged axis, per example */
     int n;
     KernelFacts *kernels;
-    int *of;          /* by equation id: the kernel it runs in, -1: none */
-    const char **why; /* by equation id: why its values are in memory, or NULL */
+    int *of;                /* by equation id: the kernel it runs in, -1: none */
+    const char **why;       /* by equation id: why its values are in memory, or NULL */
+    const PlanCall **calls; /* by equation id: its call, or NULL; see kernels_plan */
 } Kernels;
 
 /* In the order of execution; in the graph's arena. */
 Kernels kernels_of(const Schedule *s, int real_bytes, int64_t batch, const int64_t *lengths);
+/* Notes what the compiled plan of that schedule does with each equation. */
+void kernels_plan(Kernels *k, const Plan *p);
 /* Kind of one equation that runs by itself or inside another kernel: product, map, rows, scatter, extern. */
 const char *kernel_kind(const Graph *g, const Equation *e, const char **reason);
 

@@ -240,6 +240,7 @@ Program *project_compile(Project *p, ProgramKind kind, Text *report)
     prog->graph = g;
     prog->schedule = s;
     CodegenOptions co = {.real = p->options.real,
+                         .products = p->options.products,
                          .cpu = p->options.cpu,
                          .cache_dir = p->cache_dir[0] ? p->cache_dir : NULL,
                          .threads = compile_threads(p)};

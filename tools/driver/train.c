@@ -181,12 +181,13 @@ static bool write_manifest(Run *r, Error *e)
         text_printf(&t, "%s", i ? "," : "");
         json_string(&t, o->argv[i]);
     }
-    text_printf(&t,
-                "],\"spec\":\"%s\",\"spec_hash\":\"%016llx\",\"data\":\"%s\",\"seed\":%llu,\"threads\":%d,"
-                "\"batch\":%lld,\"dtype\":\"%s\",\"cpu\":\"%s\",\"version\":\"" HEDDLE_VERSION "\"}\n",
-                spec_name(r->p->spec), (unsigned long long)project_hash(r->p), r->ds->fingerprint,
-                (unsigned long long)o->seed, pool_threads(r->pool), (long long)r->batch,
-                r->p->options.real == DT_F64 ? "f64" : "f32", codegen_cpu(r->p->options.cpu));
+    text_printf(
+        &t,
+        "],\"spec\":\"%s\",\"spec_hash\":\"%016llx\",\"data\":\"%s\",\"seed\":%llu,\"threads\":%d,"
+        "\"batch\":%lld,\"dtype\":\"%s\",\"products\":\"%s\",\"cpu\":\"%s\",\"version\":\"" HEDDLE_VERSION "\"}\n",
+        spec_name(r->p->spec), (unsigned long long)project_hash(r->p), r->ds->fingerprint, (unsigned long long)o->seed,
+        pool_threads(r->pool), (long long)r->batch, r->p->options.real == DT_F64 ? "f64" : "f32",
+        products_name[r->p->options.products], codegen_cpu(r->p->options.cpu));
     bool ok = file_write(in_run(r, "manifest.json"), t.s, t.n, e);
     text_free(&t);
     return ok;
@@ -208,9 +209,19 @@ static bool save_checkpoint(Run *r, Error *e)
     snprintf(batch, sizeof batch, "%lld", (long long)r->batch);
     snprintf(misses, sizeof misses, "%lld", (long long)r->misses);
     snprintf(best, sizeof best, "%.17g", r->best);
-    const char *meta[] = {
-        "heddle.batch",     batch,           "heddle.misses", misses, "heddle.best", best, "heddle.data",
-        r->ds->fingerprint, "heddle.recipe", recipe_of(r),    NULL};
+    const char *meta[] = {"heddle.batch",
+                          batch,
+                          "heddle.misses",
+                          misses,
+                          "heddle.best",
+                          best,
+                          "heddle.data",
+                          r->ds->fingerprint,
+                          "heddle.recipe",
+                          recipe_of(r),
+                          "heddle.products",
+                          products_name[r->p->options.products],
+                          NULL};
     return checkpoint_write(r->session, in_run(r, "checkpoint.safetensors"), &place, ntables, tables, meta, e);
 }
 
@@ -228,9 +239,11 @@ static bool load_checkpoint(Run *r, Error *e)
     const char *batch = tensor_file_metadata(f, "heddle.batch"), *misses = tensor_file_metadata(f, "heddle.misses");
     const char *best = tensor_file_metadata(f, "heddle.best"), *data = tensor_file_metadata(f, "heddle.data");
     const char *recipe = tensor_file_metadata(f, "heddle.recipe");
+    const char *products = tensor_file_metadata(f, "heddle.products"); /* absent from older ones: f32 */
     bool ok = batch && misses && best && data && recipe;
     bool same = ok && strtoll(batch, NULL, 10) == r->batch && strcmp(data, r->ds->fingerprint) == 0 &&
-                strcmp(recipe, recipe_of(r)) == 0;
+                strcmp(recipe, recipe_of(r)) == 0 &&
+                strcmp(products ? products : "f32", products_name[r->p->options.products]) == 0;
     r->misses = ok ? strtoll(misses, NULL, 10) : 0;
     r->best = ok ? strtod(best, NULL) : 0;
     tensor_file_close(f);
@@ -247,7 +260,9 @@ static bool load_checkpoint(Run *r, Error *e)
     r->in_epoch = place.position / r->batch;
     if (!same || place.seed != r->o->seed) {
         return error_set(e, EXIT_USAGE,
-                         "%s was made with another seed, batch size, data set or recipe; resume with the same", path);
+                         "%s was made with another seed, batch size, data set, recipe or precision of products; resume "
+                         "with the same",
+                         path);
     }
     return true;
 }

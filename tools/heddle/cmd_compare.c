@@ -127,6 +127,9 @@ static char *settings_text(const Common *c)
 {
     Text t = {0};
     text_printf(&t, "dtype %s\ncpu %s\n", c->dtype ? c->dtype : "f32", codegen_cpu(c->cpu));
+    if (c->products && strcmp(c->products, products_name[PRODUCTS_F32]) != 0) {
+        text_printf(&t, "products %s\n", c->products);
+    }
     for (int i = 0; i < c->defines.n; i++) {
         text_printf(&t, "-D %s\n", c->defines.items[i]);
     }

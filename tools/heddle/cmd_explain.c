@@ -17,10 +17,11 @@ static double step_clock(const Pool *pool)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static Machine measure_machine(Pool *pool, DType real)
+static Machine measure_machine(Pool *pool, DType real, Products products)
 {
     enum { FAR_BYTES = 128 << 20, NEAR_BYTES = 256 << 10 };
     return (Machine){.gflops = peak_gflops(pool, real, 0.2),
+                     .bf16 = products != PRODUCTS_F32 ? peak_bf16_gflops(pool, 0.2) : 0,
                      .memory = peak_read_gbs(pool, FAR_BYTES, 0.2),
                      .near = peak_read_gbs(pool, NEAR_BYTES, 0.05),
                      .threads = pool_threads(pool)};
@@ -61,8 +62,9 @@ static int explain_kernels(Project *p, const char *spec, bool rank, const Common
     bool ok = s && batch_generate(prog->plan, load->batch, load->lengths, (uint64_t)common->seed, &b, &e) &&
               run_steps(s, &b, steps, !rank, pool, &run.seconds, &e);
     if (ok) {
-        run.machine = measure_machine(pool, p->options.real);
+        run.machine = measure_machine(pool, p->options.real, p->options.products);
         Kernels k = kernels_of(prog->schedule, p->options.real == DT_F64 ? 8 : 4, load->batch, load->lengths);
+        kernels_plan(&k, prog->plan);
         kernel_report(&k, s, &run, common->json, &out);
         fputs(out.s ? out.s : "", stdout);
     }
@@ -102,9 +104,10 @@ int cmd_explain(int argc, char **argv)
         return code;
     }
     if (!kernels && (load.batch > 0 || lengths || steps > 0 || common.threads > 0 || common.seed != 0 || common.cpu ||
-                     common.no_cache)) {
-        return usage_error(self, "--batch, --lengths, --steps, --threads, --seed, --cpu and --no-cache belong to "
-                                 "--kernels: nothing else is compiled or run");
+                     common.no_cache || common.products)) {
+        return usage_error(self,
+                           "--batch, --lengths, --steps, --threads, --seed, --cpu, --no-cache and --products belong to "
+                           "--kernels: nothing else is compiled or run");
     }
     if (kernels && after) {
         return usage_error(self, "--kernels and --after are two different reports: ask for one");

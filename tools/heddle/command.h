@@ -40,7 +40,7 @@ int parse_options(const Command *c, int argc, char **argv, const Option *options
 /* ---- options that many commands share ---------------------------------------------------------------------- */
 
 typedef struct {
-    const char *variant, *dtype, *cpu, *skip;
+    const char *variant, *dtype, *products, *cpu, *skip;
     int64_t threads, seed;
     bool json, no_cache, verify;
     bool lenient; /* defines that a spec lacks are left out (set by a command, not an option) */

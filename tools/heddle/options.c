@@ -1,4 +1,5 @@
 /* Option tables: parsing, --help, and what the commands share. */
+#include "amx.h"
 #include "command.h"
 #include <errno.h>
 #include <limits.h>
@@ -161,7 +162,11 @@ int spec_options(Option *options, int n, Common *c)
 
 int dtype_option(Option *options, int n, Common *c)
 {
-    const Option table[] = {{"--dtype", "f32|f64", OPT_TEXT, &c->dtype, "precision of the run (f32)"}};
+    const Option table[] = {
+        {"--dtype", "f32|f64", OPT_TEXT, &c->dtype, "precision of the run (f32)"},
+        {"--products", "f32|bf16|bf16x3", OPT_TEXT, &c->products,
+         "precision of an f32 run's matrix products (f32); the others need AMX"},
+    };
     return append(options, n, table, sizeof table);
 }
 
@@ -294,6 +299,30 @@ static bool passes_exist(const char *names)
     return true;
 }
 
+/* Asks for AMX before any thread of the run exists; code for another CPU is refused where it would be made. */
+static bool products_wanted(const Common *c, DType real, Products *out, int *code)
+{
+    *out = PRODUCTS_F32;
+    while (c->products && *out <= PRODUCTS_BF16X3 && strcmp(c->products, products_name[*out]) != 0) {
+        *out += 1;
+    }
+    if (*out > PRODUCTS_BF16X3) {
+        fprintf(stderr, "error: --products is f32, bf16 or bf16x3, not '%s'\n", c->products);
+        return false;
+    }
+    if (*out != PRODUCTS_F32 && real != DT_F32) {
+        fprintf(stderr, "error: --products %s is for runs in f32: leave out --dtype f64\n", c->products);
+        return false;
+    }
+    Error e = {0};
+    bool native = strcmp(codegen_cpu(c->cpu), "native") == 0;
+    if (*out != PRODUCTS_F32 && native && !amx_request(&e)) {
+        *code = fail_error(&e);
+        return false;
+    }
+    return true;
+}
+
 Project *open_project(const char *spec, const Common *c, int *code)
 {
     *code = EXIT_USAGE;
@@ -305,6 +334,10 @@ Project *open_project(const char *spec, const Common *c, int *code)
         real = DT_F64;
     } else if (c->dtype && strcmp(c->dtype, "f32") != 0) {
         fprintf(stderr, "error: --dtype is f32 or f64, not '%s'\n", c->dtype);
+        return NULL;
+    }
+    Products products;
+    if (!products_wanted(c, real, &products, code)) {
         return NULL;
     }
     for (int i = 0; i < c->defines.n; i++) {
@@ -334,6 +367,7 @@ Project *open_project(const char *spec, const Common *c, int *code)
                         .lenient = c->lenient,
                         .std_dir = std_dir(),
                         .real = real,
+                        .products = products,
                         .cpu = c->cpu,
                         .cache_dir = c->no_cache ? "" : NULL,
                         .threads = (int)c->threads,
