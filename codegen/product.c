@@ -137,6 +137,9 @@ static int panel_width(const KernelInfo *k, const Product *p)
     GemmTarget g;
     product_target(&g, k->target, NULL, k->real == DT_F64);
     const ProductIndex *n = &p->index[INDEX_N];
+    if (k->products != PRODUCTS_F32) {
+        return AMX_ROWS;
+    }
     bool whole = n->is_known && !bounds_columns(p, true) && !bounds_columns(p, false);
     return gemm_panel_width(&g, whole ? n->size : 0);
 }
@@ -162,6 +165,9 @@ static bool keeps_operand(const KernelInfo *k, const Product *p)
     if (n->nrows > 0 || sum->nrows > 0 || p->stride[PRODUCT_C][n->letter[n->n - 1]] != 1 ||
         !product_is_plain(e, p, PRODUCT_B)) {
         return false;
+    }
+    if (k->products != PRODUCTS_F32) {
+        return true;
     }
     GemmTarget g;
     product_target(&g, k->target, NULL, k->real == DT_F64);
@@ -238,7 +244,7 @@ bool product_choose(KernelInfo *k)
         k->grain = k->grain > 48 ? k->grain / 48 * 48 : k->grain;
     }
     k->is_product = true;
-    k->keeps = k->products == PRODUCTS_F32 && keeps_operand(k, &p);
+    k->keeps = keeps_operand(k, &p);
     return true;
 }
 
@@ -482,8 +488,17 @@ static LLVMValueRef all_of(Frame *f, int index)
     return n;
 }
 
+static int passes_of(const KernelInfo *k)
+{
+    return k->products == PRODUCTS_BF16X3 ? 3 : 1;
+}
+
 static LLVMValueRef kept_elements(Frame *f)
 {
+    const KernelInfo *k = f->x->k;
+    if (k->products != PRODUCTS_F32) {
+        return amx_kept_size(&f->target, f->x->b, all_of(f, INDEX_K), all_of(f, INDEX_N), passes_of(k));
+    }
     return gemm_kept_size(&f->target, f->x->b, all_of(f, INDEX_K), all_of(f, INDEX_N), panel_width(f->x->k, f->p));
 }
 
@@ -527,18 +542,18 @@ static void emit_product(Frame *f)
             *(f->p->role[b->letter] == INDEX_K ? &op.k_range : &op.n_range) = row_range;
         }
     }
-    if (x->k->products != PRODUCTS_F32) {
-        const ProductIndex *k = &f->p->index[INDEX_K];
-        LLVMValueRef first = k->n == 1 && k->nrows == 0 ? f->lower[k->letter[0]] : emit_i64(x, 0);
-        amx_emit(&f->target, x->b, &op, x->k->products == PRODUCTS_BF16 ? 1 : 3, first);
-        return;
-    }
     if (x->k->keeps) {
         op.kept = kept_operand(f);
         op.kept_width = panel_width(x->k, f->p);
         op.kept_k = all_of(f, INDEX_K);
         op.kept_k0 = f->lower[f->p->index[INDEX_K].letter[0]]; /* 0 of several letters: none of them is bounded */
         op.kept_n0 = f->lower[f->p->index[INDEX_N].letter[0]];
+    }
+    if (x->k->products != PRODUCTS_F32) {
+        const ProductIndex *k = &f->p->index[INDEX_K];
+        LLVMValueRef first = k->n == 1 && k->nrows == 0 ? f->lower[k->letter[0]] : emit_i64(x, 0);
+        amx_emit(&f->target, x->b, &op, passes_of(x->k), first);
+        return;
     }
     gemm_emit(&f->target, x->b, &op);
 }
@@ -671,6 +686,10 @@ static void emit_keeping(Frame *f, int i)
                .n = all_of(f, INDEX_N),
                .kept = kept_operand(f),
                .kept_width = panel_width(x->k, p)};
+    if (x->k->products != PRODUCTS_F32) {
+        amx_keep(&f->target, x->b, &op, passes_of(x->k));
+        return;
+    }
     gemm_keep(&f->target, x->b, &op);
 }
 

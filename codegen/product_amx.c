@@ -8,7 +8,8 @@
  * blocks of k go on from what C holds; f32 memory keeps an accumulator's bits.
  *
  * Intervals of k by row: B is packed within the hull of the rows' intervals. Where they leave a gap between them, B may
- * hold there what nobody has computed: the rows before and behind it are products of their own. */
+ * hold there what nobody has computed: the rows before and behind it are products of their own. A B that is kept holds
+ * numbers everywhere, and is read where the rows' intervals reach. */
 #include "product_amx.h"
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,7 @@ enum {
     X_NRANGES,
     X_ALIST, /* distances of rows, or null */
     X_CLIST,
+    X_KEPT, /* B, packed before, or null */
     X_M,
     X_N,
     X_K,
@@ -31,21 +33,32 @@ enum {
     X_BS,
     X_CM,
     X_LOAD, /* 1: C is added to */
+    X_STEP, /* blocks of k of the kept B */
     X_COUNT
 };
 
 bool amx_is_kind(char kind)
 {
-    return kind >= AMX_KIND && kind < AMX_KIND + 4;
+    return kind >= AMX_KIND && kind < AMX_KIND + 8;
 }
 
 static LLVMTypeRef function_type(const GemmBuild *g)
 {
     LLVMTypeRef types[X_COUNT];
     for (int i = 0; i < X_COUNT; i++) {
-        types[i] = i <= X_CLIST ? g->ptr : g->i64;
+        types[i] = i <= X_KEPT ? g->ptr : g->i64;
     }
     return LLVMFunctionType(g->none, types, X_COUNT, false);
+}
+
+static LLVMValueRef count_blocks(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef k)
+{
+    return LLVMBuildLShr(b, LLVMBuildAdd(b, k, gemm_int(g, AMX_K - 1), ""), gemm_int(g, 5), "");
+}
+
+static int tile_bytes(int passes)
+{
+    return passes == 3 ? 2 * AMX_TILE : AMX_TILE;
 }
 
 /* ---- the call -------------------------------------------------------------------------------------------------- */
@@ -83,6 +96,7 @@ void amx_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given, int pass
         [X_NRANGES] = none,
         [X_ALIST] = op.a_list ? op.a_list : none,
         [X_CLIST] = op.c_list ? op.c_list : none,
+        [X_KEPT] = none,
         [X_M] = op.m,
         [X_N] = op.n,
         [X_K] = op.k,
@@ -91,7 +105,15 @@ void amx_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given, int pass
         [X_BS] = b_beside ? op.b_n : op.b_k,
         [X_CM] = op.c_m,
         [X_LOAD] = gemm_int(&g, op.accumulate),
+        [X_STEP] = gemm_int(&g, 0),
     };
+    if (op.kept) {
+        LLVMValueRef step = args[X_STEP] = count_blocks(&g, b, op.kept_k);
+        LLVMValueRef at = LLVMBuildMul(b, LLVMBuildLShr(b, op.kept_n0, gemm_int(&g, 4), ""), step, "");
+        at = LLVMBuildAdd(b, at, LLVMBuildLShr(b, op.kept_k0, gemm_int(&g, 5), ""), "");
+        args[X_KEPT] = gemm_at(&g, b, op.kept, LLVMBuildMul(b, at, gemm_int(&g, tile_bytes(passes) / 4), ""));
+        args[X_FIRST] = op.kept_k0;
+    }
     GemmRange range = op.k_range ? op.k_range : op.n_range;
     if (!range) {
         LLVMBuildCall2(b, type, f, args, X_COUNT, "");
@@ -116,6 +138,49 @@ void amx_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given, int pass
     gemm_loop_end(b, &block);
 }
 
+/* ---- a B that is kept ------------------------------------------------------------------------------------------ */
+
+enum { KEEP_B, KEEP_TO, KEEP_K, KEEP_N, KEEP_STRIDE, KEEP_COUNT };
+
+static LLVMTypeRef keep_type(const GemmBuild *g)
+{
+    LLVMTypeRef types[KEEP_COUNT] = {g->ptr, g->ptr, g->i64, g->i64, g->i64};
+    return LLVMFunctionType(g->none, types, KEEP_COUNT, false);
+}
+
+LLVMValueRef amx_kept_size(const GemmTarget *t, LLVMBuilderRef b, LLVMValueRef k, LLVMValueRef n, int passes)
+{
+    GemmBuild g = gemm_build(t, &(Gemm){0});
+    LLVMValueRef tiles = LLVMBuildLShr(b, LLVMBuildAdd(b, n, gemm_int(&g, AMX_ROWS - 1), ""), gemm_int(&g, 4), "");
+    tiles = LLVMBuildMul(b, tiles, count_blocks(&g, b, k), "");
+    return LLVMBuildMul(b, tiles, gemm_int(&g, tile_bytes(passes) / 4), "");
+}
+
+void amx_keep(const GemmTarget *t, LLVMBuilderRef b, const Gemm *op, int passes)
+{
+    GemmBuild g = gemm_build(t, op);
+    bool beside = gemm_is(op->b_k, 1);
+    LLVMTypeRef type = keep_type(&g);
+    LLVMValueRef f = gemm_declare_shared(&g, passes, (char)(AMX_KIND + 4 + 2 * beside), type);
+    LLVMValueRef args[KEEP_COUNT] = {op->b, op->kept, op->k, op->n, beside ? op->b_n : op->b_k};
+    LLVMBuildCall2(b, type, f, args, KEEP_COUNT, "");
+}
+
+static void define_keep(const Amx *x, const char *name, bool beside)
+{
+    GemmBuild *g = x->g;
+    LLVMValueRef f = gemm_function(g, name, keep_type(g), 2), p[KEEP_COUNT], zero = gemm_int(g, 0);
+    LLVMSetLinkage(f, LLVMExternalLinkage);
+    LLVMGetParams(f, p);
+    LLVMBuilderRef b = LLVMCreateBuilderInContext(g->target->llvm);
+    LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(g->target->llvm, f, "entry"));
+    LLVMValueRef n = count_blocks(g, b, p[KEEP_K]);
+    AmxBlocks all = {.first = zero, .end = n, .base = zero, .step = n};
+    amx_pack_b(x, b, beside, p[KEEP_B], p[KEEP_STRIDE], p[KEEP_N], zero, p[KEEP_K], &all, p[KEEP_TO]);
+    LLVMBuildRetVoid(b);
+    LLVMDisposeBuilder(b);
+}
+
 /* ---- intervals of rows ----------------------------------------------------------------------------------------- */
 
 enum { HULL_LO, HULL_HI, HULL_MAX_LO, HULL_MIN_HI, HULL_COUNT };
@@ -124,6 +189,7 @@ typedef struct {
     Amx x;
     LLVMBuilderRef b;
     LLVMValueRef p[X_COUNT], pa, pb, pc; /* packed A and B; a tile of C across an edge */
+    LLVMValueRef b_at, b_step;           /* of the piece of B at hand: its first tile, tiles between columns */
     LLVMValueRef hull, copy[2];          /* functions; copy: C to pc, pc to C */
     LLVMTypeRef hull_type, copy_type;
 } Body;
@@ -186,10 +252,10 @@ static void define_hull(Body *y)
     y->b = outer;
 }
 
-static LLVMValueRef call_hull(const Body *y, LLVMValueRef ranges, LLVMValueRef rows, LLVMValueRef most, bool stops,
-                              LLVMValueRef out)
+static LLVMValueRef call_hull(const Body *y, LLVMValueRef ranges, LLVMValueRef rows, LLVMValueRef most,
+                              LLVMValueRef stops, LLVMValueRef out)
 {
-    LLVMValueRef args[5] = {ranges, rows, most, LLVMConstInt(y->x.g->i1, stops, false), out};
+    LLVMValueRef args[5] = {ranges, rows, most, stops, out};
     return LLVMBuildCall2(y->b, y->hull_type, y->hull, args, 5, "");
 }
 
@@ -201,7 +267,7 @@ static AmxBlocks blocks_of(const Body *y, const AmxBlocks *all, LLVMValueRef lo,
     LLVMValueRef five = gemm_int(g, 5), last = gemm_int(g, AMX_K - 1);
     LLVMValueRef first = LLVMBuildAShr(b, LLVMBuildSub(b, lo, all->base, ""), five, "");
     LLVMValueRef end = LLVMBuildAShr(b, LLVMBuildAdd(b, LLVMBuildSub(b, hi, all->base, ""), last, ""), five, "");
-    AmxBlocks out = {.base = all->base};
+    AmxBlocks out = {.base = all->base, .step = all->step};
     out.first = gemm_max(b, gemm_min(b, first, all->end), all->first);
     out.end = gemm_max(b, gemm_min(b, end, all->end), out.first);
     return out;
@@ -328,11 +394,12 @@ static void move_tile(const Body *y, const Square *q, int i, int j, bool stores)
     LLVMPositionBuilderAtEnd(b, join);
 }
 
-static LLVMValueRef packed_at(const Body *y, LLVMValueRef base, LLVMValueRef tile, LLVMValueRef block, bool low)
+static LLVMValueRef packed_at(const Body *y, LLVMValueRef base, LLVMValueRef tile, LLVMValueRef step,
+                              LLVMValueRef block, bool low)
 {
     GemmBuild *g = y->x.g;
     LLVMBuilderRef b = y->b;
-    LLVMValueRef at = LLVMBuildAdd(b, LLVMBuildMul(b, tile, gemm_int(g, AMX_KB), ""), block, "");
+    LLVMValueRef at = LLVMBuildAdd(b, LLVMBuildMul(b, tile, step, ""), block, "");
     at = LLVMBuildMul(b, at, gemm_int(g, y->x.bytes), "");
     return amx_byte(&y->x, b, base, LLVMBuildAdd(b, at, gemm_int(g, low ? AMX_TILE : 0), ""));
 }
@@ -343,8 +410,8 @@ static void load_operand(const Body *y, const Square *q, bool of_b, LLVMValueRef
     GemmBuild *g = y->x.g;
     for (int i = 0; i < (of_b ? q->columns : q->rows); i++) {
         LLVMValueRef tile = of_b ? LLVMBuildAdd(y->b, q->panel, gemm_int(g, i), "") : gemm_int(g, i);
-        tile_memory(y, false, (of_b ? 6 : 4) + i, packed_at(y, of_b ? y->pb : y->pa, tile, block, low),
-                    gemm_int(g, 64));
+        LLVMValueRef base = of_b ? y->b_at : y->pa, step = of_b ? y->b_step : gemm_int(g, AMX_KB);
+        tile_memory(y, false, (of_b ? 6 : 4) + i, packed_at(y, base, tile, step, block, low), gemm_int(g, 64));
     }
 }
 
@@ -442,7 +509,7 @@ static void rows_of(const Body *y, bool a_beside, LLVMValueRef from, LLVMValueRe
     LLVMBuilderRef b = y->b;
     LLVMValueRef zero = gemm_int(g, 0), none = LLVMConstNull(g->ptr), two = gemm_int(g, 2);
     LLVMValueRef k_free = amx_is_null(&y->x, b, y->p[X_KRANGES]), n_free = amx_is_null(&y->x, b, y->p[X_NRANGES]);
-    LLVMValueRef even = amx_is_null(&y->x, b, y->p[X_ALIST]);
+    LLVMValueRef even = amx_is_null(&y->x, b, y->p[X_ALIST]), never = LLVMConstInt(g->i1, 0, false);
     GemmLoop row = gemm_loop(g, b, from, to, gemm_int(g, MR));
     LLVMValueRef m = gemm_min(b, LLVMBuildSub(b, to, row.i, ""), gemm_int(g, MR)),
                  twice = LLVMBuildMul(b, row.i, two, "");
@@ -453,16 +520,17 @@ static void rows_of(const Body *y, bool a_beside, LLVMValueRef from, LLVMValueRe
     LLVMBuildStore(b, zero, slot(y, hulls[2], HULL_LO));
     LLVMBuildStore(b, y->p[X_K], slot(y, hulls[2], HULL_HI));
     LLVMBasicBlockRef ranged = gemm_if(g, b, LLVMBuildNot(b, k_free, ""));
-    call_hull(y, ranges[0], m, y->p[X_K], false, hulls[2]);
+    call_hull(y, ranges[0], m, y->p[X_K], never, hulls[2]);
     gemm_end(b, ranged);
     ranged = gemm_if(g, b, LLVMBuildNot(b, n_free, ""));
     for (int i = 0; i < 2; i++) {
         LLVMValueRef first = gemm_int(g, 32LL * i), rows = LLVMBuildSub(b, m, gemm_int(g, 16LL * i), "");
         call_hull(y, LLVMBuildGEP2(b, g->i64, ranges[1], &first, 1, ""), gemm_min(b, rows, gemm_int(g, AMX_ROWS)),
-                  y->p[X_N], false, hulls[i]);
+                  y->p[X_N], never, hulls[i]);
     }
     gemm_end(b, ranged);
     AmxBlocks part = blocks_of(y, blocks, load_slot(y, hulls[2], HULL_LO), load_slot(y, hulls[2], HULL_HI));
+    part.step = gemm_int(g, AMX_KB);
     LLVMValueRef skip = LLVMBuildMul(b, row.i, a_beside ? y->p[X_AS] : gemm_int(g, 1), "");
     LLVMValueRef a = gemm_at(g, b, y->p[X_A], LLVMBuildSelect(b, even, skip, zero, ""));
     amx_pack_a(&y->x, b, a_beside, a, y->p[X_AS], m, y->p[X_K], LLVMBuildSelect(b, k_free, none, ranges[0], ""),
@@ -508,16 +576,20 @@ static void body(Body *y, bool a_beside, bool b_beside)
     LLVMValueRef shift = LLVMBuildAnd(b, y->p[X_FIRST], gemm_int(g, AMX_K - 1), "");
     LLVMValueRef nblocks = LLVMBuildAdd(b, LLVMBuildAdd(b, k, shift, ""), gemm_int(g, AMX_K - 1), "");
     nblocks = LLVMBuildLShr(b, nblocks, gemm_int(g, 5), "");
-    LLVMValueRef k_free = amx_is_null(&y->x, b, y->p[X_KRANGES]);
+    LLVMValueRef k_free = amx_is_null(&y->x, b, y->p[X_KRANGES]), packs = amx_is_null(&y->x, b, y->p[X_KEPT]);
+    y->b_step = LLVMBuildSelect(b, packs, gemm_int(g, AMX_KB), y->p[X_STEP], "");
     GemmLoop cols = gemm_loop(g, b, zero, y->p[X_N], gemm_int(g, 16LL * AMX_NT));
     LLVMValueRef n = gemm_min(b, LLVMBuildSub(b, y->p[X_N], cols.i, ""), gemm_int(g, 16LL * AMX_NT));
     /* At least once: a sum over nothing is 0 and must be stored. */
     GemmLoop ks = gemm_loop(g, b, zero, gemm_max(b, nblocks, gemm_int(g, 1)), gemm_int(g, AMX_KB));
-    AmxBlocks all = {.first = zero};
+    AmxBlocks all = {.first = zero, .step = gemm_int(g, AMX_KB)};
     all.end = gemm_min(b, LLVMBuildSub(b, nblocks, ks.i, ""), gemm_int(g, AMX_KB));
     all.base = LLVMBuildSub(b, LLVMBuildMul(b, ks.i, gemm_int(g, AMX_K), ""), shift, "");
     LLVMValueRef load = LLVMBuildOr(b, LLVMBuildICmp(b, LLVMIntNE, y->p[X_LOAD], zero, ""),
                                     LLVMBuildICmp(b, LLVMIntSGT, ks.i, zero, ""), "");
+    LLVMValueRef kept = LLVMBuildMul(b, LLVMBuildLShr(b, cols.i, gemm_int(g, 4), ""), y->p[X_STEP], "");
+    kept = LLVMBuildMul(b, LLVMBuildAdd(b, kept, ks.i, ""), gemm_int(g, y->x.bytes), "");
+    y->b_at = LLVMBuildSelect(b, packs, y->pb, amx_byte(&y->x, b, y->p[X_KEPT], kept), "");
     GemmLoop rows = gemm_loop(g, b, zero, y->p[X_M], gemm_int(g, 1));
     LLVMValueRef left = LLVMBuildSub(b, y->p[X_M], rows.i, ""), length = gemm_alloca(b, g->i64, 1, 8);
     LLVMBuildStore(b, zero, slot(y, run, HULL_LO));
@@ -526,12 +598,14 @@ static void body(Body *y, bool a_beside, bool b_beside)
     LLVMBasicBlockRef ranged = gemm_if(g, b, LLVMBuildNot(b, k_free, ""));
     LLVMValueRef first = LLVMBuildMul(b, rows.i, gemm_int(g, 2), "");
     LLVMValueRef ranges = LLVMBuildGEP2(b, g->i64, y->p[X_KRANGES], &first, 1, "");
-    LLVMBuildStore(b, call_hull(y, ranges, left, k, true, run), length);
+    LLVMBuildStore(b, call_hull(y, ranges, left, k, packs, run), length);
     gemm_end(b, ranged);
     LLVMValueRef lo = load_slot(y, run, HULL_LO), hi = load_slot(y, run, HULL_HI);
     AmxBlocks part = blocks_of(y, &all, lo, hi);
+    LLVMBasicBlockRef packed = gemm_if(g, b, packs);
     LLVMValueRef from = LLVMBuildMul(b, cols.i, b_beside ? y->p[X_BS] : gemm_int(g, 1), "");
     amx_pack_b(&y->x, b, b_beside, gemm_at(g, b, y->p[X_B], from), y->p[X_BS], n, lo, hi, &part, y->pb);
+    gemm_end(b, packed);
     rows.step = LLVMBuildLoad2(b, g->i64, length, "");
     rows_of(y, a_beside, rows.i, LLVMBuildAdd(b, rows.i, rows.step, ""), cols.i, n, &part, load, hulls);
     gemm_loop_end(b, &rows);
@@ -560,7 +634,7 @@ void amx_define(const GemmTarget *t, int passes, char kind)
     Gemm op = {0};
     GemmBuild g = gemm_build(t, &op);
     LLVMContextRef llvm = t->llvm;
-    Body y = {.x = {.g = &g, .passes = passes, .bytes = passes == 3 ? 2 * AMX_TILE : AMX_TILE}};
+    Body y = {.x = {.g = &g, .passes = passes, .bytes = tile_bytes(passes)}};
     y.x.i8 = LLVMInt8TypeInContext(llvm);
     y.x.i16 = LLVMInt16TypeInContext(llvm);
     y.x.mask = LLVMVectorType(g.i1, 16);
@@ -568,6 +642,10 @@ void amx_define(const GemmTarget *t, int passes, char kind)
     y.x.pairs = LLVMVectorType(g.i32, 16);
     char name[64];
     gemm_shared_name(false, passes, kind, name);
+    if ((kind - AMX_KIND) & 4) {
+        define_keep(&y.x, name, (kind - AMX_KIND) & 2);
+        return;
+    }
     LLVMTypeRef type = function_type(&g);
     LLVMValueRef f = gemm_function(&g, name, type, 0);
     LLVMSetLinkage(f, LLVMExternalLinkage);

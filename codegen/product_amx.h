@@ -28,7 +28,12 @@ enum { AMX_ROWS = 16, AMX_K = 32, AMX_TILE = 1024, AMX_KB = 16, AMX_NT = 32 };
  * of A the one of k). The work is one call of a function that product_parts.c defines. */
 void amx_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *op, int passes, LLVMValueRef k_first);
 
-/* That function. `kind`: AMX_KIND, + 1: k lies side by side in A, + 2: in B. */
+/* As gemm_keep: a B packed once for several products (op's kept, kept_k, kept_k0, kept_n0; columns begin at multiples
+ * of AMX_ROWS). Elements of f32 that it takes; packs it. Its first k is number 0 of the axis. */
+LLVMValueRef amx_kept_size(const GemmTarget *t, LLVMBuilderRef b, LLVMValueRef k, LLVMValueRef n, int passes);
+void amx_keep(const GemmTarget *t, LLVMBuilderRef b, const Gemm *op, int passes);
+
+/* That function. `kind`: AMX_KIND, + 1: k lies side by side in A, + 2: in B, + 4: packs B alone. */
 #define AMX_KIND 'A'
 bool amx_is_kind(char kind);
 char amx_kind(const Gemm *op); /* the one that op calls */
@@ -52,9 +57,9 @@ LLVMValueRef amx_bound(const Amx *x, LLVMBuilderRef b, LLVMValueRef ranges, LLVM
 LLVMValueRef amx_is_null(const Amx *x, LLVMBuilderRef b, LLVMValueRef p);
 
 /* Blocks first .. end - 1 of k; block i holds the values from base + 32 i on. Tile (t, i) goes to
- * dst + (t * AMX_KB + i) * bytes. */
+ * dst + (t * step + i) * bytes. */
 typedef struct {
-    LLVMValueRef first, end, base;
+    LLVMValueRef first, end, base, step;
 } AmxBlocks;
 
 /* rows <= 32 rows of A into two tiles of rows (one, if rows <= 16). ranges, list: of the first row, or null. */

@@ -112,9 +112,10 @@ static void store(const Amx *x, LLVMBuilderRef b, LLVMValueRef tile, LLVMValueRe
     }
 }
 
-static LLVMValueRef tile_at(const Amx *x, LLVMBuilderRef b, LLVMValueRef dst, LLVMValueRef t, LLVMValueRef block)
+static LLVMValueRef tile_at(const Amx *x, LLVMBuilderRef b, LLVMValueRef dst, LLVMValueRef t, LLVMValueRef block,
+                            const AmxBlocks *blocks)
 {
-    LLVMValueRef n = LLVMBuildAdd(b, LLVMBuildMul(b, t, gemm_int(x->g, AMX_KB), ""), block, "");
+    LLVMValueRef n = LLVMBuildAdd(b, LLVMBuildMul(b, t, blocks->step, ""), block, "");
     return amx_byte(x, b, dst, LLVMBuildMul(b, n, gemm_int(x->g, x->bytes), ""));
 }
 
@@ -230,7 +231,7 @@ static void pack_a_rows(const Amx *x, LLVMBuilderRef b, LLVMValueRef a, LLVMValu
         v[0][h] = phi;
     }
     split(x, b, v[0][0], v[0][1], false, out);
-    store(x, b, tile_at(x, b, dst, tile, block.i), vector, out);
+    store(x, b, tile_at(x, b, dst, tile, block.i, blocks), vector, out);
     gemm_loop_end(b, &block);
     gemm_loop_end(b, &row);
 }
@@ -269,7 +270,7 @@ static void pack_b_rows(const Amx *x, LLVMBuilderRef b, LLVMValueRef from, LLVMV
     for (int i = 0; i < 16; i++) {
         split(x, b, phi[i][0], phi[i][1], false, out[i]);
     }
-    store_turned(x, b, tile_at(x, b, dst, tile, block.i), out);
+    store_turned(x, b, tile_at(x, b, dst, tile, block.i, blocks), out);
     gemm_loop_end(b, &block);
     gemm_loop_end(b, &col);
 }
@@ -331,7 +332,7 @@ static void pack_a_columns(const Amx *x, LLVMBuilderRef b, LLVMValueRef a, LLVMV
         }
         split(x, b, v[0], v[1], true, out[p]);
     }
-    store_turned(x, b, tile_at(x, b, dst, tile, block.i), out);
+    store_turned(x, b, tile_at(x, b, dst, tile, block.i, blocks), out);
     gemm_loop_end(b, &block);
     gemm_loop_end(b, &row);
 }
@@ -364,7 +365,7 @@ static void pack_b_columns(const Amx *x, LLVMBuilderRef b, LLVMValueRef from, LL
     LLVMValueRef wide = LLVMBuildICmp(b, LLVMIntSGE, left, sixteen, "");
     LLVMValueRef tile = LLVMBuildLShr(b, col.i, gemm_int(g, 4), ""), columns = gemm_at(g, b, from, col.i);
     GemmLoop block = gemm_loop(g, b, blocks->first, blocks->end, gemm_int(g, 1));
-    LLVMValueRef start = start_of(x, b, blocks, block.i), to = tile_at(x, b, dst, tile, block.i);
+    LLVMValueRef start = start_of(x, b, blocks, block.i), to = tile_at(x, b, dst, tile, block.i, blocks);
     Fork fork = fork_at(x, b, LLVMBuildAnd(b, wide, covers(x, b, lo, hi, start), ""));
     for (int p = 0; p < 16; p++) {
         LLVMValueRef k = LLVMBuildAdd(b, start, gemm_int(g, 2LL * p), "");
