@@ -260,7 +260,7 @@ static bool load_checkpoint(Run *r, Error *e)
     r->in_epoch = place.position / r->batch;
     if (!same || place.seed != r->o->seed) {
         return error_set(e, EXIT_USAGE,
-                         "%s was made with another seed, batch size, data set, recipe or precision of products; resume "
+                         "%s was made with another seed, batch size, data set, precision of products or recipe; resume "
                          "with the same",
                          path);
     }
