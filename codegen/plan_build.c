@@ -355,6 +355,9 @@ static bool build_steps(Build *b, void **fn, Text *why)
         *(group->is_cluster ? &step.tile_axis : &step.scan_axis) = group->axis->id;
         step.calls = arena_alloc(b->arena, (size_t)(group->n + 1) * sizeof *step.calls);
         for (int j = 0; j < group->n; j++, at++) {
+            const Equation *e = b->calls[at].e;
+            step.is_whole |=
+                group->is_cluster && e->dst->tile_dim == 0 && !e->dst->per_example && is_too_large_to_copy(e->dst);
             b->step[at] = p->nsteps;
             step.calls[step.ncalls++] = build_call(b, &b->calls[at], fn[at]);
         }

@@ -8,7 +8,12 @@
  * Sinks are taken in the order of execution. One joins a cluster if whatever it reads is there before the cluster
  * starts, or is finished with the tile: written by the cluster at the very positions of the tile. A stored equation in
  * between, which turns one into the other position by position (1 / l[i] between a softmax's sum and its weights), is
- * drawn into the cluster. */
+ * drawn into the cluster.
+ *
+ *     ge[v] = sum b,i: gs[b,i,v] q[b,i]   whole sink: a sum over the batch that is larger than what copies per group of
+ *                                         examples are kept of, but has the tiled positions as an index. Such sinks
+ * have clusters of their own, whose tiles go through all examples, one after another
+ */
 #include "cluster.h"
 
 #include <string.h>
@@ -168,7 +173,7 @@ static bool is_at(const Tensor *t, int d, const Scalar *index, const Scalar *pos
 
 static bool is_bare_at(const Equation *e, const Scalar *position)
 {
-    for (int d = 1; d < e->dst->ndim; d++) {
+    for (int d = e->dst->per_example; d < e->dst->ndim; d++) {
         if (is_at(e->dst, d, e->lhs[d], position)) {
             return true;
         }
@@ -178,6 +183,25 @@ static bool is_bare_at(const Equation *e, const Scalar *position)
 
 /* Elements of a result that every chunk of examples keeps a copy of. */
 enum { COPY_LIMIT = 1 << 17 };
+
+bool is_too_large_to_copy(const Tensor *t)
+{
+    int64_t size = 1;
+    for (int d = 0; d < t->ndim; d++) {
+        int64_t n = axis_bound(t->dims[d]);
+        if (n < 0 || __builtin_mul_overflow(size, n, &size)) {
+            return true;
+        }
+    }
+    return size > COPY_LIMIT;
+}
+
+/* A sum over the batch that is cut by positions instead of copied. */
+static bool is_whole_sink(const Equation *e, const Scalar *position)
+{
+    return !e->dst->per_example && e->op == RED_SUM && position->op == OP_LETTER && is_bare_at(e, position) &&
+           is_too_large_to_copy(e->dst);
+}
 
 /* Whether a sink can be fed tile by tile. */
 static bool can_be_fed(const Equation *e, const Scalar *position, const char **why)
@@ -193,14 +217,7 @@ static bool can_be_fed(const Equation *e, const Scalar *position, const char **w
         }
         return true;
     }
-    int64_t size = 1;
-    for (int d = 0; d < e->dst->ndim; d++) {
-        int64_t n = axis_bound(e->dst->dims[d]);
-        if (n < 0 || __builtin_mul_overflow(size, n, &size)) {
-            size = INT64_MAX;
-        }
-    }
-    if (e->op != RED_SUM || size > COPY_LIMIT) {
+    if (!is_whole_sink(e, position) && (e->op != RED_SUM || is_too_large_to_copy(e->dst))) {
         *why = "its sum over the batch is too large to keep a copy of it per group of examples";
         return false;
     }
@@ -299,7 +316,8 @@ static void join_load(const Scalar *load, void *ctx)
         int d = tiled_dim(load, position);
         bool is_member = c->member[def->id] == j->cluster || j->seen[def->id];
         Scalar *at = d < 0 ? NULL : row_position(c, def, d, load->args[d], position);
-        if (!at || (is_member ? at != c->tile[def->id] : c->member[def->id] || !is_row_by_row(j, def))) {
+        if (c->is_whole[j->cluster] || !at ||
+            (is_member ? at != c->tile[def->id] : c->member[def->id] || !is_row_by_row(j, def))) {
             j->failed = true;
         } else if (!is_member) {
             j->seen[def->id] = true;
@@ -385,8 +403,9 @@ static bool shares_virtual(const Clusters *c, const Equation *e, int cluster)
 /* Puts a sink into the latest cluster that it can join, else into one of its own. */
 static bool place_sink(Clusters *c, Equation *e)
 {
+    bool is_whole = is_whole_sink(e, c->tile[e->id]);
     for (int k = c->nclusters; k >= 1; k--) {
-        if (shares_virtual(c, e, k) && try_to_join(c, e, k)) {
+        if (c->is_whole[k] == is_whole && shares_virtual(c, e, k) && try_to_join(c, e, k)) {
             return true;
         }
     }
@@ -395,6 +414,7 @@ static bool place_sink(Clusters *c, Equation *e)
     }
     c->nclusters++;
     memset(&c->needs[c->nclusters], 0, sizeof c->needs[0]);
+    c->is_whole[c->nclusters] = is_whole;
     c->holds[c->nclusters] = arena_alloc(c->u.g->arena, (size_t)c->ntensors * sizeof(bool));
     return try_to_join(c, e, c->nclusters);
 }

@@ -32,6 +32,8 @@ typedef struct {
     ClusterSet *needs;     /* by cluster: those that have to run before it, directly */
     ClusterSet *avail;     /* by tensor id: those that have to run before it is there, directly */
     bool **holds;          /* by cluster, by tensor id: virtual tensors that it computes */
+    bool *is_whole;        /* by cluster: its results are sums over the batch, too large to keep copies of, cut by the
+                              positions that are tiled: a tile goes through all examples */
     int ntensors;
 } Clusters;
 
@@ -44,5 +46,19 @@ const Tensor *clusters_form(Clusters *c, const bool *group, const char **why);
 
 /* `at` in a dim that is lifted, as a position of the sum, in the example `b`. */
 Scalar *lift_index(Graph *g, const struct Lift *l, Scalar *at, Scalar *b);
+
+/* columns.c: tensors that sums over the batch, cut by their rows, get definitions of their own of. */
+typedef struct {
+    struct ColumnCopy {
+        Tensor *of, *copy;
+    } * pairs;
+    int n;
+} Columns;
+
+/* Makes the copies for candidates (is_virtual) of c; true if there are any: c is then out of date. */
+bool columns_copy(Clusters *c, Columns *made);
+bool columns_are_virtual(const Clusters *c, const Columns *made);
+/* The copies are dead again. */
+void columns_undo(Graph *g, const Columns *made);
 
 #endif

@@ -29,7 +29,6 @@ void pass_fuse_map(Graph *g)
     }
     drop_dead_equations(g); /* or a value that has just gone would be loaded again */
     reuse_stored(g);
-    turn_operands(g);
     for (int i = 0; i < g->nequations; i++) {
         hoist_factors(g, g->equations[i]);
     }

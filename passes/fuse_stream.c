@@ -1,24 +1,26 @@
-/* fuse-stream: what grows with the square of a list is never stored. Needs: fuse-map. Breaks: nothing may rewrite
- * equations afterwards.
+/* fuse-stream: what grows with the square of a list, or with a list and a catalogue, is never stored. Needs: fuse-map.
+ * Breaks: nothing may rewrite equations afterwards.
  *
  *     s[b,h,i,j], a[b,h,i,j], their adjoints      virtual: computed a tile of positions i at a time, again wherever
  *                                                 they are needed
  *     o[b,i,h,e], gk[b,j,h,e], gw[r]              sinks: what is read from the tiles and stays (cluster.h)
  *
  * A tensor may be virtual if two of its indices count elements of lists, or elements and what they are mixed
- * into (the slots of a compression, which may mix among themselves), so that it is larger than what it weighs. Which
- * index is tiled is found from the equations: indices that are moved by one letter are of one class, and a group of
- * virtual tensors that equations tie together is tiled along one class, such that each tensor has exactly one index of
- * it. Where that leaves a reader that no cluster can take, the tensor is stored after all, and the reason is kept for
- * reports. */
+ * into (the slots of a compression, which may mix among themselves), so that it is larger than what it weighs; or
+ * elements and the columns of a product that has many more of them than it sums over (scores of a catalogue;
+ * columns.c). Which index is tiled is found from the equations: indices that are moved by one letter are of one class,
+ * and a group of virtual tensors that equations tie together is tiled along one class, such that each tensor has
+ * exactly one index of it. Where that leaves a reader that no cluster can take, the tensor is stored after all, and the
+ * reason is kept for reports. */
 #include "cluster.h"
 #include "contract.h"
 
 #include <math.h>
 #include <string.h>
 
-/* LEAST_FIXED: cells of one example from which on weights whose sizes are all known are worth it. */
-enum { LONG_INDEX = 16, LEAST_SIDE = 8, LEAST_FIXED = 1 << 14 };
+/* LEAST_FIXED: cells of one example from which on weights whose sizes are all known are worth it. LEAST_COLUMNS, WIDER:
+ * columns of a product, in all and for each that is summed, from which on its result is worth computing again. */
+enum { LONG_INDEX = 16, LEAST_SIDE = 8, LEAST_FIXED = 1 << 14, LEAST_COLUMNS = 1024, WIDER = 8 };
 
 /* ---- candidates ---- */
 
@@ -126,12 +128,38 @@ static void note_pairs(Graph *g, const Equation *e, Pairs *p)
     }
 }
 
+/* logit[i,v] = sum[d] out[i,d] * emb[v,d]: a row for each element of a list, far wider than what it is made of. */
+static void note_wide(Graph *g, const Equation *e, Pairs *p)
+{
+    Contraction c;
+    if (!e->dst->per_example || !contract_match(g, e, &c) || c.a->tensor->per_example == c.b->tensor->per_example) {
+        return;
+    }
+    ContractRole wide = c.a->tensor->per_example ? CONTRACT_N : CONTRACT_M;
+    double columns = size_of(&c, e, wide);
+    if (columns < LEAST_COLUMNS || columns < WIDER * size_of(&c, e, CONTRACT_K)) {
+        return;
+    }
+    for (int d = 1; d < e->dst->ndim; d++) {
+        int l = lhs_letter(e->lhs[d]);
+        for (int k = 1; k < e->dst->ndim && l >= 0; k++) {
+            const Axis *row = e->dst->dims[k], *column = e->dst->dims[d];
+            int r = lhs_letter(e->lhs[k]);
+            bool is_pair = c.role[l] == wide && axis_bound(column) >= LEAST_COLUMNS && r >= 0 && c.role[r] != wide;
+            if (is_pair && is_long(row) && !has_pair(p, row, column)) {
+                ARENA_PUSH(g->arena, p->pairs, p->n, ((Pair){row, column}));
+            }
+        }
+    }
+}
+
 static void find_candidates(Clusters *c)
 {
     Graph *g = c->u.g;
     Pairs pairs = {0};
     for (int i = 0; i < g->nequations; i++) {
         note_pairs(g, g->equations[i], &pairs);
+        note_wide(g, g->equations[i], &pairs);
     }
     for (int i = 0; i < g->ntensors; i++) {
         const Tensor *t = g->tensors[i];
@@ -495,11 +523,9 @@ static void give_all(Clusters *c)
     }
 }
 
-void pass_fuse_stream(Graph *g)
+/* Empty lists for the graph as it is, and the candidates. */
+static Clusters clusters_of(Graph *g)
 {
-    if (!g->batched) {
-        return;
-    }
     if (drop_dead_equations(g)) { /* what nobody reads is in no cluster */
         graph_reorder(g);
     }
@@ -515,23 +541,50 @@ void pass_fuse_stream(Graph *g)
     c.needs = arena_alloc(g->arena, MAX_CLUSTERS * sizeof(ClusterSet));
     c.avail = arena_alloc(g->arena, n * sizeof(ClusterSet));
     c.holds = arena_alloc(g->arena, MAX_CLUSTERS * sizeof(bool *));
+    c.is_whole = arena_alloc(g->arena, MAX_CLUSTERS * sizeof(bool));
     find_candidates(&c);
-    Classes x = {.c = &c};
+    return c;
+}
+
+static void form_clusters(Clusters *c)
+{
+    const Graph *g = c->u.g;
+    size_t n = (size_t)c->ntensors + 1;
+    Classes x = {.c = c};
     find_classes(&x);
-    c.is_candidate = arena_alloc(g->arena, n * sizeof(bool));
-    memcpy(c.is_candidate, c.is_virtual, n * sizeof(bool));
-    memset(c.is_virtual, 0, n * sizeof(bool));
+    c->is_candidate = arena_alloc(g->arena, n * sizeof(bool));
+    memcpy(c->is_candidate, c->is_virtual, n * sizeof(bool));
+    memset(c->is_virtual, 0, n * sizeof(bool));
     bool *done = arena_alloc(g->arena, n * sizeof(bool));
-    for (int i = 0; i < c.ntensors; i++) {
-        if (!c.is_candidate[i] || done[i]) {
+    for (int i = 0; i < c->ntensors; i++) {
+        if (!c->is_candidate[i] || done[i]) {
             continue;
         }
         bool *group = arena_alloc(g->arena, n * sizeof(bool));
-        for (int k = i; k < c.ntensors; k++) {
-            group[k] = c.is_candidate[k] && find_root(x.group, k) == find_root(x.group, i);
+        for (int k = i; k < c->ntensors; k++) {
+            group[k] = c->is_candidate[k] && find_root(x.group, k) == find_root(x.group, i);
             done[k] |= group[k];
         }
-        form_group(&c, &x, group);
+        form_group(c, &x, group);
+    }
+}
+
+void pass_fuse_stream(Graph *g)
+{
+    if (!g->batched) {
+        return;
+    }
+    Columns columns = {0};
+    Clusters c = clusters_of(g);
+    if (columns_copy(&c, &columns)) {
+        graph_reorder(g);
+        c = clusters_of(g);
+    }
+    form_clusters(&c);
+    if (!columns_are_virtual(&c, &columns)) { /* stored twice would be worse than stored */
+        columns_undo(g, &columns);
+        c = clusters_of(g);
+        form_clusters(&c);
     }
     for (int i = 0; i < c.ntensors; i++) {
         if (c.is_candidate[i] && !c.is_virtual[i]) {
@@ -541,6 +594,7 @@ void pass_fuse_stream(Graph *g)
     if (c.nclusters > 0) {
         lift_all(&c);
         give_all(&c);
-        graph_reorder(g);
     }
+    turn_operands(g);
+    graph_reorder(g);
 }

@@ -60,6 +60,10 @@ void pass_fuse_map(Graph *g);
  * a list are never stored. Last: nothing may rewrite equations afterwards. */
 void pass_fuse_stream(Graph *g);
 
+/* A result of a cluster that is a sum over the batch: whether it is larger than what is kept once per group of
+ * examples. Then the cluster's tiles go through all examples, each adding to the cells at its positions. */
+bool is_too_large_to_copy(const Tensor *t);
+
 /* Whether all that equations[0..n), which hold all definitions and readers of t, read of it are cells that are defined
  * (present.c). */
 bool reads_present_cells(Graph *g, const Tensor *t, int n, Equation *const *equations);

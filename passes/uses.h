@@ -33,7 +33,7 @@ bool pays_to_inline(const Uses *u, const Equation *e, const Equation *reader);
 bool inline_into(const Uses *u, const Equation *e, Equation *reader);
 /* Expressions that a stored value holds become loads of it. */
 void reuse_stored(Graph *g);
-/* Matrices that a recurrence reads with the summed index along memory get a turned copy. */
+/* Matrices that recurrences and clusters read with the summed index along memory get a turned copy. */
 void turn_operands(Graph *g);
 
 #endif

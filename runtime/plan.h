@@ -161,13 +161,16 @@ typedef struct {
     enum { STEP_CALL, STEP_SCAN, STEP_TILES, STEP_EXTERN, STEP_LEVELS } kind;
     PlanCall call;
     /* TILES: for each example, for each tile of positions of `tile_axis`: each call in order. Results that are the same
-     * for all examples are summed per group of examples and then in the order of the groups, as with REDUCE.
+     * for all examples are summed per group of examples and then in the order of the groups, as with REDUCE; or, in a
+     * step that is_whole, a tile goes through all examples, adding to the cells at its positions, which an axis counts
+     * that is the same for all of them.
      * SCAN: for t = 0 .. longest - 1 (or down): each call in order with that t. Calls are split over the batch. */
     int ncalls;
     PlanCall *calls;
     int scan_axis; /* the axis of positions */
     bool backwards;
     int tile_axis;
+    bool is_whole;
     struct PlanExtern *ext;
     /* LEVELS: the `nsteps` steps that follow run once for each level of the batch (array "levels": where each level's
      * examples begin, int64, levels + 1 entries), up or backwards down, on its examples alone. Before each but the

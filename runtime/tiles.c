@@ -10,6 +10,8 @@
  *     gw[r]        += into a copy                     one copy per group of examples, folded in the order of groups
  *     kept         filled once per example            operands packed for all its tiles: memory of the thread, per call
  *
+ * Of a step that is_whole, tile after tile: example 0, 1, ... one after another; its results are cut like the tiles.
+ *
  * A kernel addresses a tiled tensor as if all of it existed: it gets a pointer that lies before the thread's memory by
  * as much as the example and the first row of the tile lie behind the start. How many positions a tile has depends on
  * the example alone, and no result depends on it. */
@@ -28,6 +30,9 @@ enum {
     WAVE_BYTES = 1 << 26,
     MAX_WAVE = 64
 };
+
+/* MATRIX_BYTES: of what all tiles multiply by, that a tile may take as well. WHOLE_TILES: enough for all threads. */
+enum { MATRIX_BYTES = 1 << 23, WHOLE_TILES = 32 };
 
 typedef struct {
     int tensor;
@@ -51,6 +56,7 @@ struct TileStep {
     Shared *shared;
     int64_t copy_bytes; /* of all shared results */
     bool keeps;         /* some call does */
+    int64_t matrices;   /* bytes of the tensors that products of every tile read, and that are no example's own */
     bool by_tile;       /* tiles are tasks of their own: none adds to what another writes */
 };
 
@@ -69,6 +75,7 @@ typedef struct {
     void **pointers;      /* thread w: pointers + w * npointers */
     Tiled *tiled;         /* thread w: tiled + w * ntiled, for its example */
     int64_t *tile_of;     /* number of the first tile of each example from s->from on */
+    int64_t positions;    /* of a step that is_whole: of its tiles */
     double *seconds;      /* thread w: seconds + w * ncalls, spent in each call */
 } Tiles;
 
@@ -101,8 +108,9 @@ static int64_t place_tiled(Tiled *tiled, int n, int64_t positions)
     return end;
 }
 
-/* Positions of a tile of example b, which has n: as many as keep the tile in the cache, in equal shares. Products in
- * bf16 sum blocks of 32 values: where those are positions, no tile may begin inside one. */
+/* Positions of a tile of example b, which has n: as many as keep the tile in the cache, or make it as large as matrices
+ * that do not stay there and are read for each tile; in equal shares. Products in bf16 sum blocks of 32 values: where
+ * those are positions, no tile may begin inside one. */
 static int64_t tile_positions(const Tiles *x, Tiled *tiled, int64_t b, int64_t n)
 {
     int ntiled = x->fixed->ntiled;
@@ -110,7 +118,7 @@ static int64_t tile_positions(const Tiles *x, Tiled *tiled, int64_t b, int64_t n
         tiled[i].bytes = position_bytes(x->s, tiled[i].tensor, b, n);
     }
     int64_t bytes = place_tiled(tiled, ntiled, MIN_POSITIONS) / MIN_POSITIONS;
-    int64_t most = bytes > 0 ? TILE_BYTES / bytes : n;
+    int64_t most = bytes > 0 ? (x->fixed->matrices > TILE_BYTES ? x->fixed->matrices : TILE_BYTES) / bytes : n;
     most = most < MIN_POSITIONS ? MIN_POSITIONS : most / 16 * 16;
     most = x->s->tile_limit > 0 && x->s->tile_limit < most ? x->s->tile_limit : most;
     int64_t tiles = (n + most - 1) / most;
@@ -259,6 +267,25 @@ static void group_task(void *ctx, int64_t i)
     }
 }
 
+/* Tile k of all examples. */
+static void whole_task(void *ctx, int64_t k)
+{
+    const Tiles *x = ctx;
+    Tiled *tiled = x->tiled + pool_worker() * x->fixed->ntiled;
+    void **tensors = thread_tensors(x, 0);
+    for (int64_t b = x->s->from; b < x->s->to; b++) {
+        int64_t n = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b), hi = (k + 1) * x->positions;
+        for (int i = 0; i < x->fixed->ntiled; i++) {
+            tiled[i].bytes = position_bytes(x->s, tiled[i].tensor, b, n);
+        }
+        place_tiled(tiled, x->fixed->ntiled, x->positions);
+        if (x->fixed->keeps && x->ready[pool_worker()] != b) {
+            begin_example(x, tensors, b);
+        }
+        run_tile(x, tensors, tiled, b, k * x->positions, hi < n ? hi : n);
+    }
+}
+
 /* ---- the step --------------------------------------------------------------------------------------------- */
 
 static int note_tiled(struct TileStep *t, int tensor, int call)
@@ -285,6 +312,22 @@ static void note_shared(const Session *s, struct TileStep *t, int tensor)
     t->copy_bytes += with_slack(tensor_bytes(&s->shapes, tensor));
 }
 
+/* Adds the tensors that call c, a product, reads of those that are no example's own, unless an earlier one does. */
+static void note_matrices(const Session *s, const PlanStep *step, int c, int64_t *bytes)
+{
+    for (int j = 1; j < step->calls[c].ntensors && step->calls[c].is_product; j++) {
+        int t = step->calls[c].tensors[j];
+        bool known = s->plan->tensors[t].per_example || s->plan->tensors[t].batch_dims > 0;
+        for (int k = 0; k < c && !known; k++) {
+            for (int i = 1; i < step->calls[k].ntensors; i++) {
+                known = known || (step->calls[k].is_product && step->calls[k].tensors[i] == t);
+            }
+        }
+        *bytes += known ? 0 : tensor_bytes(&s->shapes, t);
+    }
+    *bytes = *bytes < MATRIX_BYTES ? *bytes : MATRIX_BYTES;
+}
+
 static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
 {
     const Plan *p = s->plan;
@@ -307,6 +350,7 @@ static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
         const PlanCall *call = &step->calls[c];
         int dst = call->tensors[0];
         t->keeps = t->keeps || call->keeps;
+        note_matrices(s, step, c, &t->matrices);
         for (int j = 0; j < call->ntensors; j++) {
             bool is_tiled = p->tensors[call->tensors[j]].tile_dim > 0;
             t->tiled_at[t->npointers++] = is_tiled ? note_tiled(t, call->tensors[j], c) : -1;
@@ -315,7 +359,7 @@ static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
             continue;
         }
         t->by_tile = t->by_tile && !call->adds;
-        if (!p->tensors[dst].per_example) {
+        if (!p->tensors[dst].per_example && !step->is_whole) {
             note_shared(s, t, dst);
         }
     }
@@ -392,6 +436,35 @@ static void place_kept(Tiles *x)
     x->thread_bytes = end;
 }
 
+static void cut_examples(Tiles *x)
+{
+    int ntiled = x->fixed->ntiled;
+    x->tile_of[0] = 0;
+    for (int64_t i = 0; i < x->s->to - x->s->from; i++) {
+        int64_t b = x->s->from + i, size = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b);
+        int64_t positions = tile_positions(x, x->tiled, b, size), tile = place_tiled(x->tiled, ntiled, positions);
+        x->tile_of[i + 1] = x->tile_of[i] + (size + positions - 1) / positions;
+        x->thread_bytes = tile > x->thread_bytes ? tile : x->thread_bytes;
+    }
+}
+
+/* Tiles that go through all examples: enough of them, and as many positions as fit in the cache for every example. */
+static void cut_whole(Tiles *x)
+{
+    int64_t n = shapes_axis_size(&x->s->shapes, x->step->tile_axis, x->s->from);
+    int64_t most = (n + WHOLE_TILES - 1) / WHOLE_TILES;
+    x->positions = (most + 15) / 16 * 16;
+    for (int64_t b = x->s->from; b < x->s->to; b++) {
+        int64_t fit = tile_positions(x, x->tiled, b, n);
+        x->positions = fit < x->positions ? fit : x->positions;
+    }
+    for (int64_t b = x->s->from; b < x->s->to; b++) {
+        tile_positions(x, x->tiled, b, n);
+        int64_t tile = place_tiled(x->tiled, x->fixed->ntiled, x->positions);
+        x->thread_bytes = tile > x->thread_bytes ? tile : x->thread_bytes;
+    }
+}
+
 static bool reserve(Tiles *x, int64_t wave, Error *e)
 {
     int64_t n = x->s->to - x->s->from, threads = pool_threads(x->s->pool), bytes = 0;
@@ -408,12 +481,10 @@ static bool reserve(Tiles *x, int64_t wave, Error *e)
         memcpy(x->tiled + w * f->ntiled, f->tiled, (size_t)f->ntiled * sizeof *f->tiled);
         x->ready[w] = -1;
     }
-    x->tile_of[0] = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t b = x->s->from + i, size = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b);
-        int64_t positions = tile_positions(x, x->tiled, b, size), tile = place_tiled(x->tiled, f->ntiled, positions);
-        x->tile_of[i + 1] = x->tile_of[i] + (size + positions - 1) / positions;
-        x->thread_bytes = tile > x->thread_bytes ? tile : x->thread_bytes;
+    if (x->step->is_whole) {
+        cut_whole(x);
+    } else {
+        cut_examples(x);
     }
     place_kept(x);
     bytes = wave * f->copy_bytes + threads * x->thread_bytes;
@@ -468,6 +539,9 @@ bool run_tiles(Session *s, int k, const CallArgs *args, StepProfile *rows, Error
     }
     if (good && x.fixed->nshared > 0) {
         run_groups(&x, groups, wave);
+    } else if (good && step->is_whole) {
+        int64_t n = examples > 0 ? shapes_axis_size(&s->shapes, step->tile_axis, s->from) : 0;
+        pool_run(s->pool, (n + x.positions - 1) / x.positions, whole_task, &x);
     } else if (good) {
         bool by_tile = x.fixed->by_tile;
         pool_run(s->pool, by_tile ? x.tile_of[examples] : examples, by_tile ? tile_task : example_task, &x);
