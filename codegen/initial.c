@@ -137,7 +137,7 @@ bool initial_values(const Tensor *t, Arena *arena, PlanTensor *p, Text *why)
     if (!scale) {
         return true;
     }
-    if (scalar_letters(scale) == 0 && !init->cond) {
+    if (sc_letters(scale) == 0 && !init->cond) {
         double v;
         if (!evaluate(scale, none, &v)) {
             text_printf(why, "%s: its initial value is not a constant", t->name);

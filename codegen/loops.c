@@ -619,7 +619,7 @@ void loops_emit(Emit *x)
     }
     if (x->k->key_dim >= 0) {
         const Scalar *key = e->lhs[x->k->key_dim];
-        unsigned set = scalar_letters(key);
+        unsigned set = sc_letters(key);
         s.key_level = -1;
         for (int i = 0; i < s.n.n; i++) {
             s.key_level = set >> s.n.order[i] & 1 ? i : s.key_level;

@@ -76,7 +76,7 @@ static double inner_cost(const KernelInfo *k, const Nest *n, int v, bool keyed)
 
 static int level_of(const Nest *n, const Scalar *s)
 {
-    unsigned set = scalar_letters(s);
+    unsigned set = sc_letters(s);
     int level = -1;
     for (int i = 0; i < n->n; i++) {
         if (set >> n->order[i] & 1) {

@@ -566,7 +566,7 @@ static void require_guards(Frame *f, unsigned bound, unsigned before, LLVMBasicB
     const Product *p = f->p;
     int scan = x->k->scan, parent = scan >= 0 ? x->k->e->letters[scan].parent : -1;
     for (int g = -1; g < p->nguards; g++) {
-        unsigned letters = g >= 0 ? scalar_letters(p->guard[g]) : parent >= 0 ? 1u << parent : 0;
+        unsigned letters = g >= 0 ? sc_letters(p->guard[g]) : parent >= 0 ? 1u << parent : 0;
         bool is_new = !(letters & ~bound) && ((letters & ~before) || before == bound);
         if (!is_new || (g < 0 && scan < 0)) {
             continue;

@@ -11,20 +11,6 @@
 
 /* ---- analysis ---- */
 
-static void note_letter(const Scalar *s, void *set)
-{
-    if (s->op == OP_LETTER) {
-        *(unsigned *)set |= 1u << s->inum;
-    }
-}
-
-unsigned scalar_letters(const Scalar *s)
-{
-    unsigned set = 0;
-    sc_walk(s, note_letter, &set);
-    return set;
-}
-
 /* args[0..n) are letters, each the parent of the next: indices of ancestors that exist. */
 static bool are_ancestors(const Equation *e, int n, Scalar *const *args)
 {

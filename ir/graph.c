@@ -265,6 +265,27 @@ int equation_rank_letter(const Equation *e)
     return d < e->dst->ndim && e->lhs[d]->op == OP_LETTER ? (int)e->lhs[d]->inum : -1;
 }
 
+unsigned equation_with_parents(const Equation *e, unsigned letters)
+{
+    for (unsigned before = ~letters; before != letters;) {
+        before = letters;
+        for (int k = 0; k < e->nletters; k++) {
+            letters |= letters >> k & 1 && e->letters[k].parent >= 0 ? 1u << e->letters[k].parent : 0;
+        }
+    }
+    return letters;
+}
+
+bool equation_is_parent(const Equation *e, int letter)
+{
+    for (int k = 0; k < e->nletters; k++) {
+        if (e->letters[k].parent == letter) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool equation_is_output(const Equation *e, int letter)
 {
     for (int d = 0; d < e->dst->ndim; d++) {

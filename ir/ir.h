@@ -245,6 +245,10 @@ struct Equation {
 
 /* The letter stands bare on the left-hand side, or alone inside an inject there. */
 bool equation_is_output(const Equation *e, int letter);
+/* The letters of a set (bit k: letter k), and those that they are read at. */
+unsigned equation_with_parents(const Equation *e, unsigned letters);
+/* Other letters are read at this one. */
+bool equation_is_parent(const Equation *e, int letter);
 /* NTH: the letter that counts; -1: there is none where it belongs. */
 int equation_rank_letter(const Equation *e);
 /* The letter whose positions the cluster cuts into tiles (-1: in no cluster, or at one position), and the letter of the
@@ -358,6 +362,7 @@ Scalar *sc_substitute(Graph *g, Scalar *s, int n, Scalar *const *map);
 /* Calls f on every node of s once, args before users. */
 void sc_walk(const Scalar *s, void (*f)(const Scalar *, void *), void *ctx);
 void equation_walk(const Equation *e, void (*f)(const Scalar *, void *), void *ctx); /* body, conds, left-hand side */
+unsigned sc_letters(const Scalar *s); /* those it uses; bit k: letter k */
 bool sc_uses_letter(const Scalar *s, int k);
 bool sc_is_const(const Scalar *s, double v); /* REAL or INT constant equal to v */
 /* Value of a closed expression (no letters, loads): REAL by double arithmetic, F32 rounded after each operation. */

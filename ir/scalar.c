@@ -610,22 +610,21 @@ void sc_walk(const Scalar *s, void (*f)(const Scalar *, void *), void *ctx)
     ptrmap_free(&seen);
 }
 
-typedef struct {
-    int letter;
-    bool found;
-} LetterSearch;
-
-static void look_for_letter(const Scalar *s, void *ctx)
+static void note_letter(const Scalar *s, void *ctx)
 {
-    LetterSearch *search = ctx;
-    search->found = search->found || (s->op == OP_LETTER && s->inum == search->letter);
+    *(unsigned *)ctx |= s->op == OP_LETTER ? 1u << s->inum : 0;
+}
+
+unsigned sc_letters(const Scalar *s)
+{
+    unsigned set = 0;
+    sc_walk(s, note_letter, &set);
+    return set;
 }
 
 bool sc_uses_letter(const Scalar *s, int k)
 {
-    LetterSearch search = {.letter = k};
-    sc_walk(s, look_for_letter, &search);
-    return search.found;
+    return sc_letters(s) >> k & 1;
 }
 
 bool sc_is_const(const Scalar *s, double v)

@@ -10,10 +10,10 @@
  * between, which turns one into the other position by position (1 / l[i] between a softmax's sum and its weights), is
  * drawn into the cluster.
  *
- *     ge[v] = sum b,i: gs[b,i,v] q[b,i]   whole sink: a sum over the batch that is larger than what copies per group of
- *                                         examples are kept of, but has the tiled positions as an index. Such sinks
- * have clusters of their own, whose tiles go through all examples, one after another
- */
+ *     ge[v] = sum b,i: gs[b,i,v] q[b,i]   whole sink: too large for a copy per group of examples, but the tiled
+ *                                         positions are an index of it
+ *
+ * Whole sinks have clusters of their own, whose tiles go through all examples, one after another. */
 #include "cluster.h"
 
 #include <string.h>

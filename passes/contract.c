@@ -9,11 +9,11 @@
  *
  *  - a condition on data that ties rows to the summed index is worked into the side that has both, which is 0 where it
  *    fails; one that ties rows to columns becomes one of a map behind the product:
- *                                                 sum[m if neg[m] != nxt[i]] gs[i,m]*w[m,d]  =>  a[i,m] = gs where
- * neg..
+ *        sum[m if neg[m] != nxt[i]] gs[i,m]*w[m,d]  =>  a[i,m] = gs where neg[m] != nxt[i], sum[m] a[i,m]*w[m,d]
  *
  *  - where there are no such two sides, some of the factors may have them: they are summed first, and the others go
- * over the result:                                  sum[j,f] g[i,f]*v[j,f]*p[i,j]  =>  t[i,j] = sum[f] g*v,  sum[j] t*p
+ *    over the result:
+ *        sum[j,f] g[i,f]*v[j,f]*p[i,j]              =>  t[i,j] = sum[f] g*v, sum[j] t*p
  *
  * A sum of which no part is such a product stays as it is: a plain loop. */
 #include "contract.h"
@@ -43,35 +43,6 @@ typedef struct {
 
 /* ---- letters of an expression ---- */
 
-static void add_letter(const Scalar *s, void *ctx)
-{
-    if (s->op == OP_LETTER) {
-        *(unsigned *)ctx |= 1u << s->inum;
-    }
-}
-
-static unsigned with_parents(const Equation *e, unsigned set)
-{
-    for (int again = 1; again;) {
-        again = 0;
-        for (int k = 0; k < e->nletters; k++) {
-            int p = e->letters[k].parent;
-            if (set >> k & 1 && p >= 0 && !(set >> p & 1)) {
-                set |= 1u << p;
-                again = 1;
-            }
-        }
-    }
-    return set;
-}
-
-static unsigned letters_of(const Scalar *s)
-{
-    unsigned set = 0;
-    sc_walk(s, add_letter, &set);
-    return set;
-}
-
 static unsigned output_letters(const Equation *e)
 {
     unsigned set = 0;
@@ -94,7 +65,7 @@ bool contract_match(const Graph *g, const Equation *e, Contraction *out)
     if (out->a->op != OP_LOAD || out->b->op != OP_LOAD || out->a->type != TYPE_REAL || out->b->type != TYPE_REAL) {
         return false;
     }
-    unsigned a = letters_of(out->a), b = letters_of(out->b), outputs = output_letters(e);
+    unsigned a = sc_letters(out->a), b = sc_letters(out->b), outputs = output_letters(e);
     for (int l = 0; l < e->nletters; l++) {
         bool in_a = a >> l & 1, in_b = b >> l & 1;
         if (outputs >> l & 1) {
@@ -192,7 +163,7 @@ static bool take_apart(Factors *f, Scalar *s)
     if (f->n == MAX_FACTORS) {
         return false;
     }
-    f->letters[f->n] = with_parents(f->e, letters_of(s));
+    f->letters[f->n] = equation_with_parents(f->e, sc_letters(s));
     f->factor[f->n++] = s;
     return true;
 }
@@ -286,7 +257,7 @@ static bool keep_conds(Draft *d, const Equation *e, unsigned letters, const Scal
     d->nconds = 0;
     Prover *facts = prover_new(d->graph, e, 0);
     for (int i = 0; i < e->nconds; i++) {
-        unsigned used = with_parents(e, letters_of(e->conds[i]));
+        unsigned used = equation_with_parents(e, sc_letters(e->conds[i]));
         if (!(used & ~letters) && is_safe(facts, e->conds[i])) {
             draft_cond(d, e->conds[i]);
             prover_assume(facts, e->conds[i], true);
@@ -382,7 +353,7 @@ static Scalar *make_side(Factors *f, unsigned side, bool is_masked, const char *
         return NULL;
     }
     for (int i = 0; i < e->nconds && is_masked; i++) {
-        bool moved = f->moved >> i & 1 && !(with_parents(e, letters_of(e->conds[i])) & ~set);
+        bool moved = f->moved >> i & 1 && !(equation_with_parents(e, sc_letters(e->conds[i])) & ~set);
         if (moved && !has_cond(&d, e->conds[i])) {
             return NULL;
         }
@@ -430,7 +401,7 @@ static void deal_conds(Factors *f, const unsigned *side)
     keep_conds(&map, e, f->outputs, NULL);
     for (int i = 0; i < e->nconds; i++) {
         bool loads = false;
-        unsigned used = with_parents(e, letters_of(e->conds[i]));
+        unsigned used = equation_with_parents(e, sc_letters(e->conds[i]));
         sc_walk(e->conds[i], note_load, &loads);
         if (!loads || e->conds[i]->op == OP_and) {
             continue;

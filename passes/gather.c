@@ -38,25 +38,6 @@ static bool is_gather(const Scalar *load)
     return found;
 }
 
-static void note_letter(const Scalar *s, void *ctx)
-{
-    *(unsigned *)ctx |= s->op == OP_LETTER ? 1u << s->inum : 0;
-}
-
-/* The letters that s uses, and those that they are read at. */
-static unsigned letters_of(const Equation *e, const Scalar *s)
-{
-    unsigned set = 0, before = 1;
-    sc_walk(s, note_letter, &set);
-    while (set != before) {
-        before = set;
-        for (int l = 0; l < e->nletters; l++) {
-            set |= set >> l & 1 && e->letters[l].parent >= 0 ? 1u << e->letters[l].parent : 0;
-        }
-    }
-    return set;
-}
-
 static double size_of(const Axis *a)
 {
     int64_t n = axis_bound(a);
@@ -150,7 +131,7 @@ static Scalar *gather_once(Graph *g, Scalar *s, void *ctx)
     if (s->op != OP_LOAD || s->type != TYPE_REAL || s->tensor->elem != ELEM_REAL || !is_gather(s)) {
         return s;
     }
-    unsigned all = (1u << e->nletters) - 1, set = letters_of(e, s);
+    unsigned all = (1u << e->nletters) - 1, set = equation_with_parents(e, sc_letters(s));
     for (int l = 0; l < e->nletters; l++) {
         if (set >> l & 1 && e->letters[l].axis->kind == AXIS_BATCH) {
             return s;
@@ -213,7 +194,7 @@ static Scalar *pick_cell(Graph *g, Scalar *s, void *ctx)
         !equation_covers(def) || x->order.in_cycle[def->id] || x->order.in_cycle[x->e->id]) {
         return s;
     }
-    unsigned set = letters_of(x->e, s), outputs = 0;
+    unsigned set = equation_with_parents(x->e, sc_letters(s)), outputs = 0;
     for (int k = 0; k < def->dst->ndim; k++) {
         outputs |= 1u << def->lhs[k]->inum;
     }

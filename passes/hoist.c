@@ -14,20 +14,6 @@ typedef struct {
     bool changed, negative;
 } Factors;
 
-static void add_letter(const Scalar *s, void *ctx)
-{
-    if (s->op == OP_LETTER) {
-        *(unsigned *)ctx |= 1u << s->inum;
-    }
-}
-
-static unsigned letters_of(const Scalar *s)
-{
-    unsigned set = 0;
-    sc_walk(s, add_letter, &set);
-    return set;
-}
-
 static void multiply(Graph *g, Scalar **product, Scalar *s)
 {
     *product = *product ? fold_op2(g, OP_mul, *product, s) : s;
@@ -45,7 +31,7 @@ static void take_apart(Factors *f, Scalar *s)
         take_apart(f, s->args[0]);
         return;
     }
-    if (s->op == OP_div && s->type == TYPE_REAL && !sc_is_const(s->args[0], 1) && letters_of(s->args[1]) != f->whole) {
+    if (s->op == OP_div && s->type == TYPE_REAL && !sc_is_const(s->args[0], 1) && sc_letters(s->args[1]) != f->whole) {
         take_apart(f, s->args[0]);
         multiply(f->g, &f->outer, fold_op2(f->g, OP_div, sc_real(f->g, 1), s->args[1]));
         f->nouter++;
@@ -54,7 +40,7 @@ static void take_apart(Factors *f, Scalar *s)
         return;
     }
     f->n++;
-    if (letters_of(s) == f->whole) {
+    if (sc_letters(s) == f->whole) {
         multiply(f->g, &f->inner, s);
     } else {
         multiply(f->g, &f->outer, s);
@@ -68,7 +54,7 @@ static Scalar *hoist_node(Graph *g, Scalar *s, void *ctx)
     if (s->type != TYPE_REAL || (s->op != OP_mul && s->op != OP_div)) {
         return s;
     }
-    Factors f = {.g = g, .whole = letters_of(s)};
+    Factors f = {.g = g, .whole = sc_letters(s)};
     take_apart(&f, s);
     if (!f.inner || !f.outer || f.n > MAX_FACTORS || (!f.changed && f.nouter < 2)) {
         return s;

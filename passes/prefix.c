@@ -8,459 +8,25 @@
  *
  *     sum over j: w(j) * v[j]  =  sum over ends of runs j: (w(j) - w(j + 1)) * Q[j]
  *
- * which is n times as many terms as there are runs instead of n * n / 2. The equations that are made:
+ * which is n times as many terms as there are runs instead of n * n / 2. The equations that are made, the first two
+ * once for all layers, as they depend on no param:
  *
- *     runs[b,u,i]  nth= (j + 1) * K + step(..)     the ends of runs, one behind the other; depends on no param, so it
- * is made once for all layers count[b,i]   sum= 1 where 0 < runs[b,u,i] Q[b,j,f]     = v[b,j,f] + select(0 < j,
- * Q[b,j-1,f], 0) o[b,i,f]     sum= (w[..runs[b,u,i]..] - select(u + 1 < count[b,i], w[..runs[b,u + 1,i]..], 0)) *
- * Q[b,..runs[b,u,i]..,f] where u < count[b,i]
+ *     runs[b,u,i]  nth= (j + 1) * K + step(..)                  the ends of runs, one behind the other
+ *     count[b,i]   sum= 1                                       where 0 < runs[b,u,i]
+ *     Q[b,j,f]     = v[b,j,f] + select(0 < j, Q[b,j-1,f], 0)
+ *     o[b,i,f]     sum= (w(u) - w(u + 1)) * Q[b,end of run u,f]  where u < count[b,i]
  *
  * Sums start again after every BLOCK positions (then w(j + 1) counts as 0), so that differences of them stay as exact
  * as the sums that they replace, and a NaN in v reaches nobody whose domain ends before its block.
  *
- * The proof asks that w depends on j only through one step function, this on j only through lists declared ascending,
- * monotonically or through the distance from somewhere; that v does not depend on what else the step function does; and
- * that the domain of a row ends somewhere, and has no gaps that depend on the row. Conditions on j alone go into v.
- * Where it fails the sum stays what it was, and the reason is kept for reports. */
+ * What has to be proven for that stands in prefix_proof.c; conditions on j alone go into v. Where it fails the sum
+ * stays what it was, and the reason is kept for reports. */
+#include "prefix.h"
 #include "intervals.h"
-#include "rewrite.h"
 
 #include <string.h>
 
-/* LEAST: positions a list may have at least, cells of a row of v at least, for it to pay. */
-enum { BLOCK = 256, LEAST_POSITIONS = 64, LEAST_ROW = 8, MAX_FACTORS = 8, MAX_RESOLVED = 64 };
-
-typedef struct {
-    Graph *g;
-    Equation ***defs;
-    const bool *in_cycle;     /* by equation id */
-    int nequations, ntensors; /* that these know */
-    bool *gone;               /* by equation id: all its cases were taken out */
-    Axis **sizes;             /* axes made here, by size */
-    int nsizes;
-} Prefix;
-
-/* One sum, and what is found out about it. */
-typedef struct {
-    Prefix *p;
-    const Equation *e;
-    int j, example;
-    int peeled; /* letter that is a constant in the case at hand, or -1 */
-    int64_t member;
-    int n;
-    Scalar *factor[MAX_FACTORS];
-    int which; /* the factor that is the weight */
-    Scalar *weight;
-    const Scalar *step;
-    unsigned rows; /* letters that the runs depend on, without the example and j */
-    unsigned row;  /* letters of v, without the example and j */
-    int pieces;    /* on each of which the step function's argument is monotone in j */
-    const char *why;
-} Sum;
-
-/* ---- expressions ---- */
-
-static void add_letter(const Scalar *s, void *ctx)
-{
-    if (s->op == OP_LETTER) {
-        *(unsigned *)ctx |= 1u << s->inum;
-    }
-}
-
-static unsigned letters_of(const Scalar *s)
-{
-    unsigned set = 0;
-    sc_walk(s, add_letter, &set);
-    return set;
-}
-
-typedef struct {
-    int letter, n;
-    const Scalar *step;
-} Steps;
-
-static void find_step(const Scalar *s, void *ctx)
-{
-    Steps *f = ctx;
-    if (s->op == OP_STEP && sc_uses_letter(s, f->letter)) {
-        f->step = s;
-        f->n++;
-    }
-}
-
-static Steps steps_of(const Scalar *s, int letter)
-{
-    Steps f = {.letter = letter};
-    sc_walk(s, find_step, &f);
-    return f;
-}
-
-typedef struct {
-    const Scalar *from;
-    Scalar *to;
-} Swap;
-
-static Scalar *swap_node(Graph *g, Scalar *s, void *ctx)
-{
-    const Swap *w = ctx;
-    (void)g;
-    return s == w->from ? w->to : s;
-}
-
-static Scalar *swap(Graph *g, Scalar *s, const Scalar *from, Scalar *to)
-{
-    Swap w = {from, to};
-    return fold(g, sc_rewrite(g, s, swap_node, &w));
-}
-
-static Scalar *with_letter(Graph *g, Scalar *s, int nletters, int letter, Scalar *by)
-{
-    Scalar *map[MAX_LETTERS] = {0};
-    map[letter] = by;
-    return fold_substitute(g, s, nletters, map);
-}
-
-/* Coefficient of j in an integer: -1, 0, 1, or 2 for anything else. */
-static int coefficient(const Scalar *s, int j)
-{
-    if (!sc_uses_letter(s, j)) {
-        return 0;
-    }
-    if (s->op == OP_LETTER) {
-        return 1;
-    }
-    if (s->op != OP_add && s->op != OP_sub) {
-        return 2;
-    }
-    int a = coefficient(s->args[0], j), b = coefficient(s->args[1], j);
-    int c = a == 2 || b == 2 ? 2 : s->op == OP_add ? a + b : a - b;
-    return c < -1 || c > 1 ? 2 : c;
-}
-
-/* How s moves when j does: 1 never falls, -1 never rises, 0 stands still, 2: falls, then rises; 3 anything. */
-static int direction(const Scalar *s, int j, const char **why)
-{
-    if (!sc_uses_letter(s, j)) {
-        return 0;
-    }
-    int a = 3, b = 3;
-    switch (s->op) {
-    case OP_LOAD: {
-        const Scalar *last = s->args[s->nargs - 1];
-        for (int d = 0; d < s->nargs - 1; d++) {
-            if (sc_uses_letter(s->args[d], j)) {
-                return 3;
-            }
-        }
-        if (!s->tensor->is_ascending) {
-            *why = "a step function in it is of a list that is not declared ascending";
-        }
-        return s->tensor->is_ascending && coefficient(last, j) != 2 ? coefficient(last, j) : 3;
-    }
-    case OP_add:
-    case OP_sub:
-        a = direction(s->args[0], j, why);
-        b = direction(s->args[1], j, why);
-        if (a > 1 || b > 1) {
-            return 3;
-        }
-        b = s->op == OP_sub ? -b : b;
-        return a == 0 || b == 0 || a == b ? a | b : 3;
-    case OP_neg:
-        a = direction(s->args[0], j, why);
-        return a < 2 ? -a : 3;
-    case OP_abs:
-        a = direction(s->args[0], j, why);
-        return a < 2 ? 2 : 3;
-    case OP_max:
-    case OP_min:
-    case OP_mul:
-    case OP_idiv:
-        if (s->args[1]->op == OP_CONST && s->args[1]->type == TYPE_INT &&
-            (s->op == OP_max || s->op == OP_min || s->args[1]->inum > 0)) {
-            return direction(s->args[0], j, why);
-        }
-        return 3;
-    default:
-        return 3;
-    }
-}
-
-/* ---- definitions ---- */
-
-/* The index expressions of a load in place of the letters of a definition; *peel: a dim that the definition has for one
- * member only and the load for all, or -1. */
-static bool match_definition(const Sum *s, const Scalar *load, const Equation *def, Scalar **map, int *peel)
-{
-    *peel = -1;
-    memset(map, 0, MAX_LETTERS * sizeof *map);
-    if (def->op != RED_NONE || s->p->in_cycle[def->id]) {
-        return false;
-    }
-    for (int d = 0; d < load->nargs; d++) {
-        Scalar *at = load->args[d];
-        const Scalar *lhs = def->lhs[d];
-        if (lhs->op == OP_LETTER && !map[lhs->inum]) {
-            map[lhs->inum] = at;
-        } else if (lhs->op == OP_CONST && at->op == OP_LETTER && *peel < 0) {
-            *peel = d;
-        } else if (lhs->op != OP_CONST || at->op != OP_CONST || lhs->inum != at->inum) {
-            return false;
-        }
-    }
-    for (int l = 0; l < def->nletters; l++) {
-        if (!map[l]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool holds_there(const Sum *s, const Equation *def, Scalar **map)
-{
-    Graph *g = s->p->g;
-    Prover *facts = prover_new(g, s->e, s->e->nconds);
-    bool ok = true;
-    for (int i = 0; i < def->nconds && ok; i++) {
-        Scalar *c = fold_substitute(g, def->conds[i], def->nletters, map);
-        for (int k = 0; k < s->e->nconds; k++) {
-            ok = ok && c != s->e->conds[k];
-        }
-        ok = !ok || prover_holds(facts, c);
-    }
-    prover_free(facts);
-    return ok;
-}
-
-static Scalar *resolve(Sum *s, Scalar *x, int depth);
-
-/* What the definition says at the load, or NULL. */
-static Scalar *look_up(Sum *s, const Scalar *load, const Equation *def, int depth, int *peel)
-{
-    Scalar *map[MAX_LETTERS];
-    const Tensor *t = load->tensor;
-    if (depth > 6 || t->role != ROLE_VALUE || t->is_draw || load->at || !match_definition(s, load, def, map, peel) ||
-        !holds_there(s, def, map)) {
-        return NULL;
-    }
-    return resolve(s, fold_substitute(s->p->g, def->body, def->nletters, map), depth + 1);
-}
-
-/* Named parts of a weight in place of their names, where a step function of j hides behind them. */
-static Scalar *resolve(Sum *s, Scalar *x, int depth)
-{
-    if (!x->nargs || !sc_uses_letter(x, s->j)) {
-        return x;
-    }
-    Scalar *args[MAX_LETTERS + 2];
-    for (int i = 0; i < x->nargs; i++) {
-        args[i] = resolve(s, x->args[i], depth);
-    }
-    x = sc_rebuild(s->p->g, x, args);
-    if (x->op != OP_LOAD || x->tensor->role != ROLE_VALUE || x->tensor->id >= s->p->ntensors) {
-        return x;
-    }
-    Equation **defs = s->p->defs[x->tensor->id];
-    for (int k = 0; defs && defs[k]; k++) {
-        int peel;
-        Scalar *found = look_up(s, x, defs[k], depth, &peel);
-        if (found && peel < 0 && steps_of(found, s->j).n > 0) {
-            return found;
-        }
-    }
-    return x;
-}
-
-/* ---- the proof ---- */
-
-static bool is_output_letter(const Equation *e, int l)
-{
-    for (int d = 0; d < e->dst->ndim; d++) {
-        if (e->lhs[d]->op == OP_LETTER && e->lhs[d]->inum == l) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_parent(const Equation *e, int l)
-{
-    for (int k = 0; k < e->nletters; k++) {
-        if (e->letters[k].parent == l) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool take_factors(Sum *s, Scalar *x)
-{
-    if (x->op == OP_mul && x->type == TYPE_REAL) {
-        return take_factors(s, x->args[0]) && take_factors(s, x->args[1]);
-    }
-    if (s->n == MAX_FACTORS) {
-        return false;
-    }
-    s->factor[s->n++] = x;
-    return true;
-}
-
-/* A condition that holds for j if it holds for j + 1. */
-static bool ends_somewhere(const Scalar *c, int j)
-{
-    bool negated = c->op == OP_not;
-    const Scalar *x = negated ? c->args[0] : c;
-    if ((x->op != OP_lt && x->op != OP_le) || x->args[0]->type != TYPE_INT || x->args[1]->type != TYPE_INT) {
-        return false;
-    }
-    int a = coefficient(x->args[0], j), b = coefficient(x->args[1], j);
-    return a != 2 && b != 2 && (negated ? b - a : a - b) == 1;
-}
-
-static bool is_of_row(const Sum *s, const Scalar *c)
-{
-    return letters_of(c) & s->rows;
-}
-
-/* v: the other factors that use j, under the conditions on j alone. Sets s->row. */
-static bool check_values(Sum *s)
-{
-    const Equation *e = s->e;
-    unsigned own = 1u << s->example | 1u << s->j;
-    double cells = 1;
-    s->row = 0;
-    for (int i = 0; i < s->n; i++) {
-        if (i != s->which && sc_uses_letter(s->factor[i], s->j)) {
-            s->row |= letters_of(s->factor[i]) & ~own;
-        }
-    }
-    for (int l = 0; l < e->nletters; l++) {
-        if (s->row >> l & 1) {
-            const Axis *a = e->letters[l].axis;
-            if (a->kind != AXIS_FIXED || e->letters[l].parent >= 0 || is_parent(e, l)) {
-                return false;
-            }
-            cells *= (double)(a->size > 0 ? a->size : 0);
-        }
-    }
-    return !(s->row & s->rows) && cells >= LEAST_ROW;
-}
-
-static bool check_domain(Sum *s)
-{
-    const Equation *e = s->e;
-    for (int i = 0; i < e->nconds; i++) {
-        const Scalar *c = e->conds[i];
-        unsigned set = letters_of(c), own = 1u << s->example | 1u << s->j;
-        if (!(set >> s->j & 1)) {
-            continue;
-        }
-        if (is_of_row(s, c) ? !ends_somewhere(c, s->j) || set & ~(own | s->rows) : set & ~(own | s->row)) {
-            s->why = "the terms that a row sums are not all up to some position";
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Whether the weight, in which names are resolved, is what the proof asks for. */
-static bool check_weight(Sum *s, Scalar *weight)
-{
-    Graph *g = s->p->g;
-    const Equation *e = s->e;
-    Steps f = steps_of(weight, s->j);
-    if (f.n != 1 || weight->type != TYPE_REAL || sc_uses_letter(swap(g, weight, f.step, sc_int(g, 0)), s->j)) {
-        return false;
-    }
-    s->weight = weight;
-    s->step = f.step;
-    s->rows = letters_of(f.step) & ~(1u << s->example | 1u << s->j);
-    for (int i = 0; i < e->nconds; i++) { /* rows may also differ in where they end */
-        unsigned set = letters_of(e->conds[i]);
-        s->rows |= set >> s->j & 1 && ends_somewhere(e->conds[i], s->j) ? set & ~(1u << s->example | 1u << s->j) : 0;
-    }
-    int nrows = 0;
-    for (int l = 0; l < e->nletters; l++) {
-        bool used = s->rows >> l & 1;
-        nrows += used;
-        if (used && (l == s->peeled || is_parent(e, l) ||
-                     (axis_needs_parent(e->letters[l].axis) && e->letters[l].parent != s->example))) {
-            return false;
-        }
-    }
-    if (!(letters_of(f.step) & s->rows) || nrows + 2 > MAX_DIMS || !check_values(s)) {
-        return false;
-    }
-    int d = direction(f.step->args[0], s->j, &s->why);
-    if (d == 3) {
-        s->why =
-            s->why ? s->why : "a step function in it is of a value that is not seen to rise or fall along the list";
-        return false;
-    }
-    s->pieces = d == 2 ? 2 : 1;
-    return check_domain(s);
-}
-
-static bool look_at_factor(Sum *s, int which)
-{
-    const Equation *e = s->e;
-    Scalar *x = s->factor[which];
-    s->which = which;
-    s->peeled = -1;
-    if (!sc_uses_letter(x, s->j)) {
-        return false;
-    }
-    if (check_weight(s, resolve(s, x, 0))) {
-        return true;
-    }
-    Equation **defs = x->op == OP_LOAD && x->tensor->id < s->p->ntensors ? s->p->defs[x->tensor->id] : NULL;
-    for (int k = 0; defs && defs[k]; k++) {
-        int peel;
-        Scalar *found = look_up(s, x, defs[k], 0, &peel);
-        if (!found || peel < 0) {
-            continue;
-        }
-        int l = (int)x->args[peel]->inum;
-        s->peeled = l;
-        s->member = defs[k]->lhs[peel]->inum;
-        if (e->letters[l].axis->kind != AXIS_FIXED || !is_output_letter(e, l) || is_parent(e, l)) {
-            continue;
-        }
-        bool is_done = false;
-        for (int i = 0; i < e->nconds; i++) {
-            is_done |= e->conds[i]->op == OP_ne && e->conds[i]->args[0] == x->args[peel] &&
-                       sc_is_const(e->conds[i]->args[1], (double)s->member);
-        }
-        if (!is_done && check_weight(s, found)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool find_sum(Prefix *p, const Equation *e, Sum *s)
-{
-    *s = (Sum){.p = p, .e = e};
-    if (e->op != RED_SUM || e->dst->elem != ELEM_REAL || e->body->type != TYPE_REAL || !e->dst->per_example ||
-        e->lhs[0]->op != OP_LETTER || equation_has_keyed_lhs(e) || p->in_cycle[e->id] || !take_factors(s, e->body) ||
-        e->nletters == MAX_LETTERS) {
-        return false;
-    }
-    s->example = (int)e->lhs[0]->inum;
-    for (s->j = 0; s->j < e->nletters; s->j++) {
-        const Letter *l = &e->letters[s->j];
-        if (equation_is_output(e, s->j) || l->axis->kind != AXIS_RAGGED || l->axis->parent || l->parent != s->example ||
-            is_parent(e, s->j) || axis_bound(l->axis) < LEAST_POSITIONS) {
-            continue;
-        }
-        for (int i = 0; i < s->n; i++) {
-            if (look_at_factor(s, i)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
+enum { BLOCK = 256, MAX_RESOLVED = 64 };
 
 /* ---- the equations ---- */
 
@@ -524,6 +90,13 @@ static bool has_blocks(const Sum *s)
     return axis_bound(s->e->letters[s->j].axis) > BLOCK;
 }
 
+static Scalar *with_letter(Graph *g, Scalar *s, int nletters, int letter, Scalar *by)
+{
+    Scalar *map[MAX_LETTERS] = {0};
+    map[letter] = by;
+    return fold_substitute(g, s, nletters, map);
+}
+
 /* Where a run ends: behind j the domain ends, or a block does, or the step function changes. */
 static Scalar *end_of_run(const Sum *s)
 {
@@ -532,7 +105,7 @@ static Scalar *end_of_run(const Sum *s)
     Scalar *j = sc_letter(g, s->j), *next = sc_op(g, OP_add, j, sc_int(g, 1)), *end = sc_bool(g, false);
     Prover *facts = prover_new(g, e, 0);
     for (int i = 0; i < e->nconds; i++) {
-        if (is_of_row(s, e->conds[i]) && sc_uses_letter(e->conds[i], s->j)) {
+        if (prefix_is_of_row(s, e->conds[i]) && sc_uses_letter(e->conds[i], s->j)) {
             Scalar *c = with_letter(g, e->conds[i], e->nletters, s->j, next);
             end = fold_op2(g, OP_or, end, fold_op1(g, OP_not, c));
             prover_assume(facts, c, true);
@@ -573,8 +146,8 @@ static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most
     index[1] = sc_letter(g, draft_letter(&d, (Letter){dims[1], "u", -1}));
     memcpy(d.e.lhs, index, (size_t)n * sizeof *index);
     for (int i = 0; i < e->nconds; i++) {
-        unsigned used = letters_of(e->conds[i]);
-        if (used >> s->j & 1 ? is_of_row(s, e->conds[i]) : !(used & ~set)) {
+        unsigned used = sc_letters(e->conds[i]);
+        if (used >> s->j & 1 ? prefix_is_of_row(s, e->conds[i]) : !(used & ~set)) {
             draft_cond(&d, e->conds[i]);
         }
     }
@@ -612,7 +185,7 @@ static Tensor *make_sums(const Sum *s)
         }
     }
     for (int i = e->nconds - 1; i >= 0; i--) {
-        if (sc_uses_letter(e->conds[i], s->j) && !is_of_row(s, e->conds[i])) {
+        if (sc_uses_letter(e->conds[i], s->j) && !prefix_is_of_row(s, e->conds[i])) {
             v = fold_op3(g, OP_select, e->conds[i], v, sc_real(g, 0));
         }
     }
@@ -681,8 +254,8 @@ static bool rewrite_sum(const Sum *s, Equation *e)
         Scalar *in_block = sc_op(g, OP_lt, sc_int(g, 0), sc_op(g, OP_mod, end, sc_int(g, BLOCK)));
         goes_on = fold_op2(g, OP_and, goes_on, in_block);
     }
-    Scalar *here = swap(g, s->weight, s->step, sc_op(g, OP_mod, run, k));
-    Scalar *next = swap(g, s->weight, s->step, sc_op(g, OP_mod, other, k));
+    Scalar *here = prefix_swap(g, s->weight, s->step, sc_op(g, OP_mod, run, k));
+    Scalar *next = prefix_swap(g, s->weight, s->step, sc_op(g, OP_mod, other, k));
     Scalar *body = fold_op2(g, OP_sub, here, fold_op3(g, OP_select, goes_on, next, sc_real(g, 0)));
     for (int i = 0; i < s->n; i++) {
         body = i == s->which || sc_uses_letter(s->factor[i], s->j) ? body : fold_op2(g, OP_mul, s->factor[i], body);
@@ -766,7 +339,7 @@ void pass_prefix(Graph *g)
     for (int i = 0; i < n; i++) {
         Equation *e = g->equations[i];
         Sum s;
-        for (int cases = 0; cases < MAX_RESOLVED && find_sum(&p, e, &s) && rewrite_sum(&s, e); cases++) {
+        for (int cases = 0; cases < MAX_RESOLVED && prefix_find_sum(&p, e, &s) && rewrite_sum(&s, e); cases++) {
             any = true;
             s.why = NULL;
             if (s.peeled < 0 || p.gone[i]) {

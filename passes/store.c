@@ -139,13 +139,6 @@ typedef struct {
     bool any, repeats;
 } LoadLetters;
 
-static void mark_letter(const Scalar *s, void *ctx)
-{
-    if (s->op == OP_LETTER) {
-        *(unsigned *)ctx |= 1u << s->inum;
-    }
-}
-
 static void look_at_index(const Scalar *load, void *ctx)
 {
     LoadLetters *l = ctx;
@@ -154,7 +147,7 @@ static void look_at_index(const Scalar *load, void *ctx)
     }
     unsigned used = 0;
     for (int i = 0; i < load->nargs; i++) {
-        sc_walk(load->args[i], mark_letter, &used);
+        used |= sc_letters(load->args[i]);
     }
     for (int k = 0; k < l->reader->nletters; k++) {
         const Axis *a = l->reader->letters[k].axis;
