@@ -18,7 +18,7 @@
 
 static bool depends_first_at(const Nest *n, const Scalar *s, int level)
 {
-    unsigned set = scalar_letters(s);
+    unsigned set = sc_letters(s);
     for (int i = level + 1; i < n->n; i++) {
         if (set >> n->order[i] & 1) {
             return false;
@@ -237,12 +237,11 @@ static bool is_zero_outside(const Scalar *body, int inner)
            sc_uses_letter(body->args[0], inner) && sc_uses_letter(body->args[1], inner);
 }
 
-/* The sum over the innermost loop, for loops.c to add to the cell. */
-static void row_sum(Loops *s)
+/* The terms of the innermost loop, in as many sums as there are lanes. */
+static LLVMValueRef sum_lanes(Loops *s)
 {
     Emit *x = s->x;
-    LLVMTypeRef type = LLVMVectorType(x->real, (unsigned)s->n.lanes);
-    LLVMValueRef acc = LLVMConstNull(type);
+    LLVMValueRef acc = LLVMConstNull(LLVMVectorType(x->real, (unsigned)s->n.lanes));
     for (int c = 0; c < s->nchunks; c++) {
         int mark = scope_enter(x);
         Lanes l = chunk(s, c);
@@ -252,7 +251,15 @@ static void row_sum(Loops *s)
         x->letter[l.letter] = NULL;
         scope_leave(x, mark);
     }
-    LLVMValueRef args[2] = {emit_number(x, x->real, 0), acc};
+    return acc;
+}
+
+/* The sum over the innermost loop, for loops.c to add to the cell. */
+static void row_sum(Loops *s)
+{
+    Emit *x = s->x;
+    LLVMTypeRef type = LLVMVectorType(x->real, (unsigned)s->n.lanes);
+    LLVMValueRef args[2] = {emit_number(x, x->real, 0), sum_lanes(s)};
     LLVMValueRef sum = emit_intrinsic(x, "llvm.vector.reduce.fadd", 1, &type, 2, args);
     LLVMSetFastMathFlags(sum, LLVMFastMathAllowReassoc);
     LLVMBuildStore(x->b, sum, s->acc);
@@ -299,21 +306,12 @@ static LLVMValueRef dot(void *ctx, int i)
     Loops *s = d->s;
     Emit *x = s->x;
     int row = s->n.order[d->level];
-    LLVMValueRef acc = LLVMConstNull(LLVMVectorType(x->real, (unsigned)s->n.lanes));
     int outer = scope_enter(x);
     x->letter[row] = i == 0 ? d->first : emit_min(x, LLVMBuildNSWAdd(x->b, d->first, emit_i64(x, i), ""), d->last);
     loops_hoist(s, d->level);
-    for (int c = 0; c < s->nchunks; c++) {
-        int mark = scope_enter(x);
-        Lanes l = chunk(s, c);
-        LLVMValueRef mask = tested(s, &l), v = plus_lanes(s, &l, acc);
-        bool zero = mask == l.mask && is_zero_outside(x->k->e->body, l.letter);
-        acc = mask && !zero ? LLVMBuildSelect(x->b, mask, v, acc, "") : v;
-        x->letter[l.letter] = NULL;
-        scope_leave(x, mark);
-    }
+    LLVMValueRef sums = sum_lanes(s);
     scope_leave(x, outer);
-    return acc;
+    return sums;
 }
 
 void rows_dots(Loops *s, int level)
