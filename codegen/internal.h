@@ -21,7 +21,8 @@
 
 enum { CODEGEN_ABI = 18 }; /* raised whenever emission changes what a kernel text means */
 
-/* ---- layout (layout.c): how a tensor lies in memory; a function of its dims alone. plan.h says what it means ---- */
+/* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and in_order. plan.h says what it means
+ * ---- */
 
 typedef struct {
     int order[MAX_DIMS];  /* dims, outermost first; a dim follows its parent dim directly */
@@ -194,7 +195,6 @@ void emit_store(Emit *x, int tensor, LLVMValueRef value, LLVMValueRef address);
  * only be evaluated when chosen. */
 LLVMValueRef emit_scalar(Emit *x, const Scalar *s);
 LLVMValueRef emit_convert(Emit *x, LLVMValueRef v, Type from, Type to);
-unsigned scalar_letters(const Scalar *s); /* the set of letters it depends on */
 /* Whether s may be evaluated for every value of the letters: each index of a load is a letter over that very axis or
  * known to lie in it, so that the element exists whatever the conds say. */
 bool scalar_is_safe(const Equation *e, const Scalar *s);

@@ -8,8 +8,7 @@
 enum { MAX_TESTS = 256 };
 
 /* MAP stores each value; REGISTER sums into a register and stores once per cell; MEMORY has an output letter inside
- * and adds into the row of dst; KEYED adds into a cell computed from the tuple; LIST stores one value behind another.
- */
+ * and adds into the row of dst; KEYED adds into a cell computed from the tuple; LIST stores value behind value. */
 typedef enum { NEST_MAP, NEST_REGISTER, NEST_MEMORY, NEST_KEYED, NEST_LIST } NestMode;
 
 typedef struct {

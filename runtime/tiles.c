@@ -14,7 +14,7 @@
  *
  * A kernel addresses a tiled tensor as if all of it existed: it gets a pointer that lies before the thread's memory by
  * as much as the example and the first row of the tile lie behind the start. How many positions a tile has depends on
- * the example alone, and no result depends on it. */
+ * the example alone. */
 #include "../ir/fault.h"
 #include "session_impl.h"
 #include <stdlib.h>
