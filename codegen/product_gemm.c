@@ -233,7 +233,13 @@ static void edge_of_k(Strip *s, int mr, LLVMValueRef r)
         gemm_end(b, after);
         load = LLVMBuildOr(b, load, some, "");
     }
+    /* A sum over nothing is stored, but to add nothing is to leave it: half of all rows, where keys gather from a tile.
+     */
+    LLVMValueRef stores =
+        LLVMBuildOr(b, LLVMBuildNot(b, load, ""), LLVMBuildICmp(b, LLVMIntSLT, mid_lo, mid_hi, ""), "");
+    LLVMBasicBlockRef after_mid = gemm_if(g, b, stores);
     call_tile(s, mr, r, mid_lo, LLVMBuildSub(b, mid_hi, mid_lo, ""), load);
+    gemm_end(b, after_mid);
     if (mr > 1) {
         LLVMBasicBlockRef after =
             gemm_if(g, b, FAULT(32) ? LLVMConstNull(g->i1) : LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
