@@ -6,6 +6,7 @@
  *   kernel.c     unique texts: found in the cache on disk, or emitted and compiled, several at a time
  *   loops.c      any equation as a loop nest        product.c   matrix products, register blocked
  *                                                       product_amx.c   the same in bf16, on tile registers
+ *                                                       product_turned.c   sums over tiles, kept transposed
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
  *     runs.c   its step functions of an ascending input, run by run      tables.c   params that a step updates by rows
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
@@ -19,7 +20,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 21 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 22 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and in_order. plan.h says what it means
  * ---- */
@@ -70,6 +71,7 @@ typedef struct {
     bool zero;          /* wants dst zeroed: it does not reach every cell */
     int64_t grain;
     bool keeps;               /* a product in tiles packs an operand once per example: PlanCall.keeps */
+    bool turns;               /* a product in tiles sums transposed, in memory that it keeps: PlanCall.ends */
     bool too_large;           /* has more conditions than a loop nest can take: reported as the user's mistake */
     bool is_product;          /* product_emit makes it; already vectorised, so it gets the short pipeline */
     Products asked, products; /* precision that the user wants and that it has */

@@ -215,6 +215,7 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
                   .zero = c->zero,
                   .adds = k->tile && k->accumulate,
                   .keeps = k->keeps,
+                  .ends = k->turns,
                   .ntensors = k->ntensors,
                   .noffsets = k->noffsets,
                   .nkeys = k->nkeys,

@@ -15,6 +15,7 @@
 #include "lanes.h"
 #include "product_amx.h"
 #include "product_match.h"
+#include "product_turned.h"
 
 _Static_assert((int)GEMM_SLACK <= (int)TENSOR_SLACK, "a product reads behind its operands");
 
@@ -144,6 +145,13 @@ static int panel_width(const KernelInfo *k, const Product *p)
     return gemm_panel_width(&g, whole ? n->size : 0);
 }
 
+static int kept_width(const KernelInfo *k, const Product *p)
+{
+    GemmTarget g;
+    product_target(&g, k->target, NULL, k->real == DT_F64);
+    return k->turns ? gemm_turned_width(&g) : panel_width(k, p);
+}
+
 /* Whether B is packed, and the same for all tiles of an example: whole letters of the example alone lead to it, and no
  * equation of the cluster writes it. */
 static bool keeps_operand(const KernelInfo *k, const Product *p)
@@ -209,7 +217,7 @@ static const char *why_f32(const KernelInfo *k, const Product *p)
 
 bool product_choose(KernelInfo *k)
 {
-    Product p;
+    Product p, turned;
     const char *why;
     if (!product_match(k->e, k->scan, &p, &why)) {
         return false;
@@ -244,15 +252,24 @@ bool product_choose(KernelInfo *k)
         k->grain = k->grain > 48 ? k->grain / 48 * 48 : k->grain;
     }
     k->is_product = true;
-    k->keeps = keeps_operand(k, &p);
+    k->turns = product_turns(k, &p, &turned);
+    k->keeps = k->turns || keeps_operand(k, &p);
     return true;
+}
+
+/* The product as it was chosen. */
+static bool match_chosen(const KernelInfo *k, Product *p, const char **why)
+{
+    Product plain;
+    return k->turns ? product_match(k->e, k->scan, &plain, why) && product_match_turned(k->e, k->scan, &plain, p)
+                    : product_match(k->e, k->scan, p, why);
 }
 
 double product_flop(const KernelInfo *k)
 {
     Product p;
     const char *why;
-    return k->is_product && product_match(k->e, k->scan, &p, &why) ? flop_per_item(k, &p) : 0;
+    return k->is_product && match_chosen(k, &p, &why) ? flop_per_item(k, &p) : 0;
 }
 
 /* ---- emission ------------------------------------------------------------------------------------------------- */
@@ -376,7 +393,7 @@ static void bind_inner(Frame *f)
             }
             f->first[l] = f->lower[l];
             if (x->k->keeps && r == INDEX_N && is_bounded(p, l)) { /* the rows' own intervals leave out the rest */
-                LLVMValueRef width = emit_i64(x, panel_width(x->k, p));
+                LLVMValueRef width = emit_i64(x, kept_width(x->k, p));
                 f->lower[l] = LLVMBuildMul(x->b, LLVMBuildUDiv(x->b, f->lower[l], width, ""), width, "");
             }
             x->letter[l] = f->lower[l];
@@ -496,20 +513,29 @@ static int passes_of(const KernelInfo *k)
 static LLVMValueRef kept_elements(Frame *f)
 {
     const KernelInfo *k = f->x->k;
+    if (k->turns) {
+        return gemm_turned_size(&f->target, f->x->b, all_of(f, INDEX_M), all_of(f, INDEX_N));
+    }
     if (k->products != PRODUCTS_F32) {
         return amx_kept_size(&f->target, f->x->b, all_of(f, INDEX_K), all_of(f, INDEX_N), passes_of(k));
     }
     return gemm_kept_size(&f->target, f->x->b, all_of(f, INDEX_K), all_of(f, INDEX_N), panel_width(f->x->k, f->p));
 }
 
-/* Where B is kept under the bound outer letters: one after another those that they lead to. */
+/* What is kept: B, or the sums that become C. */
+static int kept_tensor(const KernelInfo *k)
+{
+    return k->turns ? PRODUCT_C : PRODUCT_B;
+}
+
+/* Where it is kept under the bound outer letters: one after another those that they lead to. */
 static LLVMValueRef kept_operand(Frame *f)
 {
     Emit *x = f->x;
     LLVMValueRef at = emit_i64(x, 0);
     for (int i = 0; i < f->p->nouter; i++) {
         int l = f->p->outer[i];
-        if (f->p->dim[PRODUCT_B][l] >= 0) {
+        if (f->p->dim[kept_tensor(x->k)][l] >= 0) {
             at = LLVMBuildAdd(x->b, LLVMBuildMul(x->b, at, emit_letter_size(x, l), ""), x->letter[l], "");
         }
     }
@@ -541,6 +567,12 @@ static void emit_product(Frame *f)
         if (b->by >= 0) {
             *(f->p->role[b->letter] == INDEX_K ? &op.k_range : &op.n_range) = row_range;
         }
+    }
+    if (x->k->turns) {
+        op.kept = kept_operand(f);
+        op.kept_n0 = f->lower[f->p->index[INDEX_N].letter[0]];
+        gemm_turned(&f->target, x->b, &op, all_of(f, INDEX_N));
+        return;
     }
     if (x->k->keeps) {
         op.kept = kept_operand(f);
@@ -655,14 +687,14 @@ static void emit_loops(Frame *f, int i, unsigned bound)
     LLVMPositionBuilderAtEnd(x->b, skip);
 }
 
-/* Loops over outer[i..] as far as B has them, and packs it. */
+/* Loops over outer[i..] as far as what is kept has them, and packs B or, at the end, writes the sums. */
 static void emit_keeping(Frame *f, int i)
 {
     Emit *x = f->x;
     const Product *p = f->p;
     if (i < p->nouter) {
         int l = p->outer[i];
-        if (p->dim[PRODUCT_B][l] < 0) {
+        if (p->dim[kept_tensor(x->k)][l] < 0) {
             emit_keeping(f, i + 1);
             return;
         }
@@ -674,10 +706,19 @@ static void emit_keeping(Frame *f, int i)
         x->letter[l] = NULL;
         return;
     }
-    for (int r = INDEX_N; r <= INDEX_K; r++) {
+    for (int r = 0; r < 3; r++) {
         for (int j = 0; j < p->index[r].n; j++) {
             x->letter[p->index[r].letter[j]] = emit_i64(x, 0);
         }
+    }
+    if (x->k->turns) {
+        Gemm op = {.c = base(f, PRODUCT_C),
+                   .c_n = stride(f, PRODUCT_C, INDEX_N),
+                   .m = all_of(f, INDEX_M),
+                   .n = all_of(f, INDEX_N),
+                   .kept = kept_operand(f)};
+        gemm_turned_end(&f->target, x->b, &op, !x->k->sole);
+        return;
     }
     Gemm op = {.b = base(f, PRODUCT_B),
                .b_k = stride(f, PRODUCT_B, INDEX_K),
@@ -693,30 +734,41 @@ static void emit_keeping(Frame *f, int i)
     gemm_keep(&f->target, x->b, &op);
 }
 
+/* Bytes of all that is kept. */
+static LLVMValueRef kept_bytes(Frame *f)
+{
+    Emit *x = f->x;
+    LLVMValueRef bytes = emit_i64(x, x->k->real == DT_F64 ? 8 : 4);
+    for (int i = 0; i < f->p->nouter; i++) {
+        int l = f->p->outer[i];
+        if (f->p->dim[kept_tensor(x->k)][l] >= 0) {
+            bytes = LLVMBuildMul(x->b, bytes, emit_letter_size(x, l), "");
+        }
+    }
+    return LLVMBuildMul(x->b, bytes, kept_elements(f), "");
+}
+
 /* What a call does outside of tiles; leaves the builder where the tile's code begins. */
 static void emit_phases(Frame *f)
 {
     Emit *x = f->x;
-    const Product *p = f->p;
-    LLVMBasicBlockRef tile = emit_block(x, "tile"), size = emit_block(x, "size"), begin = emit_block(x, "begin");
-    LLVMValueRef phase = LLVMBuildSwitch(x->b, x->phase, tile, 2);
-    LLVMAddCase(phase, emit_i64(x, PHASE_SIZE), size);
-    LLVMAddCase(phase, emit_i64(x, PHASE_BEGIN), begin);
+    LLVMBasicBlockRef tile = emit_block(x, "tile");
+    LLVMValueRef phase = LLVMBuildSwitch(x->b, x->phase, tile, 3);
     int mark = scope_enter(x);
-    LLVMPositionBuilderAtEnd(x->b, size);
-    LLVMValueRef bytes = emit_i64(x, x->k->real == DT_F64 ? 8 : 4);
-    for (int i = 0; i < p->nouter; i++) {
-        if (p->dim[PRODUCT_B][p->outer[i]] >= 0) {
-            bytes = LLVMBuildMul(x->b, bytes, emit_letter_size(x, p->outer[i]), "");
+    for (int i = PHASE_SIZE; i <= (x->k->turns ? PHASE_END : PHASE_BEGIN); i++) {
+        LLVMBasicBlockRef block = emit_block(x, "phase");
+        LLVMAddCase(phase, emit_i64(x, i), block);
+        LLVMPositionBuilderAtEnd(x->b, block);
+        if (i == PHASE_SIZE) {
+            LLVMBuildStore(x->b, kept_bytes(f), x->kept);
+        } else if (i == PHASE_BEGIN && x->k->turns) {
+            LLVMBuildMemSet(x->b, x->kept, LLVMConstInt(x->i8, 0, false), kept_bytes(f), TENSOR_ALIGN);
+        } else {
+            emit_keeping(f, 0);
         }
+        LLVMBuildBr(x->b, x->ret);
+        scope_leave(x, mark);
     }
-    LLVMBuildStore(x->b, LLVMBuildMul(x->b, bytes, kept_elements(f), ""), x->kept);
-    LLVMBuildBr(x->b, x->ret);
-    scope_leave(x, mark);
-    LLVMPositionBuilderAtEnd(x->b, begin);
-    emit_keeping(f, 0);
-    LLVMBuildBr(x->b, x->ret);
-    scope_leave(x, mark);
     LLVMPositionBuilderAtEnd(x->b, tile);
 }
 
@@ -725,7 +777,7 @@ void product_emit(Emit *x)
     Product p;
     const char *why;
     int scan = x->k->scan;
-    if (!product_match(x->k->e, scan, &p, &why)) {
+    if (!match_chosen(x->k, &p, &why)) {
         bug("%s is no product: %s", x->k->e->dst->name, why);
     }
     Frame f = {.x = x, .p = &p};

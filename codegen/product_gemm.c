@@ -4,22 +4,25 @@
  * It is a function of its own, because a product calls it from several places (whole panels, the last panel). */
 #include "fault.h"
 #include "product_micro.h"
+#include "product_turned.h"
 #include <stdio.h>
 #include <string.h>
 
 /* A block of B (KC rows, a panel) and its tile's rows of A stay in the first cache; all panels of NC columns and MC
  * rows of A in the second. A product whose k is not much longer than KC is done in one block. */
-enum { KC = 256, KC_WHOLE = 384, MC = 192, NC = 320 };
+enum { KC = 256, KC_WHOLE = 384, MC = GEMM_BLOCK, NC = 320 };
 
 static long long value_of(LLVMValueRef v) /* 0: not known now */
 {
     return LLVMIsAConstantInt(v) ? LLVMConstIntGetSExtValue(v) : 0;
 }
 
-/* Vectors of a panel. A known width is cut so that the panels are full and alike; narrow tiles are slower. */
+/* Of a row of a panel of so many vectors, in vectors of a wide one: narrow tiles are slower. */
+const double gemm_panel_cost[GEMM_MAX_VECTORS + 1] = {0, 1.5, 2.2, 3.05, 4, 5};
+
+/* Vectors of a panel. A known width is cut so that the panels are full and alike. */
 int gemm_panel_width(const GemmTarget *t, long long n)
 {
-    static const double cost[GEMM_MAX_VECTORS + 1] = {0, 1.5, 2.2, 3.05, 4, 5};
     int most = t->registers == 32 ? 5 : 2, usual = t->registers == 32 ? 4 : 2;
     long long vectors = n > 0 ? (n + t->lanes - 1) / t->lanes : usual;
     if (vectors <= usual) {
@@ -29,7 +32,7 @@ int gemm_panel_width(const GemmTarget *t, long long n)
     double least = 0;
     for (int nv = usual - (usual > 2); nv <= most; nv++) {
         long long whole = vectors / nv;
-        double c = (double)whole * cost[nv] + cost[vectors % nv];
+        double c = (double)whole * gemm_panel_cost[nv] + gemm_panel_cost[vectors % nv];
         if (least == 0 || c < least - 1e-9 || (c < least + 1e-9 && nv == usual)) {
             least = c;
             best = nv;
@@ -101,14 +104,11 @@ static void call_tile(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMVal
     call_tile_at(s, mr, r, k0, k, load, s->nv, gemm_int(s->g, 0), row_of(s, S_C, r), s->p[S_CM], s->p[S_CN], false);
 }
 
-/* The rows' intervals lie as i32, all lower bounds and then all upper ones: a tile reads those of its rows at once. */
-enum { RANGES = MC + 16 };
-
 /* Bounds `which` (0: lower, 1: upper) of rows r .. r + lanes - 1. */
 static LLVMValueRef bounds_from(Strip *s, LLVMValueRef r, int which, LLVMTypeRef type)
 {
     GemmBuild *g = s->g;
-    LLVMValueRef at = LLVMBuildAdd(s->b, r, gemm_int(g, which * RANGES), "");
+    LLVMValueRef at = LLVMBuildAdd(s->b, r, gemm_int(g, which * GEMM_RANGES), "");
     LLVMValueRef v = LLVMBuildLoad2(s->b, type, LLVMBuildGEP2(s->b, g->i32, s->p[S_RANGES], &at, 1, ""), "");
     LLVMSetAlignment(v, 4);
     return v;
@@ -389,7 +389,7 @@ static void fill_ranges(Block *x, LLVMValueRef row0)
     LLVMValueRef bound[2];
     range(g->op->range_ctx, b, LLVMBuildAdd(b, row0, row.i, ""), bound);
     for (int w = 0; w < 2; w++) {
-        LLVMValueRef at = LLVMBuildAdd(b, row.i, gemm_int(g, w * RANGES), "");
+        LLVMValueRef at = LLVMBuildAdd(b, row.i, gemm_int(g, w * GEMM_RANGES), "");
         bound[w] = gemm_max(b, gemm_min(b, bound[w], gemm_int(g, 1 << 30)), gemm_int(g, -(1 << 30)));
         LLVMBuildStore(b, LLVMBuildTrunc(b, bound[w], g->i32, ""), LLVMBuildGEP2(b, g->i32, x->ranges, &at, 1, ""));
     }
@@ -452,7 +452,7 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
         long long columns = (least(op.n, whole_n ? NC : nc) + width - 1) / width * width;
         x.panels = gemm_alloca(b, g.real, kc * columns + (long long)t->lanes * width, 64);
     }
-    x.ranges = op.k_range || op.n_range ? gemm_alloca(b, g.i32, 2 * RANGES, 64) : LLVMConstNull(g.ptr);
+    x.ranges = op.k_range || op.n_range ? gemm_alloca(b, g.i32, 2 * GEMM_RANGES, 64) : LLVMConstNull(g.ptr);
     x.list[0] = x.list[1] = LLVMConstNull(g.ptr);
 
     GemmLoop columns = {0}, ks = {0};
@@ -552,17 +552,23 @@ void gemm_define_shared(const GemmTarget *shared, int nv, char kind)
 {
     GemmTarget t = *shared;
     t.shares = false;
-    Gemm op = {.k_range = kind == 'k' ? some_range : NULL, .n_range = kind == 'n' ? some_range : NULL};
+    Gemm op = {
+        .k_range = kind == 'k' ? some_range : NULL, .n_range = kind == 'n' ? some_range : NULL, .turned = kind == 'd'};
     GemmBuild g = gemm_build(&t, &op);
     LLVMValueRef one = gemm_int(&g, 1), unknown = LLVMGetUndef(g.i64);
     op.a_m = op.a_k = op.c_m = g.b_k = unknown;
     op.c_n = one;
+    if (op.turned) {
+        op.a_m = one;
+        op.c_m = gemm_int(&g, (long long)nv * t.lanes);
+    }
     op.b_k = kind == 't' ? one : unknown;
     op.b_n = kind == 'c' ? one : unknown;
     g.packed = !gemm_has_masks(&t);
     LLVMTypeRef type;
     LLVMValueRef f = kind == 'c' || kind == 't' ? gemm_pack(&g, nv * t.lanes)
                      : kind == 'r'              ? gemm_rows(&g)
+                     : kind == 'd'              ? gemm_turned_strip(&g, nv, &type)
                                                 : gemm_strip(&g, nv, true, &type);
     char name[64];
     gemm_shared_name(t.is_double, nv, kind, name);

@@ -50,6 +50,7 @@ typedef struct {
      * and column kept_n0 (a multiple of kept_width) on; then b, b_k and b_n do not count. c_n is 1. */
     LLVMValueRef kept, kept_k, kept_k0, kept_n0;
     int kept_width;
+    bool turned; /* for gemm_turned, which says what it means: product_turned.h */
 } Gemm;
 
 /* Bytes behind the last elements of A and B that the product may read (it does not use them). */

@@ -340,7 +340,8 @@ bool product_is_plain(const Equation *e, const Product *p, int tensor)
     return true;
 }
 
-static bool find_bound(const Equation *e, Product *p, const Scalar *cond, const char **why)
+/* turned: a condition on the summed index and a column is one on the column. */
+static bool find_bound(const Equation *e, Product *p, const Scalar *cond, bool turned, const char **why)
 {
     *why = "a condition is not an interval of a summed index or a column";
     bool negated = cond->op == OP_not;
@@ -365,8 +366,9 @@ static bool find_bound(const Equation *e, Product *p, const Scalar *cond, const 
         letters[n++] = l;
     }
     /* Solve for the summed index or the column; the row is what it depends on. */
-    int solved = n == 2 && role[0] == INDEX_M ? 1 : 0;
-    if (n == 2 && (role[!solved] != INDEX_M || !is_plain(e, p, letters[0]) || !is_plain(e, p, letters[1]))) {
+    int given = turned ? INDEX_K : INDEX_M, solved = n == 2 && role[0] == given ? 1 : 0;
+    if (n == 2 && (role[!solved] != given || role[solved] == role[!solved] || (turned && role[solved] != INDEX_N) ||
+                   !is_plain(e, p, letters[0]) || !is_plain(e, p, letters[1]))) {
         return false;
     }
     x->letter = letters[solved];
@@ -391,7 +393,7 @@ static void note_load(const Scalar *s, void *found)
     *(bool *)found = *(bool *)found || s->op == OP_LOAD;
 }
 
-static bool find_conditions(const Equation *e, Product *p, const char **why)
+static bool find_conditions(const Equation *e, Product *p, bool turned, const char **why)
 {
     bool k_by_row = false, n_by_row = false;
     for (int i = 0; i < e->nconds; i++) {
@@ -415,7 +417,7 @@ static bool find_conditions(const Equation *e, Product *p, const char **why)
             p->is_partial = true;
             continue;
         }
-        if (!find_bound(e, p, e->conds[i], why)) {
+        if (!find_bound(e, p, e->conds[i], turned, why)) {
             return false;
         }
         const ProductBound *x = &p->bound[p->nbounds - 1];
@@ -428,8 +430,8 @@ static bool find_conditions(const Equation *e, Product *p, const char **why)
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
 
-static bool match(const Equation *e, int scan, const Scalar *a, const Scalar *b, bool list, Product *p,
-                  const char **why)
+static bool match_as(const Equation *e, int scan, const Scalar *a, const Scalar *b, bool list, bool turned, Product *p,
+                     const char **why)
 {
     memset(p, 0, sizeof *p);
     if (scan >= 0) {
@@ -474,7 +476,13 @@ static bool match(const Equation *e, int scan, const Scalar *a, const Scalar *b,
         *why = "the examples that are its rows are laid out differently";
         return false;
     }
-    return find_loops(e, scan, p, why) && find_conditions(e, p, why);
+    return find_loops(e, scan, p, why) && find_conditions(e, p, turned, why);
+}
+
+static bool match(const Equation *e, int scan, const Scalar *a, const Scalar *b, bool list, Product *p,
+                  const char **why)
+{
+    return match_as(e, scan, a, b, list, false, p, why);
 }
 
 static int64_t last_stride(const Product *p, int tensor, int index)
@@ -519,6 +527,14 @@ bool product_match(const Equation *e, int scan, Product *p, const char **why)
         }
     }
     return true;
+}
+
+bool product_match_turned(const Equation *e, int scan, const Product *p, Product *turned)
+{
+    const Scalar *a = load_in(e->body->args[0]), *b = load_in(e->body->args[1]);
+    bool as_written = p->at[PRODUCT_A] == a->args;
+    const char *why;
+    return match_as(e, scan, as_written ? b : a, as_written ? a : b, false, true, turned, &why);
 }
 
 int product_deepest_row(const Product *p, int index)

@@ -45,6 +45,12 @@ typedef struct {
 
 /* False, with a reason, if the equation is not such a product. */
 bool product_match(const Equation *e, int scan, Product *p, const char **why);
+/* A match p with the rows of C as columns and the columns as rows. Conditions between k and rows of p become such
+ * between k and columns, bounds `by` the value of k; others than these, of one letter or two, are in the way. */
+bool product_match_turned(const Equation *e, int scan, const Product *p, Product *turned);
+/* Whether the product p of k, in a cluster, is better summed transposed (product_turned.h); *turned: what it then is.
+ */
+bool product_turns(const KernelInfo *k, const Product *p, Product *turned);
 /* Whether a tensor's every index is a constant or a letter over the very axis of its dim, or over a part of that. */
 bool product_is_plain(const Equation *e, const Product *p, int tensor);
 int product_deepest_row(const Product *p, int index); /* letter that counts the rows of the batch, or -1 */

@@ -268,6 +268,29 @@ static LLVMValueRef takes_part(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRe
     return LLVMBuildICmp(b, LLVMIntULT, LLVMBuildSub(b, at, bound[0], ""), bound[1], "");
 }
 
+/* Lanes of the nv vectors that take part in value `i` of k, all rows alike. */
+static void columns_of_k(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef bounds, LLVMValueRef i, LLVMValueRef first,
+                         int nv, LLVMValueRef in[])
+{
+    int lanes = g->target->lanes;
+    LLVMTypeRef type = LLVMVectorType(g->i32, (unsigned)lanes);
+    LLVMValueRef bound[2];
+    for (int w = 0; w < 2; w++) {
+        LLVMValueRef at = LLVMBuildAdd(b, i, gemm_int(g, w * GEMM_RANGES), "");
+        bound[w] = LLVMBuildLoad2(b, g->i32, LLVMBuildGEP2(b, g->i32, bounds, &at, 1, ""), "");
+    }
+    LLVMValueRef count = gemm_splat(g, b, type, LLVMBuildSub(b, bound[1], bound[0], ""));
+    LLVMValueRef from = LLVMBuildSub(b, LLVMBuildTrunc(b, first, g->i32, ""), bound[0], "");
+    for (int v = 0; v < nv; v++) {
+        LLVMValueRef column[16];
+        for (int c = 0; c < lanes; c++) {
+            column[c] = LLVMConstInt(g->i32, (unsigned)(v * lanes + c), false);
+        }
+        LLVMValueRef at = LLVMBuildAdd(b, LLVMConstVector(column, (unsigned)lanes), gemm_splat(g, b, type, from), "");
+        in[v] = LLVMBuildICmp(b, LLVMIntULT, at, count, "");
+    }
+}
+
 /* While a tile runs, the rows of A that the next one needs are on their way: a row is too short for the processor to
  * find out by itself. Each value of k asks for its element of one of these rows, and the next for one of the next row,
  * so that no line is left out; where values of k lie apart, the next rows share the lines of these. Worth 20 % for
@@ -315,7 +338,8 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
         c_row[r] = g->op->c_list ? listed(g, b, LLVMGetParam(f, P_CLIST), r) : LLVMBuildMul(b, c_m, gemm_int(g, r), "");
         c_row[r] = gemm_at(g, b, LLVMGetParam(f, P_C), c_row[r]);
         for (int v = 0; v < nv; v++) {
-            acc[r][v] = load_c(g, b, c_row[r], v, c_n, mask[v] ? LLVMBuildAnd(b, mask[v], added, "") : added);
+            LLVMValueRef lanes_of = mask[v] ? LLVMBuildAnd(b, mask[v], added, "") : added;
+            acc[r][v] = load_c(g, b, c_row[r], v, c_n, g->op->turned ? NULL : lanes_of);
         }
     }
     LLVMValueRef next_rows = LLVMBuildMul(b, a_m, gemm_int(g, mr), "");
@@ -346,18 +370,22 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
     LLVMValueRef further = prefetch_rows(g, b, pa, ahead, next_rows, a_m);
     const char *fma = g->target->has_fma ? "llvm.fma" : "llvm.fmuladd";
     LLVMTypeRef index_type = LLVMVectorType(g->i32, (unsigned)lanes);
-    LLVMValueRef at = NULL;
-    if (ragged) {
+    LLVMValueRef at = NULL, columns[GEMM_MAX_VECTORS] = {NULL};
+    if (ragged && g->op->turned) {
+        LLVMValueRef i = LLVMBuildSub(b, LLVMGetParam(f, P_K), k, "");
+        columns_of_k(g, b, LLVMGetParam(f, P_BOUNDS), i, LLVMGetParam(f, P_FIRST), nv, columns);
+    } else if (ragged) {
         LLVMValueRef end = LLVMBuildAdd(b, LLVMGetParam(f, P_FIRST), LLVMGetParam(f, P_K), "");
         at = gemm_splat(g, b, index_type, LLVMBuildTrunc(b, LLVMBuildSub(b, end, k, ""), g->i32, ""));
     }
     for (int r = 0; r < mr; r++) {
-        LLVMValueRef in = ragged ? takes_part(g, b, LLVMGetParam(f, P_BOUNDS), r, at) : NULL;
+        LLVMValueRef in = at ? takes_part(g, b, LLVMGetParam(f, P_BOUNDS), r, at) : NULL;
         LLVMValueRef x = gemm_splat(g, b, g->vector, LLVMBuildLoad2(b, g->real, gemm_at(g, b, pa, a_row[r]), ""));
         for (int v = 0; v < nv; v++) {
             LLVMValueRef args[3] = {x, row[v], sum[r][v]};
             LLVMValueRef next = intrinsic(g, b, fma, &g->vector, 1, args, 3);
-            next = in ? LLVMBuildSelect(b, in, next, sum[r][v], "") : next;
+            LLVMValueRef lanes_in = in ? in : columns[v];
+            next = lanes_in ? LLVMBuildSelect(b, lanes_in, next, sum[r][v], "") : next;
             LLVMAddIncoming(sum[r][v], &next, &body, 1);
         }
     }

@@ -6,6 +6,10 @@
 
 enum { GEMM_MAX_VECTORS = 5, GEMM_MAX_ROWS = 12 };
 
+/* Intervals of a block's rows, or of its values of k where those have intervals of columns, lie as i32: all lower
+ * bounds, GEMM_RANGES apart all upper ones. A block has no more of them than GEMM_BLOCK. */
+enum { GEMM_BLOCK = 192, GEMM_RANGES = GEMM_BLOCK + 16 };
+
 /* One product while it is emitted: types, the strides that are known, the functions made so far. */
 typedef struct {
     const GemmTarget *target;
@@ -22,7 +26,8 @@ typedef struct {
  *             ptr a_list, ptr c_list, ptr bounds, i64 first)
  * load: C is added to; ncols: valid columns of the panel, if masked; else all are. The lists count only if op has
  * them: distances of the mr rows, i64. ragged: row r takes part in value k of [first, first + k) only where
- * bounds[2 r] <= k < bounds[2 r] + bounds[2 r + 1], i32. */
+ * bounds[2 r] <= k < bounds[2 r] + bounds[2 r + 1], i32. Of a turned product all rows take part in the columns that
+ * value i of k has: bounds[i] <= first + column < bounds[i + GEMM_RANGES]; C is added to whatever `load` says. */
 LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged);
 
 /* Copies columns [lo[r], hi[r]) of row r < rows from one matrix to another, `bounds` is i64 [rows][2]:
@@ -31,14 +36,15 @@ LLVMValueRef gemm_copy(GemmBuild *g);
 
 /* Parts that many kernels have in common are functions of objects of their own (product_parts.c), compiled once: they
  * know no stride but c_n = 1 (pack: the one that is 1) and mask every column. `kind`: s a strip, k and n strips with
- * ranges of k or columns, c and t packing of columns and transposed, r copying of runs. Defines one in the target's
- * module. */
+ * ranges of k or columns, d a turned one (product_turned.h), c and t packing of columns and transposed, r copying of
+ * runs. Defines one in the target's module. */
 #define GEMM_SHARED_PREFIX "hd_gemm_"
 void gemm_shared_name(bool is_double, int nv, char kind, char name[64]);
 void gemm_define_shared(const GemmTarget *t, int nv, char kind);
 LLVMValueRef gemm_strip(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type);
 /* A function that another object defines. */
 LLVMValueRef gemm_declare_shared(GemmBuild *g, int nv, char kind, LLVMTypeRef type);
+extern const double gemm_panel_cost[GEMM_MAX_VECTORS + 1];
 int gemm_tile_rows(const GemmTarget *t, int nv); /* rows of a tile of nv vectors */
 int gemm_rest_rows(int rows);                    /* rows of the next smaller tile, for what is left; 1 is the last */
 bool gemm_has_masks(const GemmTarget *t);        /* loads under a mask are instructions; else B is always packed */

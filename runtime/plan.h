@@ -124,6 +124,7 @@ enum {
     PHASE_TILE,  /* the tile lo <= position < hi */
     PHASE_SIZE,  /* *(int64_t *)kept = bytes that it needs for example t; no tensor is read */
     PHASE_BEGIN, /* fill `kept` for example t */
+    PHASE_END,   /* calls that have an end: after the last tile of example t, write what `kept` has become */
 };
 
 typedef struct {
@@ -136,6 +137,7 @@ typedef struct {
     bool zero;      /* tensors[0] is zeroed before the (first) call; a tiled one before each tile */
     bool adds;      /* SPLIT_TILE: tiles of an example add into the same cells, so they run one after another */
     bool keeps;     /* SPLIT_TILE: it has phases */
+    bool ends;      /* it keeps sums of all tiles of an example, and writes its result in the last phase */
     int ntensors;   /* tensors[0] is the one written */
     int *tensors;
     int noffsets;

@@ -8,7 +8,8 @@
  *     o[b,i,..]    its rows            its rows       written tile by tile into the whole tensor
  *     gk[b,j,..]   += all rows         += all rows    added into by every tile of the example, in order
  *     gw[r]        += into a copy                     one copy per group of examples, folded in the order of groups
- *     kept         filled once per example            operands packed for all its tiles: memory of the thread, per call
+ *     kept         filled once per example            operands packed for all its tiles, sums of all of them that are
+ *                                                     written at its end: memory of the thread, per call
  *
  * Of a step that is_whole, tile after tile: example 0, 1, ... one after another; its results are cut like the tiles.
  *
@@ -55,7 +56,7 @@ struct TileStep {
     int nshared;  /* results that are the same for all examples */
     Shared *shared;
     int64_t copy_bytes; /* of all shared results */
-    bool keeps;         /* some call does */
+    bool keeps, ends;   /* some call does */
     int64_t matrices;   /* bytes of the tensors that products of every tile read, and that are no example's own */
     bool by_tile;       /* tiles are tasks of their own: none adds to what another writes */
 };
@@ -151,17 +152,18 @@ static void *kept_by(const Tiles *x, int c)
     return x->memory + pool_worker() * x->thread_bytes + x->kept_at[c];
 }
 
-/* Lets the calls fill what they keep for example b. No operand of theirs is tiled. */
-static void begin_example(const Tiles *x, void **tensors, int64_t b)
+/* Lets the calls fill what they keep for example b, or write what became of it. No operand of theirs in this is tiled.
+ */
+static void run_phase(const Tiles *x, void **tensors, int64_t b, int64_t phase)
 {
     double *seconds = x->seconds + pool_worker() * x->step->ncalls;
     for (int c = 0; c < x->step->ncalls; c++) {
         const PlanCall *call = &x->step->calls[c];
-        if (call->keeps) {
+        if (phase == PHASE_BEGIN ? call->keeps : call->ends) {
             double start = wall_now();
             KernelArgs a = call_args(x, c, tensors, b);
             a.kept = kept_by(x, c);
-            a.phase = PHASE_BEGIN;
+            a.phase = phase;
             call->fn(&a);
             seconds[c] += wall_now() - start;
         }
@@ -230,11 +232,14 @@ static void run_example(const Tiles *x, void **tensors, int64_t b, int64_t first
     place_tiled(tiled, x->fixed->ntiled, positions);
     int64_t *ready = &x->ready[pool_worker()];
     if (x->fixed->keeps && *ready != b && first * positions < n && (*ready < 0 || !FAULT(41))) {
-        begin_example(x, tensors, b);
+        run_phase(x, tensors, b, PHASE_BEGIN);
     }
     for (int64_t k = first; k < end && k * positions < n; k++) {
         int64_t hi = (k + 1) * positions;
         run_tile(x, tensors, tiled, b, k * positions, hi < n ? hi : n - FAULT(38));
+    }
+    if (x->fixed->ends && n > 0) { /* then one thread does all tiles of an example */
+        run_phase(x, tensors, b, PHASE_END);
     }
 }
 
@@ -280,7 +285,7 @@ static void whole_task(void *ctx, int64_t k)
         }
         place_tiled(tiled, x->fixed->ntiled, x->positions);
         if (x->fixed->keeps && x->ready[pool_worker()] != b) {
-            begin_example(x, tensors, b);
+            run_phase(x, tensors, b, PHASE_BEGIN);
         }
         run_tile(x, tensors, tiled, b, k * x->positions, hi < n ? hi : n);
     }
@@ -350,6 +355,7 @@ static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
         const PlanCall *call = &step->calls[c];
         int dst = call->tensors[0];
         t->keeps = t->keeps || call->keeps;
+        t->ends = t->ends || call->ends;
         note_matrices(s, step, c, &t->matrices);
         for (int j = 0; j < call->ntensors; j++) {
             bool is_tiled = p->tensors[call->tensors[j]].tile_dim > 0;

@@ -78,7 +78,7 @@ static double expected(bool is_double, bool fused, const int64_t *s, Array a, Ar
                        const JitRange *r)
 {
     for (int64_t k = 0; k < s[K_]; k++) {
-        if (r->kind == RANGE_K && !inside(r, i, k)) {
+        if ((r->kind == RANGE_K && !inside(r, i, k)) || (r->kind == RANGE_N_OF_K && !inside(r, k, j))) {
             continue;
         }
         double x = get(a, is_double, i * s[AM_] + k * s[AK_]), y = get(b, is_double, k * s[BK_] + j * s[BN_]);
@@ -92,9 +92,10 @@ static double expected(bool is_double, bool fused, const int64_t *s, Array a, Ar
     return c;
 }
 
-static void run(const char *cpu, bool is_double, const int64_t *s, unsigned known, bool accumulate, JitRange r)
+static void run_as(const char *cpu, bool is_double, const int64_t *s, unsigned known, bool accumulate, JitRange r,
+                   bool turned)
 {
-    Product p = product_compile(cpu, is_double, s, known, accumulate, r);
+    Product p = (turned ? product_compile_turned : product_compile)(cpu, is_double, s, known, accumulate, r);
     int64_t na = extent(s[M_], s[AM_], s[K_], s[AK_]), nb = extent(s[K_], s[BK_], s[N_], s[BN_]);
     int64_t nc = extent(s[M_], s[CM_], s[N_], s[CN_]);
     Array a = array_new(is_double, na, GEMM_SLACK), b = array_new(is_double, nb, GEMM_SLACK),
@@ -103,6 +104,14 @@ static void run(const char *cpu, bool is_double, const int64_t *s, unsigned know
     for (int64_t j = 0; r.kind == RANGE_K && s[K_] > 0 && j < s[N_]; j++) { /* rows that leave k out must not see it */
         set(b, is_double, s[K_] / 2 * s[BK_] + j * s[BN_], j % 2 ? (double)INFINITY : (double)NAN);
     }
+    for (int64_t k = 0; r.kind == RANGE_N_OF_K && k < s[K_]; k++) { /* nor columns values of k that leave them out */
+        for (int64_t j = 0; j < s[N_]; j++) {
+            if (!inside(&r, k, j)) {
+                set(b, is_double, k * s[BK_] + j * s[BN_], j % 2 ? (double)INFINITY : (double)NAN);
+            }
+        }
+    }
+    product_sums = turned ? calloc((size_t)PRODUCT_SUMS(s[M_], s[N_]), sizeof(double)) : NULL;
     char *written = calloc((size_t)nc + 1, 1);
     memcpy(before.p, c.p, (size_t)nc * (is_double ? 8 : 4));
     p.fn(a.p, b.p, c.p, s);
@@ -113,7 +122,8 @@ static void run(const char *cpu, bool is_double, const int64_t *s, unsigned know
             double old = get(before, is_double, at), want = old, got = get(c, is_double, at);
             written[at] = 1;
             if (r.kind != RANGE_N || inside(&r, i, j)) {
-                want = expected(is_double, fused, s, a, b, accumulate ? old : 0, i, j, &r);
+                want = expected(is_double, fused, s, a, b, accumulate && !turned ? old : 0, i, j, &r);
+                want = !accumulate || !turned ? want : is_double ? old + want : (float)((float)old + (float)want);
             }
             if (got != want && !(isnan(got) && isnan(want)) && !bad) {
                 bad = true;
@@ -138,7 +148,13 @@ static void run(const char *cpu, bool is_double, const int64_t *s, unsigned know
     array_free(c, is_double, nc, 0);
     array_free(before, is_double, nc, 0);
     free(written);
+    free(product_sums);
     product_free(&p);
+}
+
+static void run(const char *cpu, bool is_double, const int64_t *s, unsigned known, bool accumulate, JitRange r)
+{
+    run_as(cpu, is_double, s, known, accumulate, r, false);
 }
 
 /* layout bits: 1 A transposed, 2 B transposed, 4 C transposed, 8 gaps between rows, 16 no unit stride in B and C. */
@@ -153,6 +169,23 @@ static void lay_out(int64_t *s, int64_t m, int64_t n, int64_t k, int layout)
         return;
     }
     s[BK_] += layout & 2 ? 0 : 1; /* strides that share no factor */
+}
+
+/* Summed transposed: rows, columns and values of k, each beyond one block or panel, too; conditions that cut every
+ * panel, leave out values of k at either end, and let whole ones through more than once. */
+static void run_turned(const char *cpu, int round)
+{
+    static const int64_t sizes[][3] = {{50, 130, 32}, {19, 70, 5},   {3, 200, 200}, {25, 96, 48},
+                                       {8, 17, 400},  {64, 300, 16}, {1, 48, 1},    {120, 5, 0}};
+    static const JitRange ranges[] = {{RANGE_NONE, 0, 0, 0, 0},        {RANGE_N_OF_K, 0, 0, 1, 1},
+                                      {RANGE_N_OF_K, 1, -20, 1, 1},    {RANGE_N_OF_K, 1, 0, 0, 9999},
+                                      {RANGE_N_OF_K, -1, 90, 0, 9999}, {RANGE_N_OF_K, 0, -5, 3, -40}};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int64_t s[NSIZES];
+        lay_out(s, sizes[i][0], sizes[i][1], sizes[i][2], 1 | 4 | (round % 2 ? 8 : 0));
+        unsigned known = 1u << AM_ | 1u << BN_ | 1u << CM_ | (round % 3 ? 1u << M_ : 0) | (i % 2 ? 1u << AK_ : 0);
+        run_as(cpu, uniform() > 0, s, known, uniform() > 0, ranges[(i + (unsigned)round) % 6], true);
+    }
 }
 
 static bool host_has(const char *cpu)
@@ -200,6 +233,9 @@ int main(int argc, char **argv)
                 r = ranges[pick(8)];
             }
             run(cpus[c], uniform() > 0, s, known, uniform() > 0, r);
+        }
+        for (int round = 0; round < (rounds + 4) / 5; round++) {
+            run_turned(cpus[c], round);
         }
         /* Blocks: k, n and m beyond one block; weights whose rows thrash a cache. */
         static const int64_t large[][4] = {{3, 50, 1000, 1},  {400, 20, 30, 0},  {30, 600, 20, 2},  {20, 600, 700, 2},

@@ -1,5 +1,6 @@
 /* A module with one function around one matrix product, through LLVM's ORC. */
 #include "product_jit.h"
+#include "../../codegen/product_turned.h"
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
@@ -16,7 +17,10 @@ typedef struct {
     JitRange range;
     int passes; /* 0: f32 or f64 */
     int64_t k_first;
+    bool turned;
 } Setting;
+
+void *product_sums;
 
 static void check(LLVMErrorRef e)
 {
@@ -115,7 +119,14 @@ static Product compile(const char *cpu, bool is_double, const int64_t *sizes, un
                .k_range = range.kind == RANGE_K ? row_range : NULL,
                .n_range = range.kind == RANGE_N ? row_range : NULL,
                .range_ctx = &setting};
-    if (setting.passes > 0) {
+    if (setting.turned) {
+        LLVMValueRef where = LLVMConstInt(i64, (uint64_t)(uintptr_t)&product_sums, false);
+        op.kept = LLVMBuildLoad2(b, ptr, LLVMConstIntToPtr(where, ptr), "");
+        op.n_range = range.kind == RANGE_N_OF_K ? row_range : NULL;
+        op.kept_n0 = LLVMConstInt(i64, 0, false);
+        gemm_turned(&t, b, &op, op.n);
+        gemm_turned_end(&t, b, &op, accumulate);
+    } else if (setting.passes > 0) {
         amx_define(&t, setting.passes, amx_kind(&op));
         amx_emit(&t, b, &op, setting.passes, LLVMConstInt(i64, (uint64_t)setting.k_first, false));
     } else {
@@ -167,6 +178,13 @@ Product product_compile(const char *cpu, bool is_double, const int64_t *sizes, u
                         JitRange range)
 {
     return compile(cpu, is_double, sizes, known, accumulate, &(Setting){.range = range});
+}
+
+Product product_compile_turned(const char *cpu, bool is_double, const int64_t *sizes, unsigned known, bool accumulate,
+                               JitRange range)
+{
+    Setting how = {.range = range, .turned = true};
+    return compile(cpu, is_double, sizes, known, accumulate, &how);
 }
 
 Product product_compile_amx(int passes, const int64_t *sizes, unsigned known, bool accumulate, JitRange range,

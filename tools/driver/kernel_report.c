@@ -195,14 +195,17 @@ static bool runs_as_loops(const Kernels *k, const Session *s, const StepProfile 
     return c && !c->is_product && strcmp(kernel_kind(k->g, k->g->equations[r->equation], &reason), "product") == 0;
 }
 
-/* The precision of a product where it was asked for, and why it is not the one. */
-static void print_precision(const Kernels *k, const Equation *e, Text *out)
+/* The precision of a product where it was asked for, and why it is not the one; that it is summed transposed. */
+static void print_how(const Kernels *k, const Equation *e, Text *out)
 {
     const PlanCall *call = call_of(k, e);
     if (call && call->products != PRODUCTS_F32) {
         text_printf(out, "; in %s", products_name[call->products]);
     } else if (call && call->why_f32) {
         text_printf(out, "; in f32: %s", call->why_f32);
+    }
+    if (call && call->ends) {
+        text_printf(out, "; summed transposed: as few columns as it has would leave lanes idle");
     }
 }
 
@@ -229,7 +232,7 @@ static void print_row(const Kernels *k, const Session *s, const Line *l, const K
     text_printf(out, "%s%s%s%s%s", with.n ? "  with " : "", with.n ? with.s : "", why ? "; " : "", why ? why : "",
                 !together && runs_as_loops(k, s, &rows[l->first], 0) ? "; as loops" : "");
     if (!together) {
-        print_precision(k, l->x->members[0], out);
+        print_how(k, l->x->members[0], out);
     }
     text_append(out, "\n", 1);
     for (int i = 0; together && l->n > 1 && i < l->n; i++) {
@@ -244,7 +247,7 @@ static void print_row(const Kernels *k, const Session *s, const Line *l, const K
             r->label, kernel_flop(k, &one) / 1e6, "", 1e3 * weight(k, e, &run->machine) / (1e9 * run->machine.gflops),
             1e3 * r->seconds / (double)run->steps, 100 * r->seconds / (double)run->steps / run->seconds,
             e->dst->tile_dim > 0 ? "          a tile at a time" : "", runs_as_loops(k, s, r, i) ? "; as loops" : "");
-        print_precision(k, e, out);
+        print_how(k, e, out);
         text_append(out, "\n", 1);
     }
     text_free(&where);
@@ -259,9 +262,10 @@ static void print_numbers(const int *v, int n, Text *out)
     }
 }
 
-static void print_json_precision(const Kernels *k, const Equation *e, bool alone, Text *out)
+static void print_json_how(const Kernels *k, const Equation *e, bool alone, Text *out)
 {
     const PlanCall *call = alone ? call_of(k, e) : NULL;
+    text_printf(out, call && call->ends ? ",\"transposed\":true" : "");
     if (call && (call->products != PRODUCTS_F32 || call->why_f32)) {
         text_printf(out, ",\"products\":\"%s\"", products_name[call->products]);
         text_printf(out, call->why_f32 ? ",\"why_f32\":\"%s\"" : "", call->why_f32);
@@ -285,7 +289,7 @@ static void print_json_row(const Kernels *k, const Line *l, const KernelRun *run
                     kernel_flop(k, l->x), kernel_bytes(k, l->x), 1e3 * kernel_predicted(k, l->x, &run->machine),
                     1e3 * limit, limit / l->seconds);
         text_printf(out, why ? ",\"unfused\":\"%s\"" : "", why);
-        print_json_precision(k, l->x->members[0], l->x->n == 1, out);
+        print_json_how(k, l->x->members[0], l->x->n == 1, out);
     }
     text_printf(out, ",\"members\":[");
     for (int i = 0; l->n > 1 && i < l->n; i++) {
@@ -293,7 +297,7 @@ static void print_json_row(const Kernels *k, const Line *l, const KernelRun *run
         text_printf(out, "%s{\"name\":\"%s\",\"line\":%d,\"ms\":%.9g", i ? "," : "", r->label, r->line,
                     1e3 * r->seconds / (double)run->steps);
         bool known = r->equation >= 0 && r->equation < k->g->nequations;
-        print_json_precision(k, known ? k->g->equations[r->equation] : NULL, known, out);
+        print_json_how(k, known ? k->g->equations[r->equation] : NULL, known, out);
         text_append(out, "}", 1);
     }
     text_printf(out, "]}");
