@@ -25,10 +25,12 @@ static double cost(const GemmTarget *t, int64_t columns)
     return c * t->lanes / (double)columns;
 }
 
-/* and turned: so many rows against panels over at most `length` columns, of the last of which half is empty. A tile
- * takes at least the time of a multiply-add, in which eight of them could begin. */
-static double cost_turned(const GemmTarget *t, int64_t rows, int64_t length)
+/* and turned: so many rows against panels over `length` columns (0: many), of the last of which half is empty. A tile
+ * takes at least the time of a multiply-add, in which eight of them could begin; to write a cell at the end takes as
+ * long as 1.2 vectors (measured: 0.6 cycles), which `sums` values of k (0: many) have to pay for. */
+static double cost_turned(const GemmTarget *t, int64_t rows, double length, double sums)
 {
+    static const double write = 1.2;
     int nv = vectors(t), tile = gemm_tile_rows(t, nv);
     double c = 0;
     for (int64_t left = rows; left > 0; left -= tile) {
@@ -37,13 +39,14 @@ static double cost_turned(const GemmTarget *t, int64_t rows, int64_t length)
         }
         c += tile * nv > 8 ? tile * nv : 8;
     }
-    double empty = length > 0 ? 0.5 * nv * t->lanes / (double)length : 0;
-    return c / ((double)rows * nv) * gemm_panel_cost[nv] / nv * (1 + empty);
+    double empty = length > 0 ? 0.5 * nv * t->lanes / length : 0;
+    double end = sums > 0 ? write * t->lanes / sums : 0;
+    return c / ((double)rows * nv) * gemm_panel_cost[nv] / nv * (1 + empty) + end;
 }
 
-bool gemm_turned_pays(const GemmTarget *t, int64_t columns, int64_t rows)
+bool gemm_turned_pays(const GemmTarget *t, int64_t columns, double rows, double sums)
 {
-    return 1.05 * cost_turned(t, columns, rows) < cost(t, columns);
+    return 1.05 * cost_turned(t, columns, rows, sums) < cost(t, columns);
 }
 
 /* ---- one panel ------------------------------------------------------------------------------------------------ */

@@ -20,8 +20,9 @@
 
 int gemm_turned_width(const GemmTarget *t); /* columns of a panel */
 
-/* Whether so many rows of C of so few columns are better summed so, by the lanes that idle. */
-bool gemm_turned_pays(const GemmTarget *t, int64_t columns, int64_t rows);
+/* Whether so many rows of C of so few columns, each a sum of so many values over all tiles, are better summed so: by
+ * the lanes that idle and what the end costs. rows, sums: 0 if they have no bound. */
+bool gemm_turned_pays(const GemmTarget *t, int64_t columns, double rows, double sums);
 
 /* Elements that m rows of n columns of sums take (a multiple of a vector's). */
 LLVMValueRef gemm_turned_size(const GemmTarget *t, LLVMBuilderRef b, LLVMValueRef m, LLVMValueRef n);

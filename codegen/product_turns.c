@@ -31,5 +31,8 @@ bool product_turns(const KernelInfo *k, const Product *p, Product *turned)
     }
     GemmTarget t;
     product_target(&t, k->target, NULL, k->real == DT_F64);
-    return gemm_turned_pays(&t, n->size, axis_bound(e->letters[j].axis));
+    /* A condition between rows and what is summed leaves half of each. */
+    double part = turned->nbounds > 0 ? 0.5 : 1;
+    int64_t rows = axis_bound(e->letters[j].axis), sums = axis_bound(e->letters[k->item].axis);
+    return gemm_turned_pays(&t, n->size, rows > 0 ? part * (double)rows : 0, sums > 0 ? part * (double)sums : 0);
 }
