@@ -279,12 +279,47 @@ static Scalar *side_product(const Factors *f, unsigned side)
     return p;
 }
 
-/* Lists the letters of a set as dims: the example first, then its lists, parents before what is read at them; so equal
- * values of two sums are equal equations, whatever the order of letters there. */
-static int dims_of(const Factors *f, unsigned set, int *letters)
+typedef struct {
+    int order[MAX_LETTERS];
+    int n, ndim;
+} Read;
+
+/* Letters of loads with so many dims, in the order of the dims. */
+static void note_read(const Scalar *s, void *ctx)
+{
+    Read *r = ctx;
+    for (int d = 0; s->op == OP_LOAD && s->nargs == r->ndim && d < s->nargs; d++) {
+        const Scalar *at = s->args[d]->op == OP_INJECT ? s->args[d]->args[0] : s->args[d];
+        bool is_new = at->op == OP_LETTER;
+        for (int k = 0; k < r->n && is_new; k++) {
+            is_new = r->order[k] != at->inum;
+        }
+        if (is_new) {
+            r->order[r->n++] = (int)at->inum;
+        }
+    }
+}
+
+/* Lists the letters of a set as dims: the example first, then its lists, parents before what is read at them, then the
+ * others as they lie in the largest of what body reads; so equal values of two sums are equal equations, whatever the
+ * order of letters there, and a product over several letters finds them next to each other where they were so. */
+static int dims_of(const Factors *f, unsigned set, const Scalar *body, int *letters)
 {
     const Equation *e = f->e;
     int n = 0, example = -1;
+    Read read = {.ndim = MAX_DIMS};
+    for (; body && read.ndim > 0; read.ndim--) {
+        sc_walk(body, note_read, &read);
+    }
+    for (int l = 0; l < e->nletters; l++) {
+        bool is_read = false;
+        for (int k = 0; k < read.n; k++) {
+            is_read |= read.order[k] == l;
+        }
+        if (!is_read) {
+            read.order[read.n++] = l;
+        }
+    }
     for (int l = 0; l < e->nletters; l++) {
         if (set >> l & 1 && e->letters[l].axis == f->g->batch) {
             bool is_parent = false;
@@ -298,7 +333,8 @@ static int dims_of(const Factors *f, unsigned set, int *letters)
         letters[n++] = example;
     }
     for (int lists = 1; lists >= 0; lists--) {
-        for (int l = 0; l < e->nletters; l++) {
+        for (int k = 0; k < read.n; k++) {
+            int l = read.order[k];
             bool is_list = example >= 0 && axis_is_ragged(e->letters[l].axis) && e->letters[l].parent == example;
             if (set >> l & 1 && l != example && is_list == lists) {
                 if (n == MAX_DIMS) {
@@ -331,7 +367,7 @@ static Scalar *make_side(Factors *f, unsigned side, bool is_masked, const char *
         return body;
     }
     unsigned set = side_letters(f, side);
-    int letters[MAX_DIMS], n = dims_of(f, set, letters);
+    int letters[MAX_DIMS], n = dims_of(f, set, body, letters);
     if (n < 0) {
         return NULL;
     }
@@ -452,7 +488,7 @@ static Tensor *product_tensor(const Factors *f, Scalar **lhs)
     memcpy(lhs, e->lhs, sizeof e->lhs);
     if (f->behind) {
         int letters[MAX_DIMS];
-        proto.ndim = dims_of(f, f->outputs, letters);
+        proto.ndim = dims_of(f, f->outputs, NULL, letters);
         for (int k = 0; k < proto.ndim; k++) {
             proto.dims[k] = e->letters[letters[k]].axis;
             lhs[k] = sc_letter(g, letters[k]);
@@ -573,7 +609,7 @@ static void sum_first(const Factors *f)
         return;
     }
     Factors in = inner_factors(f, chosen);
-    int dims[MAX_DIMS], n = dims_of(&in, in.outputs, dims);
+    int dims[MAX_DIMS], n = dims_of(&in, in.outputs, NULL, dims);
     Scalar *body = side_product(&in, (1u << in.n) - 1), *rest = sc_real(g, f->scale), *index[MAX_DIMS];
     Draft inner = draft_from(g, e), outer = draft_from(g, e);
     if (n < 0 || !keep_conds(&inner, e, in.outputs, body)) {

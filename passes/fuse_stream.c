@@ -20,7 +20,7 @@
 
 /* LEAST_FIXED: cells of one example from which on weights whose sizes are all known are worth it. LEAST_COLUMNS, WIDER:
  * columns of a product, in all and for each that is summed, from which on its result is worth computing again. */
-enum { LONG_INDEX = 16, LEAST_SIDE = 8, LEAST_FIXED = 1 << 14, LEAST_COLUMNS = 1024, WIDER = 8 };
+enum { LONG_INDEX = 16, LEAST_SIDE = 8, LEAST_FIXED = 1 << 10, LEAST_COLUMNS = 1024, WIDER = 8 };
 
 /* ---- candidates ---- */
 
@@ -88,6 +88,21 @@ static bool is_large(const Tensor *t, const Pairs *p)
     return found;
 }
 
+typedef struct {
+    const Axis **axes;
+    int n;
+} Features;
+
+static bool is_feature(const Features *f, const Axis *a)
+{
+    for (int i = 0; i < f->n; i++) {
+        if (f->axes[i] == a) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static double size_of(const Contraction *c, const Equation *e, ContractRole role)
 {
     double n = 1;
@@ -97,9 +112,25 @@ static double size_of(const Contraction *c, const Equation *e, ContractRole role
     return n;
 }
 
+/* y[i,e] = sum[d] x[i,d] * W[d,e]: what a param mixes are features, not elements. */
+static void note_features(Graph *g, const Equation *e, Features *f)
+{
+    Contraction c;
+    if (!contract_match(g, e, &c) || c.a->tensor->per_example == c.b->tensor->per_example) {
+        return;
+    }
+    const Scalar *w = c.a->tensor->per_example ? c.b : c.a;
+    for (int d = 0; d < w->nargs; d++) {
+        const Scalar *at = w->args[d];
+        if (at->op == OP_LETTER && c.role[at->inum] == CONTRACT_K && !is_feature(f, w->tensor->dims[d])) {
+            ARENA_PUSH(g->arena, f->axes, f->n, w->tensor->dims[d]);
+        }
+    }
+}
+
 /* z[r,d] = sum[i] p[r,i] * x[i,d] mixes the elements of a list: p has a weight for each pair. It is larger than x where
  * r takes more values than d. Slots mix as lists do where their weights are larger than the result too, and many. */
-static void note_pairs(Graph *g, const Equation *e, Pairs *p)
+static void note_pairs(Graph *g, const Equation *e, const Features *f, Pairs *p)
 {
     Contraction c;
     if (!e->dst->per_example || !contract_match(g, e, &c) || size_of(&c, e, CONTRACT_M) < LEAST_SIDE ||
@@ -116,11 +147,11 @@ static void note_pairs(Graph *g, const Equation *e, Pairs *p)
             const Scalar *at = w->args[d];
             bool summed = at->op == OP_LETTER && c.role[at->inum] == CONTRACT_K && is_long(w->tensor->dims[d]);
             for (int k = 1; k < w->nargs && summed; k++) {
-                bool fixed = !axis_is_ragged(w->tensor->dims[d]) && !axis_is_ragged(w->tensor->dims[k]);
-                bool grows = axis_is_ragged(w->tensor->dims[d]) || (fixed && is_wide);
-                if (k != d && grows && is_long(w->tensor->dims[k]) &&
-                    !has_pair(p, w->tensor->dims[d], w->tensor->dims[k])) {
-                    Pair fresh = {w->tensor->dims[d], w->tensor->dims[k]};
+                const Axis *one = w->tensor->dims[d], *other = w->tensor->dims[k];
+                bool fixed = !axis_is_ragged(one) && !axis_is_ragged(other);
+                bool grows = axis_is_ragged(one) || (fixed && is_wide && !is_feature(f, one) && !is_feature(f, other));
+                if (k != d && grows && is_long(other) && !has_pair(p, one, other)) {
+                    Pair fresh = {one, other};
                     ARENA_PUSH(g->arena, p->pairs, p->n, fresh);
                 }
             }
@@ -156,9 +187,13 @@ static void note_wide(Graph *g, const Equation *e, Pairs *p)
 static void find_candidates(Clusters *c)
 {
     Graph *g = c->u.g;
+    Features features = {0};
+    for (int i = 0; i < g->nequations; i++) {
+        note_features(g, g->equations[i], &features);
+    }
     Pairs pairs = {0};
     for (int i = 0; i < g->nequations; i++) {
-        note_pairs(g, g->equations[i], &pairs);
+        note_pairs(g, g->equations[i], &features, &pairs);
         note_wide(g, g->equations[i], &pairs);
     }
     for (int i = 0; i < g->ntensors; i++) {
