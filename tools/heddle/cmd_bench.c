@@ -127,9 +127,11 @@ int cmd_bench(int argc, char **argv)
         {"--batch", "B", OPT_INT, &load.batch, "examples per step (32)"},
         {"--lengths", "L", OPT_TEXT, &lengths, "full:N, uniform:A:B or a file with one length per line (full:50)"},
         {"--steps", "K", OPT_INT, &steps, "timed steps (10)"},
+        {"--data", "DATA", OPT_TEXT, &load.data,
+         "data set that vocabularies and fields have their sizes from; rows are made up"},
         {"--profile", "N", OPT_INT, &profile, "also print the N slowest kernels on standard error"},
     };
-    int n = json_option(options, run_options(options, 4, &common), &common);
+    int n = json_option(options, run_options(options, 5, &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {
@@ -147,6 +149,11 @@ int cmd_bench(int argc, char **argv)
     if (!p) {
         load_free(&load);
         return code;
+    }
+    if (!load_sizes(&load, p, &e)) {
+        load_free(&load);
+        project_close(p);
+        return fail_error(&e);
     }
     Text report = {0};
     double train_compile = 0, infer_compile = 0, flop = 0, executed = 0;

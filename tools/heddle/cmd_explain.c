@@ -96,8 +96,10 @@ int cmd_explain(int argc, char **argv)
         {"--lengths", "L", OPT_TEXT, &lengths,
          "of --kernels: full:N, uniform:A:B or a file with one length per line (full:50)"},
         {"--steps", "K", OPT_INT, &steps, "of --kernels: timed steps (10)"},
+        {"--data", "DATA", OPT_TEXT, &load.data,
+         "data set that vocabularies and fields have their sizes from; rows are made up"},
     };
-    int n = json_option(options, run_options(options, 7, &common), &common);
+    int n = json_option(options, run_options(options, 8, &common), &common);
     const char *spec;
     int code = parse_options(self, argc, argv, options, n, 1, 1, &spec);
     if (code >= 0) {
@@ -129,8 +131,13 @@ int cmd_explain(int argc, char **argv)
     if (!p) {
         return code;
     }
+    Error e = {0};
+    if (!load_sizes(&load, p, &e)) {
+        load_free(&load);
+        project_close(p);
+        return fail_error(&e);
+    }
     if (kernels) {
-        Error e = {0};
         load.batch = load.batch > 0 ? load.batch : 32;
         code = load_lengths(lengths ? lengths : "full:50", (uint64_t)common.seed, &load, &e)
                    ? explain_kernels(p, spec, rank, &common, &load, steps > 0 ? steps : 10)
@@ -141,19 +148,16 @@ int cmd_explain(int argc, char **argv)
     }
     Text report = {0}, out = {0};
     Graph *g = project_graph(p, rank ? PROGRAM_RANK : PROGRAM_TRAIN, after, &report);
-    if (!g) {
-        project_close(p);
-        return fail_text(EXIT_SPEC, &report);
-    }
-    if (after) {
+    bool ok = g != NULL;
+    if (ok && after) {
         graph_print(g, &out);
-    } else if (!explain_graph(g, spec, p->options.real == DT_F64 ? 8 : 4, common.json, &out)) {
+    } else if (ok && !explain_graph(g, spec, p->options.real == DT_F64 ? 8 : 4, common.json, &out)) {
         diag_print(p->diag, &report);
-        project_close(p);
-        return fail_text(EXIT_SPEC, &report);
+        ok = false;
     }
-    fputs(out.s ? out.s : "", stdout);
+    fputs(ok && out.s ? out.s : "", stdout);
     text_free(&out);
+    load_free(&load);
     project_close(p);
-    return 0;
+    return ok ? 0 : fail_text(EXIT_SPEC, &report);
 }

@@ -59,6 +59,12 @@ bool load_lengths(const char *text, uint64_t seed, Load *load, Error *e)
     return true;
 }
 
+bool load_sizes(Load *load, Project *p, Error *e)
+{
+    return !load->data || ((load->open = data_open(load->data, false, e)) &&
+                           project_use_data(p, load->open, &(FeedOptions){.held_back = false}, e));
+}
+
 bool load_fits(const Plan *plan, const Load *load, Error *e)
 {
     for (int i = 0; i < plan->naxes; i++) {
@@ -75,4 +81,6 @@ void load_free(Load *load)
 {
     free(load->lengths);
     load->lengths = NULL;
+    data_close(load->open);
+    load->open = NULL;
 }
