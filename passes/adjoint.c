@@ -91,8 +91,8 @@ static void add_term(Graph *g, Node *node, Scalar *guard, Scalar *value)
     ARENA_PUSH(g->arena, node->terms, node->nterms, term);
 }
 
-/* node += guard ? value * factor : 0 */
-static void add_product(Graph *g, Node *node, Scalar *guard, Scalar *value, Scalar *factor)
+/* node += guard ? value * factor : 0. splits: a select at the top of the factor is the derivative's own. */
+static void add_product(Graph *g, Node *node, Scalar *guard, Scalar *value, Scalar *factor, bool splits)
 {
     if (sc_is_const(factor, 0) || (guard->op == OP_CONST && !guard->inum)) {
         return;
@@ -101,10 +101,10 @@ static void add_product(Graph *g, Node *node, Scalar *guard, Scalar *value, Scal
         Scalar *s = factor->args[0];
         factor = fold_op3(g, OP_select, s->args[0], sc_op(g, OP_real, s->args[1]), sc_op(g, OP_real, s->args[2]));
     }
-    if (factor->op == OP_select) {
-        Scalar *c = factor->args[0];
-        add_product(g, node, fold_op2(g, OP_and, guard, c), value, factor->args[1]);
-        add_product(g, node, fold_op2(g, OP_and, guard, FAULT(2) ? c : fold_op1(g, OP_not, c)), value, factor->args[2]);
+    if (factor->op == OP_select && splits) {
+        Scalar *c = factor->args[0], *other = FAULT(2) ? c : fold_op1(g, OP_not, c);
+        add_product(g, node, fold_op2(g, OP_and, guard, c), value, factor->args[1], true);
+        add_product(g, node, fold_op2(g, OP_and, guard, other), value, factor->args[2], true);
         return;
     }
     if (factor->type != TYPE_REAL) {
@@ -187,8 +187,9 @@ LoadAdjoints scalar_adjoints(Graph *g, Scalar *body, Scalar *adjoint, const Acti
                 continue;
             }
             Scalar *d = derivative(g, s, k);
+            bool splits = s->op != OP_mul; /* the other factor is a number, chosen or not, as if it had a name */
             for (int j = 0; j < node->nterms; j++) {
-                add_product(g, arg, node->terms[j].guard, node->terms[j].value, d);
+                add_product(g, arg, node->terms[j].guard, node->terms[j].value, d, splits);
             }
         }
     }

@@ -300,26 +300,26 @@ static void note_read(const Scalar *s, void *ctx)
     }
 }
 
-/* Lists the letters of a set as dims: the example first, then its lists, parents before what is read at them, then the
- * others as they lie in the largest of what body reads; so equal values of two sums are equal equations, whatever the
- * order of letters there, and a product over several letters finds them next to each other where they were so. */
-static int dims_of(const Factors *f, unsigned set, const Scalar *body, int *letters)
+static void add_letter(unsigned set, int l, int *letters, int *n)
+{
+    for (int k = 0; k < *n; k++) {
+        if (letters[k] == l) {
+            return;
+        }
+    }
+    if (set >> l & 1) {
+        letters[(*n)++] = l;
+    }
+}
+
+/* Lists the letters of a set as dims: the example first, then the letters as they lie in the largest of what body
+ * reads, but before them lists of the example that it has not; so equal values of two sums are equal equations,
+ * whatever the order of letters there, and a product over several letters finds them next to each other where they were
+ * so. */
+static int dims_of(const Factors *f, unsigned set, const Scalar *body, int *out)
 {
     const Equation *e = f->e;
-    int n = 0, example = -1;
-    Read read = {.ndim = MAX_DIMS};
-    for (; body && read.ndim > 0; read.ndim--) {
-        sc_walk(body, note_read, &read);
-    }
-    for (int l = 0; l < e->nletters; l++) {
-        bool is_read = false;
-        for (int k = 0; k < read.n; k++) {
-            is_read |= read.order[k] == l;
-        }
-        if (!is_read) {
-            read.order[read.n++] = l;
-        }
-    }
+    int n = 0, letters[MAX_LETTERS], example = -1, largest = 0;
     for (int l = 0; l < e->nletters; l++) {
         if (set >> l & 1 && e->letters[l].axis == f->g->batch) {
             bool is_parent = false;
@@ -329,22 +329,30 @@ static int dims_of(const Factors *f, unsigned set, const Scalar *body, int *lett
             example = example < 0 || is_parent ? l : example;
         }
     }
-    if (example >= 0) {
-        letters[n++] = example;
+    Read read = {.ndim = MAX_DIMS};
+    for (; body && read.ndim > 0; read.ndim--) {
+        sc_walk(body, note_read, &read);
+        largest = largest ? largest : read.n;
     }
-    for (int lists = 1; lists >= 0; lists--) {
-        for (int k = 0; k < read.n; k++) {
-            int l = read.order[k];
-            bool is_list = example >= 0 && axis_is_ragged(e->letters[l].axis) && e->letters[l].parent == example;
-            if (set >> l & 1 && l != example && is_list == lists) {
-                if (n == MAX_DIMS) {
-                    return -1;
-                }
-                letters[n++] = l;
-            }
+    unsigned has = 0;
+    for (int k = 0; k < largest; k++) {
+        has |= 1u << read.order[k];
+    }
+    if (example >= 0) {
+        add_letter(set, example, letters, &n);
+        for (int l = 0; l < e->nletters; l++) {
+            bool is_list = axis_is_ragged(e->letters[l].axis) && e->letters[l].parent == example;
+            add_letter(is_list ? set & ~has : 0, l, letters, &n);
         }
     }
-    return n;
+    for (int k = 0; k < read.n; k++) {
+        add_letter(set, read.order[k], letters, &n);
+    }
+    for (int l = 0; l < e->nletters; l++) {
+        add_letter(set, l, letters, &n);
+    }
+    memcpy(out, letters, (size_t)(n <= MAX_DIMS ? n : 0) * sizeof *out);
+    return n <= MAX_DIMS ? n : -1;
 }
 
 static bool has_cond(const Draft *d, const Scalar *cond)
@@ -488,7 +496,7 @@ static Tensor *product_tensor(const Factors *f, Scalar **lhs)
     memcpy(lhs, e->lhs, sizeof e->lhs);
     if (f->behind) {
         int letters[MAX_DIMS];
-        proto.ndim = dims_of(f, f->outputs, NULL, letters);
+        proto.ndim = dims_of(f, f->outputs, sc_load(g, e->dst, e->dst->ndim, lhs), letters);
         for (int k = 0; k < proto.ndim; k++) {
             proto.dims[k] = e->letters[letters[k]].axis;
             lhs[k] = sc_letter(g, letters[k]);
@@ -609,7 +617,11 @@ static void sum_first(const Factors *f)
         return;
     }
     Factors in = inner_factors(f, chosen);
-    int dims[MAX_DIMS], n = dims_of(&in, in.outputs, NULL, dims);
+    unsigned others = 0; /* their product with what is summed first lies side by side with them */
+    for (int i = 0; i < f->n; i++) {
+        others |= f->letters[i] & chosen ? 0 : 1u << i;
+    }
+    int dims[MAX_DIMS], n = dims_of(&in, in.outputs, side_product(f, others), dims);
     Scalar *body = side_product(&in, (1u << in.n) - 1), *rest = sc_real(g, f->scale), *index[MAX_DIMS];
     Draft inner = draft_from(g, e), outer = draft_from(g, e);
     if (n < 0 || !keep_conds(&inner, e, in.outputs, body)) {

@@ -160,12 +160,24 @@ static Scalar *fold_arith(Graph *g, Scalar *s)
     return out ? as_type(g, out, s->type) : NULL;
 }
 
+/* a or (a and c) is a; so is a and (a or c). */
+static bool absorbs(const Scalar *outer, const Scalar *a, const Scalar *b)
+{
+    return b->op != outer->op && (b->op == OP_and || b->op == OP_or) && (b->args[0] == a || b->args[1] == a);
+}
+
 static Scalar *fold_logic(Graph *g, Scalar *s)
 {
     Scalar *a = s->args[0], *b = s->nargs > 1 ? s->args[1] : NULL;
     switch (s->op) {
     case OP_and:
     case OP_or:
+        if (absorbs(s, a, b)) {
+            return a;
+        }
+        if (absorbs(s, b, a)) {
+            return b;
+        }
         if (a == b) {
             return a;
         }

@@ -148,9 +148,8 @@ static bool sizes_known(const Graph *g, Text *report)
                 return false;
             }
             const char *name = a->vocab ? a->vocab : a->name;
-            text_printf(report,
-                        "error: the size of vocabulary '%s' is not known: give --data or --weights, or -D %s=SIZE\n",
-                        name, name);
+            text_printf(report, "error: the size of vocabulary '%s' is not known: give --data, or -D %s=SIZE\n", name,
+                        name);
             return false;
         }
     }
