@@ -25,7 +25,7 @@
 #include <string.h>
 
 /* Additions inside additions are taken apart to a depth: terms may share what is below them, again and again. */
-enum { MAX_FACTORS = 8, MAX_DEPTH = 3 };
+enum { MAX_FACTORS = 8, MAX_DEPTH = 3, MOST_TRIED = 4 };
 
 typedef struct {
     Graph *g;
@@ -568,23 +568,81 @@ static Factors inner_factors(const Factors *f, unsigned summed)
     return in;
 }
 
+/* Whether the sum over l always has a term: at the position of another letter that goes over the same list (i for j <=
+ * i), or at one of the first of a fixed number, all conditions on l hold. */
+static bool is_never_empty(const Factors *f, int l)
+{
+    const Equation *e = f->e;
+    Scalar *at[MAX_LETTERS];
+    bool found = false;
+    Prover *facts = prover_new(f->g, e, 0);
+    for (int k = 0; k < e->nletters; k++) {
+        at[k] = sc_letter(f->g, k);
+    }
+    for (int i = 0; i < e->nconds; i++) {
+        if (!sc_uses_letter(e->conds[i], l)) {
+            prover_assume(facts, e->conds[i], true);
+        }
+    }
+    int64_t n = e->letters[l].axis->kind == AXIS_FIXED ? e->letters[l].axis->size : 0;
+    for (int w = 0; w < e->nletters + (n < MOST_TRIED ? n : MOST_TRIED) && !found; w++) {
+        found = w >= e->nletters || (f->outputs >> w & 1 && e->letters[w].axis == e->letters[l].axis &&
+                                     e->letters[w].parent == e->letters[l].parent);
+        at[l] = w < e->nletters ? sc_letter(f->g, w) : sc_int(f->g, w - e->nletters);
+        for (int i = 0; i < e->nconds && found; i++) {
+            found = !sc_uses_letter(e->conds[i], l) ||
+                    prover_holds(facts, fold_substitute(f->g, e->conds[i], e->nletters, at));
+        }
+    }
+    prover_free(facts);
+    return found;
+}
+
 /* Reduced letters that can be summed first: always over something, so that no sum over nothing, 0, meets a factor that
- * is infinite there; no condition speaks of them and nothing is read at them. */
-static unsigned free_letters(const Factors *f)
+ * is infinite there, and nothing is read at them. Of a fixed number and without conditions, or else. */
+static unsigned free_letters(const Factors *f, bool is_fixed)
 {
     const Equation *e = f->e;
     unsigned set = 0;
     for (int l = 0; l < e->nletters; l++) {
         bool is_free = f->reduced >> l & 1 && e->letters[l].axis->kind == AXIS_FIXED && e->letters[l].axis->size > 0;
+        for (int i = 0; i < e->nconds; i++) {
+            is_free &= !sc_uses_letter(e->conds[i], l);
+        }
+        is_free = is_fixed ? is_free : f->reduced >> l & 1 && (is_free || is_never_empty(f, l));
         for (int k = 0; k < e->nletters; k++) {
             is_free &= e->letters[k].parent != l;
         }
-        for (int i = 0; i < e->nconds; i++) {
-            is_free &= !sc_uses_letter(e->conds[i], l);
+        for (int d = 0; d < e->dst->ndim; d++) {
+            is_free &= !sc_uses_letter(e->lhs[d], l);
         }
         set |= is_free ? 1u << l : 0;
     }
     return set;
+}
+
+/* Those of them whose factors are a product by themselves, at the least cost, or that are in one factor alone; 0: none.
+ */
+static unsigned summed_first(const Factors *f, unsigned letters, bool is_alone)
+{
+    unsigned chosen = 0, side;
+    double least = -1;
+    for (int l = 0; l < f->e->nletters; l++) {
+        if (letters >> l & 1) {
+            unsigned used[2] = {0, 0}; /* by factors without l, and with it */
+            for (int i = 0; i < f->n; i++) {
+                used[f->letters[i] >> l & 1] |= f->letters[i];
+            }
+            unsigned summed = letters & used[1] & ~used[0]; /* with all others that only these factors use */
+            Factors in = inner_factors(f, summed);
+            double cost = in.n == f->n ? -1 : is_alone ? (in.n == 1 ? 0 : -1) : in.n >= 2 ? best_deal(&in, &side) : -1;
+            if (cost >= 0 && (least < 0 || cost < least)) {
+                chosen = summed;
+                least = cost;
+            }
+        }
+    }
+    return chosen;
 }
 
 static void contract(Graph *g, Equation *e);
@@ -596,24 +654,13 @@ static void sum_first(const Factors *f)
 {
     Graph *g = f->g;
     Equation *e = (Equation *)(uintptr_t)f->e;
-    unsigned letters = free_letters(f), chosen = 0, side;
-    double least = -1;
-    for (int l = 0; l < e->nletters; l++) {
-        if (letters >> l & 1) {
-            unsigned used = 0, summed;
-            for (int i = 0; i < f->n; i++) {
-                used |= f->letters[i] >> l & 1 ? 0 : f->letters[i];
-            }
-            summed = letters & ~used; /* with all others that only these factors use */
-            Factors in = inner_factors(f, summed);
-            double cost = in.n >= 2 && in.n < f->n ? best_deal(&in, &side) : -1;
-            if (cost >= 0 && (least < 0 || cost < least)) {
-                chosen = summed;
-                least = cost;
-            }
-        }
+    unsigned fixed = free_letters(f, true), all = free_letters(f, false), chosen = summed_first(f, all, false);
+    if (chosen != f->reduced && fixed) { /* what remains is a sum */
+        chosen = summed_first(f, fixed, false);
     }
-    if (least < 0) {
+    chosen = chosen ? chosen : summed_first(f, all, true);
+    bool is_sum = chosen != f->reduced;
+    if (!chosen || (!is_sum && equation_has_keyed_lhs(e))) { /* cells that are chosen are summed into */
         return;
     }
     Factors in = inner_factors(f, chosen);
@@ -621,11 +668,17 @@ static void sum_first(const Factors *f)
     for (int i = 0; i < f->n; i++) {
         others |= f->letters[i] & chosen ? 0 : 1u << i;
     }
-    int dims[MAX_DIMS], n = dims_of(&in, in.outputs, side_product(f, others), dims);
-    Scalar *body = side_product(&in, (1u << in.n) - 1), *rest = sc_real(g, f->scale), *index[MAX_DIMS];
+    Scalar *body = side_product(&in, (1u << in.n) - 1), *rest = side_product(f, others), *index[MAX_DIMS];
+    int dims[MAX_DIMS], n = dims_of(&in, in.outputs, rest, dims);
     Draft inner = draft_from(g, e), outer = draft_from(g, e);
-    if (n < 0 || !keep_conds(&inner, e, in.outputs, body)) {
+    if (n < 0 || !keep_conds(&inner, e, in.outputs | chosen, body) || !keep_conds(&outer, e, ~chosen, rest)) {
         return;
+    }
+    for (int i = 0; i < e->nconds; i++) {
+        bool moves = equation_with_parents(e, sc_letters(e->conds[i])) & chosen;
+        if (!has_cond(moves ? &inner : &outer, e->conds[i])) {
+            return;
+        }
     }
     Tensor proto = {.elem = ELEM_REAL, .role = ROLE_VALUE, .ndim = n, .span = e->span, .lo = 0, .hi = -1};
     proto.per_example = n && e->letters[dims[0]].axis == g->batch;
@@ -643,20 +696,21 @@ static void sum_first(const Factors *f)
     }
     inner.e.dst = graph_tensor(g, proto);
     inner.e.body = body;
-    rest = fold_op2(g, OP_mul, sc_load(g, inner.e.dst, n, index), rest);
+    rest = fold_op2(g, OP_mul, sc_load(g, inner.e.dst, n, index), sc_real(g, f->scale));
     for (int i = 0; i < f->n; i++) {
         rest = f->letters[i] & chosen ? rest : fold_op2(g, OP_mul, rest, f->factor[i]);
     }
-    outer.e.op = f->reduced & ~chosen ? RED_SUM : RED_NONE;
+    outer.e.op = is_sum ? RED_SUM : RED_NONE;
     outer.e.body = rest;
     Equation *made = draft_commit(&inner);
     draft_store(&outer, e);
     contract(g, made);
+    contract(g, e);
 }
 
 static void contract(Graph *g, Equation *e)
 {
-    if (e->op != RED_SUM || e->body->type != TYPE_REAL || equation_has_keyed_lhs(e)) {
+    if (e->op != RED_SUM || e->body->type != TYPE_REAL) {
         return;
     }
     Factors f = {.g = g, .e = e, .scale = 1, .outputs = output_letters(e)};
@@ -665,7 +719,7 @@ static void contract(Graph *g, Equation *e)
         return;
     }
     unsigned best = 0;
-    if (best_deal(&f, &best) < 0) {
+    if (equation_has_keyed_lhs(e) || best_deal(&f, &best) < 0) {
         sum_first(&f);
         return;
     }

@@ -18,9 +18,10 @@
 #include <math.h>
 #include <string.h>
 
-/* LEAST_FIXED: cells of one example from which on weights whose sizes are all known are worth it. LEAST_COLUMNS, WIDER:
+/* LEAST_FIXED: cells of one example from which on weights whose sizes are all known are worth it, MOST_STEPS: from what
+ * they are made of to them. LEAST_COLUMNS, WIDER:
  * columns of a product, in all and for each that is summed, from which on its result is worth computing again. */
-enum { LONG_INDEX = 16, LEAST_SIDE = 8, LEAST_FIXED = 1 << 10, LEAST_COLUMNS = 1024, WIDER = 8 };
+enum { LONG_INDEX = 16, LEAST_SIDE = 8, LEAST_FIXED = 1 << 10, MOST_STEPS = 8, LEAST_COLUMNS = 1024, WIDER = 8 };
 
 /* ---- candidates ---- */
 
@@ -88,21 +89,6 @@ static bool is_large(const Tensor *t, const Pairs *p)
     return found;
 }
 
-typedef struct {
-    const Axis **axes;
-    int n;
-} Features;
-
-static bool is_feature(const Features *f, const Axis *a)
-{
-    for (int i = 0; i < f->n; i++) {
-        if (f->axes[i] == a) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static double size_of(const Contraction *c, const Equation *e, ContractRole role)
 {
     double n = 1;
@@ -112,26 +98,49 @@ static double size_of(const Contraction *c, const Equation *e, ContractRole role
     return n;
 }
 
-/* y[i,e] = sum[d] x[i,d] * W[d,e]: what a param mixes are features, not elements. */
-static void note_features(Graph *g, const Equation *e, Features *f)
+typedef struct {
+    const Clusters *c;
+    double size;
+    int depth;
+    bool fails;
+} Making;
+
+static void look_at_making(const Scalar *load, void *ctx);
+
+/* Whether t is made position by position from what is smaller than `size`, products of that among it. */
+static bool is_made_of_less(const Making *m, const Tensor *t)
 {
-    Contraction c;
-    if (!contract_match(g, e, &c) || c.a->tensor->per_example == c.b->tensor->per_example) {
-        return;
+    Equation **defs = m->c->u.defs[t->id];
+    if (!t->per_example || cells(t) < m->size) {
+        return true;
     }
-    const Scalar *w = c.a->tensor->per_example ? c.b : c.a;
-    for (int d = 0; d < w->nargs; d++) {
-        const Scalar *at = w->args[d];
-        if (at->op == OP_LETTER && c.role[at->inum] == CONTRACT_K && !is_feature(f, w->tensor->dims[d])) {
-            ARENA_PUSH(g->arena, f->axes, f->n, w->tensor->dims[d]);
+    Making next = {m->c, m->size, m->depth + 1, !defs || m->depth == MOST_STEPS};
+    for (int i = 0; !next.fails && defs[i]; i++) {
+        Contraction p;
+        if (contract_match(m->c->u.g, defs[i], &p)) {
+            const Tensor *a = p.a->tensor, *b = p.b->tensor;
+            next.fails = (a->per_example && cells(a) >= m->size) || (b->per_example && cells(b) >= m->size);
+        } else if (defs[i]->op == RED_NONE) {
+            equation_loads(defs[i], look_at_making, &next);
+        } else {
+            next.fails = true;
         }
     }
+    return !next.fails;
+}
+
+static void look_at_making(const Scalar *load, void *ctx)
+{
+    Making *m = ctx;
+    m->fails = m->fails || !is_made_of_less(m, load->tensor);
 }
 
 /* z[r,d] = sum[i] p[r,i] * x[i,d] mixes the elements of a list: p has a weight for each pair. It is larger than x where
- * r takes more values than d. Slots mix as lists do where their weights are larger than the result too, and many. */
-static void note_pairs(Graph *g, const Equation *e, const Features *f, Pairs *p)
+ * r takes more values than d. Slots mix as lists do where their weights are many, larger than the result too and than
+ * what they are made of: other fixed sizes are features, which mix by params. */
+static void note_pairs(const Clusters *all, const Equation *e, Pairs *p)
 {
+    Graph *g = all->u.g;
     Contraction c;
     if (!e->dst->per_example || !contract_match(g, e, &c) || size_of(&c, e, CONTRACT_M) < LEAST_SIDE ||
         size_of(&c, e, CONTRACT_N) < LEAST_SIDE) {
@@ -142,14 +151,15 @@ static void note_pairs(Graph *g, const Equation *e, const Features *f, Pairs *p)
         if (!w->tensor->per_example || !x->tensor->per_example || cells(w->tensor) <= cells(x->tensor)) {
             continue;
         }
-        bool is_wide = cells(w->tensor) >= LEAST_FIXED && cells(w->tensor) > cells(e->dst);
+        Making m = {.c = all, .size = cells(w->tensor)};
+        bool is_wide = m.size >= LEAST_FIXED && m.size > cells(e->dst) && is_made_of_less(&m, w->tensor);
         for (int d = 1; d < w->nargs; d++) {
             const Scalar *at = w->args[d];
             bool summed = at->op == OP_LETTER && c.role[at->inum] == CONTRACT_K && is_long(w->tensor->dims[d]);
             for (int k = 1; k < w->nargs && summed; k++) {
                 const Axis *one = w->tensor->dims[d], *other = w->tensor->dims[k];
                 bool fixed = !axis_is_ragged(one) && !axis_is_ragged(other);
-                bool grows = axis_is_ragged(one) || (fixed && is_wide && !is_feature(f, one) && !is_feature(f, other));
+                bool grows = axis_is_ragged(one) || (fixed && is_wide);
                 if (k != d && grows && is_long(other) && !has_pair(p, one, other)) {
                     Pair fresh = {one, other};
                     ARENA_PUSH(g->arena, p->pairs, p->n, fresh);
@@ -187,13 +197,9 @@ static void note_wide(Graph *g, const Equation *e, Pairs *p)
 static void find_candidates(Clusters *c)
 {
     Graph *g = c->u.g;
-    Features features = {0};
-    for (int i = 0; i < g->nequations; i++) {
-        note_features(g, g->equations[i], &features);
-    }
     Pairs pairs = {0};
     for (int i = 0; i < g->nequations; i++) {
-        note_pairs(g, g->equations[i], &features, &pairs);
+        note_pairs(c, g->equations[i], &pairs);
         note_wide(g, g->equations[i], &pairs);
     }
     for (int i = 0; i < g->ntensors; i++) {
