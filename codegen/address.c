@@ -187,6 +187,46 @@ void emit_item_range(Emit *x, LLVMValueRef *lo, LLVMValueRef *hi)
     *hi = emit_max(x, *hi, *lo);
 }
 
+/* How many examples begin before this row: offsets ascend from 0. */
+static LLVMValueRef examples_before(Emit *x, int offsets, LLVMValueRef row)
+{
+    LLVMValueRef lo[2] = {emit_i64(x, 0)}, hi[2] = {x->batch}, one = emit_i64(x, 1); /* the answer is in [lo, hi] */
+    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(x->b)}, head = emit_block(x, "search"),
+                      body = emit_block(x, "half"), found = emit_block(x, "found");
+    LLVMBuildBr(x->b, head);
+    LLVMPositionBuilderAtEnd(x->b, head);
+    LLVMValueRef l = LLVMBuildPhi(x->b, x->i64, ""), h = LLVMBuildPhi(x->b, x->i64, "");
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, l, h, ""), body, found);
+    LLVMPositionBuilderAtEnd(x->b, body);
+    LLVMValueRef mid = LLVMBuildLShr(x->b, add(x, l, h), one, "");
+    LLVMValueRef before = LLVMBuildICmp(x->b, LLVMIntSLT, offset_at(x, offsets, mid), row, "");
+    lo[1] = LLVMBuildSelect(x->b, before, add(x, mid, one), l, "");
+    hi[1] = LLVMBuildSelect(x->b, before, h, mid, "");
+    from[1] = LLVMGetInsertBlock(x->b);
+    LLVMBuildBr(x->b, head);
+    LLVMAddIncoming(l, lo, from, 2);
+    LLVMAddIncoming(h, hi, from, 2);
+    LLVMPositionBuilderAtEnd(x->b, found);
+    return l;
+}
+
+void emit_row_examples(Emit *x, const Axis *a, LLVMValueRef *first, LLVMValueRef *end)
+{
+    int n = kernel_offsets(x->k, OFF_SIGNATURE, 1, &a);
+    LLVMValueRef one = emit_i64(x, 1);
+    *first = LLVMBuildNSWSub(x->b, examples_before(x, n, add(x, x->lo, one)), one, "");
+    *end = examples_before(x, n, x->hi);
+}
+
+void emit_row_positions(Emit *x, const Axis *a, LLVMValueRef example, LLVMValueRef *lo, LLVMValueRef *hi)
+{
+    int n = kernel_offsets(x->k, OFF_SIGNATURE, 1, &a);
+    LLVMValueRef row = offset_at(x, n, example), end = offset_at(x, n, add(x, example, emit_i64(x, 1)));
+    *lo = LLVMBuildNSWSub(x->b, emit_max(x, x->lo, row), row, "");
+    *hi = LLVMBuildNSWSub(x->b, emit_min(x, x->hi, end), row, "");
+    *hi = emit_max(x, *hi, *lo);
+}
+
 /* ---- elements ---- */
 
 /* Indices of the ancestors of a dim with a list per element: the example, then the parent dims. */

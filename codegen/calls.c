@@ -85,7 +85,8 @@ static bool describe(Build *b, Call *c, int writers, int letter, Text *why)
     k->asked = b->o->real == DT_F32 ? b->o->products : PRODUCTS_F32;
     k->target = b->target;
     k->scan = letter;
-    k->tile = c->e->cluster ? c->e->tile : NULL;
+    k->tile = c->e->cluster && !c->e->by_rows ? c->e->tile : NULL;
+    k->row = c->e->by_rows ? equation_tile_letter(c->e) : -1;
     k->sole = writers == 1;
     k->item = k->key_dim = -1;
     if (!product_choose(k)) {

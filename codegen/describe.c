@@ -327,6 +327,10 @@ bool kernel_describe(KernelInfo *k, const Target *target, Text *why)
         text_append(t, "\n", 1);
         need_axis(k, e->letters[i].axis);
     }
+    if ((k->split == SPLIT_ROWS || k->split == SPLIT_REDUCE) && e->letters[k->item].axis->kind != AXIS_BATCH) {
+        const Axis *rows = e->letters[k->item].axis;
+        need_offsets(k, OFF_SIGNATURE, 1, &rows);
+    }
     for (int i = 0; i < e->dst->ndim; i++) {
         put_scalar(&d, e->lhs[i]);
     }

@@ -20,7 +20,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 26 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 27 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and in_order. plan.h says what it means
  * ---- */
@@ -65,6 +65,7 @@ typedef struct {
      * whose index there lies in [lo, hi); else -1. */
     Split split;
     int item, key_dim, scan;
+    int row;            /* of an equation in a cluster by rows: the letter that counts them; else -1 */
     const Scalar *tile; /* of an equation in a cluster: SPLIT_TILE, item is its letter, scan that of the example */
     bool sole;          /* no other equation writes dst: cells that fail the conds may be set to 0 */
     bool accumulate;    /* adds into dst, which the runtime has zeroed, instead of setting it */
@@ -178,6 +179,10 @@ LLVMValueRef emit_axis_size(Emit *x, const Axis *a, int n, LLVMValueRef *at);
 LLVMValueRef emit_letter_size(Emit *x, int letter); /* at the bound parents */
 /* Letters (bits) on which the size of a letter depends: its ancestors. */
 unsigned letter_ancestors(const Equation *e, int letter);
+/* The examples [first, end) that have rows among the call's [lo, hi), where the lists of axis a lie packed; and the
+ * positions of one of them that are. */
+void emit_row_examples(Emit *x, const Axis *a, LLVMValueRef *first, LLVMValueRef *end);
+void emit_row_positions(Emit *x, const Axis *a, LLVMValueRef example, LLVMValueRef *lo, LLVMValueRef *hi);
 /* Number of an element, given an index for each dim: i64. Strides between neighbours along a dim; a constant where
  * it is known. The innermost dim of the layout has stride 1. */
 LLVMValueRef emit_element_index(Emit *x, int tensor, LLVMValueRef *index);

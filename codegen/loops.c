@@ -10,6 +10,7 @@
 
 enum {
     CHUNK = 16,           /* examples per chunk, at least */
+    ROW_CHUNK = 512,      /* rows per chunk */
     SMALL_COPY = 1 << 14, /* elements of a result up to which chunks are that small */
     COPY_LIMIT = 1 << 20  /* and up to which every chunk sums into a copy of its own */
 };
@@ -83,8 +84,8 @@ void loops_choose(KernelInfo *k)
         k->split = SPLIT_TILE;
         k->item = equation_tile_letter(e);
     } else if (e->dst->per_example && is_batch(e, bare(e, 0))) {
-        k->split = SPLIT_BATCH;
-        k->item = bare(e, 0);
+        k->split = k->row >= 0 && !is_batch(e, k->row) ? SPLIT_ROWS : SPLIT_BATCH;
+        k->item = k->split == SPLIT_ROWS ? k->row : bare(e, 0);
     } else if (k->scan >= 0) {
         k->split = SPLIT_NONE;
     } else if (batch < 0) { /* rows of a table: by keys, as other sums into it are (tables.c) */
@@ -95,8 +96,8 @@ void loops_choose(KernelInfo *k)
     } else if (e->op == RED_SUM && !e->dst->per_example && l.batch_dims == 0 && l.fixed <= COPY_LIMIT &&
                !(l.fixed > SMALL_COPY && adds_rows(k) && split_keys(k))) {
         k->split = SPLIT_REDUCE;
-        k->item = batch;
-        k->grain = l.fixed <= SMALL_COPY ? CHUNK : 2 * CHUNK;
+        k->item = k->row >= 0 ? k->row : batch;
+        k->grain = k->item != batch ? ROW_CHUNK : l.fixed <= SMALL_COPY ? CHUNK : 2 * CHUNK;
     } else if (!split_keys(k) && !split_fixed(k, &l, 2)) {
         k->split = SPLIT_NONE;
     }
@@ -319,7 +320,18 @@ static void range_of(Loops *s, int level, LLVMValueRef *from, LLVMValueRef *to)
     Emit *x = s->x;
     int v = s->n.order[level];
     *from = emit_i64(x, 0);
-    if (v == x->k->item) {
+    if (loops_by_rows(x->k)) {
+        const Letter *row = &x->k->e->letters[x->k->item];
+        if (v == row->parent) {
+            *from = s->first_example;
+            *to = s->end_example;
+            return;
+        }
+        if (v == x->k->item) {
+            emit_row_positions(x, row->axis, x->letter[row->parent], from, to);
+            return;
+        }
+    } else if (v == x->k->item) {
         emit_item_range(x, from, to);
         return;
     }
@@ -635,6 +647,9 @@ void loops_emit(Emit *x)
         emit_assume_safe(x, s.n.ends.next);
     }
     emit_item_guard(x);
+    if (loops_by_rows(x->k)) {
+        emit_row_examples(x, e->letters[x->k->item].axis, &s.first_example, &s.end_example);
+    }
     loops_require(&s, -1, x->ret);
     loops_hoist(&s, -1);
     rows_start(&s);

@@ -12,6 +12,7 @@ typedef struct {
     Type type;     /* of what is stored */
     int key_level; /* loop in which the key is compared with [lo, hi), or -2 */
     LLVMValueRef acc, reached, best;
+    LLVMValueRef first_example, end_example; /* of the rows of the call */
     /* rows.c */
     int nchunks;
     LLVMValueRef accs[MAX_CHUNKS]; /* MEMORY: the row of the cell, in locals */

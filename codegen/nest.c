@@ -256,8 +256,14 @@ static void choose_list(const KernelInfo *k, Nest *n)
     n->by_runs = can_visit_ends(k, n);
 }
 
+bool loops_by_rows(const KernelInfo *k)
+{
+    return (k->split == SPLIT_ROWS || k->split == SPLIT_REDUCE) && k->e->letters[k->item].axis->kind != AXIS_BATCH;
+}
+
 void nest_choose(const KernelInfo *k, Nest *n)
 {
+    int item = loops_by_rows(k) ? k->e->letters[k->item].parent : k->item;
     const Equation *e = k->e;
     const Tensor *dst = e->dst;
     memset(n, 0, sizeof *n);
@@ -286,7 +292,7 @@ void nest_choose(const KernelInfo *k, Nest *n)
     double best = 0;
     for (int v = 0; v < e->nletters; v++) {
         bool output = n->outputs >> v & 1;
-        if (v == k->item || v == k->scan || is_ancestor(e, v) ||
+        if (v == item || v == k->scan || is_ancestor(e, v) ||
             (output && e->op != RED_NONE && e->op != RED_SUM && e->op != RED_ANY)) {
             continue;
         }
@@ -307,8 +313,8 @@ void nest_choose(const KernelInfo *k, Nest *n)
                                         : NEST_REGISTER;
 
     /* item, outputs in memory order, reduced letters, the innermost */
-    if (k->item >= 0) {
-        push(k, n, k->item);
+    if (item >= 0) {
+        push(k, n, item);
     }
     Layout l;
     const char *why;

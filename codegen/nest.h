@@ -47,6 +47,9 @@ typedef struct {
     Test tails[MAX_ENDS]; /* and from such a position on */
 } Nest;
 
+/* Whether a call of the equation's kernel does packed rows lo <= row < hi, which its item counts with the example: the
+ * example is then the outermost loop. */
+bool loops_by_rows(const KernelInfo *k);
 void nest_choose(const KernelInfo *k, Nest *n);
 void rows_choose(const KernelInfo *k, bool plain, Nest *n);
 

@@ -315,6 +315,76 @@ static bool check_levels(const Build *b, int levels, Text *why)
     return true;
 }
 
+/* Whether a call of a cluster by rows is cut along them: a product may want it otherwise. */
+static bool goes_by_rows(Build *b, const Group *group, const PlanCall *c)
+{
+    const Axis *a = group->axis;
+    int rows = a->kind == AXIS_BATCH ? -1 : plan_offsets(b, OFF_SIGNATURE, 1, &a);
+    return c->rows_of == rows && (c->split == SPLIT_REDUCE || c->split == (rows < 0 ? SPLIT_BATCH : SPLIT_ROWS));
+}
+
+static void end_rows(Build *b, PlanStep *step)
+{
+    if (step->ncalls == 1) {
+        *step = (PlanStep){.kind = STEP_CALL, .call = step->calls[0]};
+    }
+    if (step->ncalls > 0 || step->kind == STEP_CALL) {
+        ARENA_PUSH(b->arena, b->plan->steps, b->plan->nsteps, *step);
+    }
+    *step = (PlanStep){.kind = STEP_ROWS};
+}
+
+/* The calls of a cluster by rows, from call `at` on; those that are cut otherwise are steps of their own. */
+static void build_rows(Build *b, const Group *group, int at, void **fn)
+{
+    PlanStep step = {.kind = STEP_ROWS};
+    for (int j = 0; j < group->n; j++, at++) {
+        PlanCall c = build_call(b, &b->calls[at], fn[at]);
+        bool fits = goes_by_rows(b, group, &c);
+        if (!fits) {
+            end_rows(b, &step);
+        }
+        ARENA_PUSH(b->arena, step.calls, step.ncalls, c);
+        b->step[at] = b->plan->nsteps;
+        if (!fits) {
+            end_rows(b, &step);
+        }
+    }
+    end_rows(b, &step);
+}
+
+/* What one step of rows makes and nobody else reads exists a tile at a time. */
+static void keep_in_rows(Build *b)
+{
+    const Plan *p = b->plan;
+    int *user = arena_alloc(b->arena, (size_t)(p->ntensors + 1) * sizeof *user); /* step + 1; -1: several */
+    bool *made = arena_alloc(b->arena, (size_t)(p->ntensors + 1) * sizeof *made);
+    for (int k = 0; k < p->nsteps; k++) {
+        const PlanStep *x = &p->steps[k];
+        const PlanCall *calls = x->kind == STEP_CALL ? &x->call : x->calls;
+        int n = x->kind == STEP_CALL ? 1 : x->ncalls;
+        for (int i = 0; i < n; i++) {
+            made[calls[i].tensors[0]] = x->kind == STEP_ROWS;
+            for (int j = 0; j < calls[i].ntensors; j++) {
+                int *u = &user[calls[i].tensors[j]];
+                *u = *u == 0 || *u == k + 1 ? k + 1 : -1;
+            }
+        }
+        for (int j = 0; x->kind == STEP_EXTERN && j < x->ext->ntensors; j++) {
+            user[x->ext->tensors[j]] = -1;
+        }
+    }
+    for (int t = 0; t < p->ntensors; t++) {
+        PlanTensor *x = &p->tensors[t];
+        if (!made[t] || user[t] < 0 || x->role != PT_VALUE || !x->per_example || x->is_draw || x->batch_dims > 0 ||
+            x->alias >= 0) {
+            continue;
+        }
+        int rows = p->steps[user[t] - 1].calls[0].rows_of;
+        x->in_rows = rows < 0 ? p->offsets[x->offsets].naxes == 0 : x->offsets == rows;
+    }
+}
+
 static bool build_steps(Build *b, void **fn, Text *why)
 {
     const Schedule *s = b->schedule;
@@ -352,6 +422,11 @@ static bool build_steps(Build *b, void **fn, Text *why)
             }
             continue;
         }
+        if (group->by_rows) {
+            build_rows(b, group, at, fn);
+            at += group->n;
+            continue;
+        }
         PlanStep step = {.kind = group->is_cluster ? STEP_TILES : STEP_SCAN, .backwards = group->backwards};
         *(group->is_cluster ? &step.tile_axis : &step.scan_axis) = group->axis->id;
         step.calls = arena_alloc(b->arena, (size_t)(group->n + 1) * sizeof *step.calls);
@@ -384,6 +459,7 @@ bool build_plan(Build *b, void **fn, Text *why)
     if (!build_steps(b, fn, why)) {
         return false;
     }
+    keep_in_rows(b);
     build_tables(b);
     return true;
 }

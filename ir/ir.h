@@ -240,6 +240,10 @@ struct Equation {
      * this position. What the equations mean does not change; pass_fuse_stream forms clusters. */
     int cluster;
     Scalar *tile;
+    /* Of a cluster by rows: a tile is so many rows of the batch, the lists of its examples one after another, and
+     * `tile` the letter that counts them, with the example's letter as its parent, or that letter itself.
+     * pass_fuse_rows. */
+    bool by_rows;
     Span span;
 };
 

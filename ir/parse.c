@@ -446,13 +446,16 @@ static void parse_with(File *f)
     } while (parse_accept(p, ","));
 }
 
-/* tile i of cluster 2 */
+/* tile i of cluster 2; tile i of rows 3 */
 static void parse_tile(File *f, Equation *e)
 {
     Parser *p = &f->p;
     e->tile = parse_scalar(p);
     parse_expect(p, "of");
-    parse_expect(p, "cluster");
+    e->by_rows = parse_accept(p, "rows");
+    if (!e->by_rows) {
+        parse_expect(p, "cluster");
+    }
     e->cluster = (int)parse_integer(p, "the number of a cluster");
     if (!p->failed && e->cluster < 1) {
         parse_fail(p, "clusters have numbers from 1");

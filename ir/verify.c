@@ -412,7 +412,7 @@ static void check_tiled(const Scalar *s, void *ctx)
 {
     TileCheck *c = ctx;
     if (s->op == OP_LOAD && s->tensor->tile_dim > 0 &&
-        (c->e->cluster == 0 || s->args[s->tensor->tile_dim] != c->e->tile)) {
+        (c->e->cluster == 0 || c->e->by_rows || s->args[s->tensor->tile_dim] != c->e->tile)) {
         c->wrong = s->tensor;
     }
 }
@@ -427,7 +427,7 @@ static bool verify_cluster(const Equation *e, Text *why)
 {
     TileCheck c = {.e = e};
     equation_walk(e, check_tiled, &c);
-    if (e->dst->tile_dim > 0 && (e->cluster == 0 || e->lhs[e->dst->tile_dim] != e->tile)) {
+    if (e->dst->tile_dim > 0 && (e->cluster == 0 || e->by_rows || e->lhs[e->dst->tile_dim] != e->tile)) {
         c.wrong = e->dst;
     }
     if (c.wrong) {

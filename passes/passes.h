@@ -1,7 +1,8 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
  *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► prefix ─► differentiate ─► optimize ─► clean
- *        ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► plan ─► code generation
+ *        ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► fuse-sums ─► fuse-rows ─► plan
+ *        ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -60,6 +61,13 @@ void pass_fuse_map(Graph *g);
  * a list are never stored. Last: nothing may rewrite equations afterwards. */
 void pass_fuse_stream(Graph *g);
 
+/* fuse-sums: sums over the positions of a cluster join it, and what nobody else reads is a tile at a time. */
+void pass_fuse_sums(Graph *g);
+
+/* fuse-rows: forms clusters of what runs one after another on the same rows of the batch, so that what one equation
+ * writes is still in the cache when the next one reads it, and need not be stored where no other group does. */
+void pass_fuse_rows(Graph *g);
+
 /* A result of a cluster that is a sum over the batch: whether it is larger than what is kept once per group of
  * examples. Then the cluster's tiles go through all examples, each adding to the cells at its positions. */
 bool is_too_large_to_copy(const Tensor *t);
@@ -98,6 +106,7 @@ typedef struct {
     bool is_scan; /* a recurrence: equations[0..n) run once for each position of `axis`, in this order */
     bool backwards;
     bool is_cluster; /* equations[0..n) run once for each tile of positions of `axis`, in this order */
+    bool by_rows;    /* and a tile is so many rows of the batch, as `axis` (perhaps the batch's) counts them */
     Axis *axis;
     int n;
     Equation **equations;

@@ -25,6 +25,8 @@ const Pass pipeline[] = {
      "before fuse-map: factors become values of their own, which are then not inlined again"},
     {"fuse-map", pass_fuse_map, "last of all rewrites: what still stands alone becomes a kernel"},
     {"fuse-stream", pass_fuse_stream, "on the kernels as they are: it only decides which of them run together"},
+    {"fuse-sums", pass_fuse_sums, "after fuse-stream: what its clusters make is summed in them"},
+    {"fuse-rows", pass_fuse_rows, "after fuse-stream: what its clusters leave between them"},
 };
 const int npasses = (int)(sizeof pipeline / sizeof *pipeline);
 

@@ -299,7 +299,11 @@ static void plan_cluster(const Units *u, int cluster, Group *group)
     group->scan_letter = arena_alloc(g->arena, (size_t)group->n * sizeof(int));
     for (int i = 0; i < group->n; i++) {
         const Equation *e = group->equations[i];
-        group->scan_letter[i] = equation_example_letter(e);
+        group->by_rows = e->by_rows;
+        group->scan_letter[i] = e->by_rows ? -1 : equation_example_letter(e);
+        if (e->by_rows) {
+            group->axis = e->letters[equation_tile_letter(e)].axis;
+        }
         if (e->dst->tile_dim > 0) {
             group->axis = e->dst->dims[e->dst->tile_dim];
         }

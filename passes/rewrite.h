@@ -56,6 +56,10 @@ void equation_rewrite(Graph *g, Equation *e, Rewriter f, void *ctx); /* lhs, con
 /* Calls f on every load of the equation (lhs, conds, body), each distinct one at least once. */
 void equation_loads(const Equation *e, void (*f)(const Scalar *load, void *ctx), void *ctx);
 
+/* The letter that counts the rows of the batch which e works on one by one, or sums up: over a list of each example, or
+ * the examples themselves; -1: there is none (fuse_rows.c). */
+int equation_row_letter(const Graph *g, const Equation *e);
+
 /* ---- order (order.c) ---- */
 
 /* Strongly connected components of the equations, dependencies first. component[e->id] numbers them from 0;

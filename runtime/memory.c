@@ -26,6 +26,7 @@ int step_calls(const PlanStep *step, const PlanCall **calls)
         return 1;
     case STEP_SCAN:
     case STEP_TILES:
+    case STEP_ROWS:
         *calls = step->calls;
         return step->ncalls;
     default:
@@ -63,6 +64,11 @@ void *memory_new(int64_t bytes)
     return p ? memset(p, 0, (size_t)size) : NULL;
 }
 
+bool is_tiled(const PlanTensor *t)
+{
+    return t->tile_dim > 0 || t->in_rows;
+}
+
 bool outlives_step(const Plan *p, int t)
 {
     const PlanTensor *x = &p->tensors[t];
@@ -86,7 +92,7 @@ static bool is_read_after_write(const Plan *p, int t, int written)
     for (int k = 0; k < p->nsteps; k++) {
         const PlanCall *calls;
         int n = step_calls(&p->steps[k], &calls);
-        bool in_scan = p->steps[k].kind == STEP_SCAN, began_here = false;
+        bool in_scan = p->steps[k].kind == STEP_SCAN || p->steps[k].kind == STEP_ROWS, began_here = false;
         for (int i = 0; i < n; i++) {
             began_here = began_here || calls[i].tensors[0] == written;
         }
@@ -231,7 +237,7 @@ bool memory_init(Session *s, Error *e)
         s->birth_of[step] = nb;
         s->death_of[step] = nd;
         for (int t = 0; t < p->ntensors; t++) {
-            if (s->root[t] != t || outlives_step(p, t) || s->last[t] < 0 || p->tensors[t].tile_dim > 0) {
+            if (s->root[t] != t || outlives_step(p, t) || s->last[t] < 0 || is_tiled(&p->tensors[t])) {
                 continue;
             }
             if (s->first[t] == step) {
@@ -363,7 +369,7 @@ bool memory_reserve(Session *s, Error *e)
     }
     for (int t = 0; t < p->ntensors; t++) {
         int r = s->root[t];
-        bool is_absent = s->last[r] < 0 || p->tensors[r].tile_dim > 0;
+        bool is_absent = s->last[r] < 0 || is_tiled(&p->tensors[r]);
         s->data[t] = s->kept[r] ? s->kept[r] : is_absent ? NULL : s->arena + s->places[r];
     }
     int64_t peak = s->kept_total + s->arena_bytes + s->private_bytes;

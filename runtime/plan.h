@@ -70,6 +70,7 @@ typedef struct {
     int batch_dims;       /* how many further dims range over the batch, or over it and more: times their sizes */
     int tile_dim;      /* VALUE of a step of tiles: this dim comes first in memory, and only the positions of one tile
                           exist at a time, in memory of the thread that works on it; 0: it is whole */
+    bool in_rows;      /* VALUE of a step of rows: the same of the rows of one tile */
     int alias;         /* tensor whose storage this one shares (a param after its update), or -1 */
     const char *vocab; /* INPUT of ids */
     bool is_bounded;   /* integers a batch may give must lie in lo .. hi, both included */
@@ -160,8 +161,11 @@ typedef struct {
 } PlanCarry;
 
 typedef struct {
-    enum { STEP_CALL, STEP_SCAN, STEP_TILES, STEP_EXTERN, STEP_LEVELS } kind;
+    enum { STEP_CALL, STEP_SCAN, STEP_TILES, STEP_ROWS, STEP_EXTERN, STEP_LEVELS } kind;
     PlanCall call;
+    /* ROWS: for each tile of rows (items of the calls, which are ROWS, or BATCH, and REDUCE over the same): each call
+     * in order. A call reads what one before it in the step wrote at its own rows alone. Sums are added up per group of
+     * rows and then in the order of the groups. */
     /* TILES: for each example, for each tile of positions of `tile_axis`: each call in order. Results that are the same
      * for all examples are summed per group of examples and then in the order of the groups, as with REDUCE; or, in a
      * step that is_whole, a tile goes through all examples, adding to the cells at its positions, which an axis counts

@@ -74,7 +74,7 @@ struct Session {
     int64_t *levels, nlevels; /* where the examples of each level begin, nlevels + 1 entries */
     int64_t from, to;         /* the examples that the steps now running work on */
     bool is_fresh;            /* they are the first to: results have not been zeroed yet */
-    struct TileStep **tiles;  /* per step; only those of STEP_TILES are set */
+    struct TileStep **tiles;  /* per step; only those of STEP_TILES and STEP_ROWS are set */
     int64_t tile_limit;       /* positions of a tile, or 0 */
     Table *tables;            /* params that are updated by rows */
     int ntables;
@@ -90,6 +90,7 @@ bool memory_init(Session *s, Error *e);    /* aliases and liveness; once */
 bool memory_reserve(Session *s, Error *e); /* the arena for this batch */
 void memory_free(Session *s);
 bool outlives_step(const Plan *p, int t); /* it keeps its memory */
+bool is_tiled(const PlanTensor *t);       /* only a tile of it exists at a time, in memory of the thread */
 void *memory_new(int64_t bytes);          /* zeroed, aligned, with slack; NULL if there is no memory */
 bool memory_scratch(Session *s, int64_t bytes, int64_t npointers, Error *e);
 
@@ -111,7 +112,7 @@ double profile_now(const Session *s); /* seconds */
 void profile_add(StepProfile *row, double seconds, double flop);
 bool tiles_init(Session *s, Error *e); /* once */
 void tile_step_free(struct TileStep *t);
-/* Step k, on examples s->from .. s->to - 1; rows: of the profile, one per call. */
+/* Step k of tiles, or of rows, on examples s->from .. s->to - 1; rows: of the profile, one per call. */
 bool run_tiles(Session *s, int k, const CallArgs *args, StepProfile *rows, Error *e);
 
 /* table.c. A step: begin; before each step of the plan, and in place of one where tables_update is true; end. */

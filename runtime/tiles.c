@@ -15,7 +15,10 @@
  *
  * A kernel addresses a tiled tensor as if all of it existed: it gets a pointer that lies before the thread's memory by
  * as much as the example and the first row of the tile lie behind the start. How many positions a tile has depends on
- * the example alone. */
+ * the example alone.
+ *
+ * Steps of rows are the same with the rows of the whole batch in place of an example's positions: nothing is added into
+ * from several tiles but sums over the rows, of which each group of tiles has a copy. */
 #include "../ir/fault.h"
 #include "session_impl.h"
 #include <stdlib.h>
@@ -34,6 +37,9 @@ enum {
 
 /* MATRIX_BYTES: of what all tiles multiply by, that a tile may take as well. WHOLE_TILES: enough for all threads. */
 enum { MATRIX_BYTES = 1 << 23, WHOLE_TILES = 32 };
+
+/* Of steps of rows. */
+enum { LEAST_GROUP = 48, MOST_GROUP = 512, EVEN_GROUPS = 16, MOST_ROWS = 192 };
 
 typedef struct {
     int tensor;
@@ -75,6 +81,8 @@ typedef struct {
     int64_t *ready;       /* thread w: the example for which the calls keep something, or -1 */
     void **pointers;      /* thread w: pointers + w * npointers */
     Tiled *tiled;         /* thread w: tiled + w * ntiled, for its example */
+    int64_t row, rows;    /* of a step of rows: the first, and how many */
+    int64_t tile, group;  /* rows of a tile, and of the tiles that share a copy */
     int64_t *tile_of;     /* number of the first tile of each example from s->from on */
     int64_t positions;    /* of a step that is_whole: of its tiles */
     double *seconds;      /* thread w: seconds + w * ncalls, spent in each call */
@@ -291,6 +299,30 @@ static void whole_task(void *ctx, int64_t k)
     }
 }
 
+/* Rows lo .. hi - 1 of a step of rows, counted from its first, tile by tile. */
+static void run_rows(const Tiles *x, void **tensors, int64_t lo, int64_t hi)
+{
+    for (; lo < hi; lo += x->tile) {
+        int64_t end = lo + x->tile < hi ? lo + x->tile : hi - FAULT(38);
+        run_tile(x, tensors, x->tiled, 0, x->row + lo, x->row + end);
+    }
+}
+
+static void rows_task(void *ctx, int64_t task)
+{
+    const Tiles *x = ctx;
+    int64_t lo = task * x->tile;
+    run_rows(x, thread_tensors(x, 0), lo, lo + x->tile < x->rows ? lo + x->tile : x->rows);
+}
+
+static void rows_group_task(void *ctx, int64_t i)
+{
+    const Tiles *x = ctx;
+    int64_t lo = (x->first + i) * x->group;
+    memset(x->copies + i * x->fixed->copy_bytes, 0, (size_t)x->fixed->copy_bytes);
+    run_rows(x, thread_tensors(x, i), lo, lo + x->group < x->rows ? lo + x->group : x->rows);
+}
+
 /* ---- the step --------------------------------------------------------------------------------------------- */
 
 static int note_tiled(struct TileStep *t, int tensor, int call)
@@ -358,10 +390,10 @@ static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
         t->ends = t->ends || call->ends;
         note_matrices(s, step, c, &t->matrices);
         for (int j = 0; j < call->ntensors; j++) {
-            bool is_tiled = p->tensors[call->tensors[j]].tile_dim > 0;
-            t->tiled_at[t->npointers++] = is_tiled ? note_tiled(t, call->tensors[j], c) : -1;
+            bool tiled = is_tiled(&p->tensors[call->tensors[j]]);
+            t->tiled_at[t->npointers++] = tiled ? note_tiled(t, call->tensors[j], c) : -1;
         }
-        if (p->tensors[dst].tile_dim > 0) {
+        if (is_tiled(&p->tensors[dst])) {
             continue;
         }
         t->by_tile = t->by_tile && !call->adds;
@@ -386,7 +418,8 @@ bool tiles_init(Session *s, Error *e)
 {
     s->tiles = calloc((size_t)s->plan->nsteps + 1, sizeof *s->tiles);
     for (int k = 0; s->tiles && k < s->plan->nsteps; k++) {
-        if (s->plan->steps[k].kind == STEP_TILES && !(s->tiles[k] = tile_step_new(s, &s->plan->steps[k]))) {
+        int kind = s->plan->steps[k].kind;
+        if ((kind == STEP_TILES || kind == STEP_ROWS) && !(s->tiles[k] = tile_step_new(s, &s->plan->steps[k]))) {
             return error_set(e, EXIT_RESOURCES, "no memory for the steps of '%s'", s->plan->name);
         }
     }
@@ -408,7 +441,7 @@ static void fold_block(void *ctx, int64_t block)
     }
 }
 
-static void run_groups(Tiles *x, int64_t groups, int64_t wave)
+static void run_groups(Tiles *x, int64_t groups, int64_t wave, void (*task)(void *, int64_t))
 {
     int64_t most = 0;
     for (int i = 0; i < x->fixed->nshared; i++) {
@@ -417,7 +450,7 @@ static void run_groups(Tiles *x, int64_t groups, int64_t wave)
     }
     for (; x->first < groups; x->first += wave) {
         x->ncopies = groups - x->first < wave ? groups - x->first : wave;
-        pool_run(x->s->pool, x->ncopies, group_task, x);
+        pool_run(x->s->pool, x->ncopies, task, x);
         pool_run(x->s->pool, (most + FOLD_BLOCK - 1) / FOLD_BLOCK, fold_block, x);
     }
 }
@@ -471,14 +504,25 @@ static void cut_whole(Tiles *x)
     }
 }
 
-static bool reserve(Tiles *x, int64_t wave, Error *e)
+/* Copies that are made at a time, of so many groups. */
+static int64_t wave_of(const Tiles *x, int64_t groups)
 {
-    int64_t n = x->s->to - x->s->from, threads = pool_threads(x->s->pool), bytes = 0;
+    if (x->fixed->nshared == 0) {
+        return 0;
+    }
+    int64_t least = 2 * pool_threads(x->s->pool), wave = WAVE_BYTES / x->fixed->copy_bytes;
+    wave = wave < least ? least : wave > MAX_WAVE ? MAX_WAVE : wave;
+    return wave < groups ? wave : groups;
+}
+
+static bool reserve_lists(Tiles *x, Error *e)
+{
+    int64_t n = x->s->to - x->s->from, threads = pool_threads(x->s->pool);
     const struct TileStep *f = x->fixed;
     x->tile_of = malloc(((size_t)n + 1) * sizeof *x->tile_of);
     x->seconds = calloc((size_t)(threads * x->step->ncalls) + 1, sizeof *x->seconds);
     x->tiled = malloc((size_t)(threads * f->ntiled + 1) * sizeof *x->tiled);
-    x->kept_at = malloc(((size_t)x->step->ncalls + (size_t)threads) * sizeof *x->kept_at);
+    x->kept_at = calloc((size_t)x->step->ncalls + (size_t)threads, sizeof *x->kept_at);
     if (!x->tile_of || !x->seconds || !x->tiled || !x->kept_at) {
         return error_set(e, EXIT_RESOURCES, "no memory for the tiles of a step");
     }
@@ -487,13 +531,13 @@ static bool reserve(Tiles *x, int64_t wave, Error *e)
         memcpy(x->tiled + w * f->ntiled, f->tiled, (size_t)f->ntiled * sizeof *f->tiled);
         x->ready[w] = -1;
     }
-    if (x->step->is_whole) {
-        cut_whole(x);
-    } else {
-        cut_examples(x);
-    }
-    place_kept(x);
-    bytes = wave * f->copy_bytes + threads * x->thread_bytes;
+    return true;
+}
+
+static bool reserve_memory(Tiles *x, int64_t wave, Error *e)
+{
+    const struct TileStep *f = x->fixed;
+    int64_t threads = pool_threads(x->s->pool), bytes = wave * f->copy_bytes + threads * x->thread_bytes;
     if (!memory_scratch(x->s, bytes > 0 ? bytes : TENSOR_ALIGN, threads * f->npointers, e)) {
         return false;
     }
@@ -503,14 +547,24 @@ static bool reserve(Tiles *x, int64_t wave, Error *e)
     return true;
 }
 
-/* wall: seconds of the whole step, which its calls share as the threads spent theirs. */
-static void add_to_profile(const Tiles *x, double wall, StepProfile *rows)
+static bool reserve(Tiles *x, int64_t wave, Error *e)
 {
-    int64_t positions = 0;
-    double all = 0;
-    for (int64_t b = x->s->from; b < x->s->to; b++) {
-        positions += shapes_axis_size(&x->s->shapes, x->step->tile_axis, b);
+    if (!reserve_lists(x, e)) {
+        return false;
     }
+    if (x->step->is_whole) {
+        cut_whole(x);
+    } else {
+        cut_examples(x);
+    }
+    place_kept(x);
+    return reserve_memory(x, wave, e);
+}
+
+/* wall: seconds of the whole step, which its calls share as the threads spent theirs. items: positions or rows. */
+static void add_to_profile(const Tiles *x, double wall, int64_t items, StepProfile *rows)
+{
+    double all = 0;
     int threads = pool_threads(x->s->pool);
     for (int i = 0; i < threads * x->step->ncalls; i++) {
         all += x->seconds[i];
@@ -521,43 +575,119 @@ static void add_to_profile(const Tiles *x, double wall, StepProfile *rows)
             seconds += x->seconds[w * x->step->ncalls + c];
         }
         profile_add(&rows[c], all > 0 ? wall * seconds / all : wall / x->step->ncalls,
-                    x->step->calls[c].flop_per_item * (double)positions);
+                    x->step->calls[c].flop_per_item * (double)items);
     }
+}
+
+static void zero_results(const Tiles *x)
+{
+    Session *s = x->s;
+    for (int c = 0; c < x->step->ncalls && s->is_fresh; c++) {
+        int dst = x->step->calls[c].tensors[0];
+        if (x->step->calls[c].zero && !is_tiled(&s->plan->tensors[dst])) {
+            zero_tensor(s, dst);
+        }
+    }
+}
+
+static void release(const Tiles *x)
+{
+    free(x->tile_of);
+    free(x->seconds);
+    free(x->tiled);
+    free(x->kept_at);
+}
+
+static bool run_lists(Tiles *x, StepProfile *rows, Error *e)
+{
+    Session *s = x->s;
+    double start = profile_now(s);
+    int64_t examples = s->to - s->from, groups = (examples + GROUP - 1) / GROUP, wave = wave_of(x, groups);
+    if (!reserve(x, wave, e)) {
+        return false;
+    }
+    zero_results(x);
+    if (x->fixed->nshared > 0) {
+        run_groups(x, groups, wave, group_task);
+    } else if (x->step->is_whole) {
+        int64_t n = examples > 0 ? shapes_axis_size(&s->shapes, x->step->tile_axis, s->from) : 0;
+        pool_run(s->pool, (n + x->positions - 1) / x->positions, whole_task, x);
+    } else {
+        bool by_tile = x->fixed->by_tile;
+        pool_run(s->pool, by_tile ? x->tile_of[examples] : examples, by_tile ? tile_task : example_task, x);
+    }
+    int64_t positions = 0;
+    for (int64_t b = s->from; b < s->to; b++) {
+        positions += shapes_axis_size(&s->shapes, x->step->tile_axis, b);
+    }
+    add_to_profile(x, profile_now(s) - start, positions, rows);
+    return true;
+}
+
+/* Products in bf16 sum blocks of 32 rows; no tile may begin inside one. */
+static int64_t whole_blocks(const Session *s, int64_t rows)
+{
+    return s->plan->products == PRODUCTS_F32 ? rows : (rows + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+/* How many rows share a copy of the sums: enough to be worth one, few enough to share the work out evenly. limit: rows
+ * of a tile that a test wants, or 0. */
+static int64_t rows_per_group(int64_t rows, int64_t limit)
+{
+    if (limit > 0) {
+        return 2 * limit;
+    }
+    int64_t n = (rows + LEAST_GROUP - 1) / LEAST_GROUP, most = (rows + MOST_GROUP - 1) / MOST_GROUP;
+    n = n < EVEN_GROUPS ? n : most > EVEN_GROUPS ? (most + EVEN_GROUPS - 1) / EVEN_GROUPS * EVEN_GROUPS : EVEN_GROUPS;
+    return n > 0 ? (rows + n - 1) / n : 1;
+}
+
+/* Rows of a tile, of at most n: as many as keep what its calls touch of them in the cache, in equal shares. */
+static int64_t rows_per_tile(const Tiles *x, int64_t n)
+{
+    const Session *s = x->s;
+    int64_t bytes = place_tiled(x->tiled, x->fixed->ntiled, MIN_POSITIONS) / MIN_POSITIONS;
+    int64_t most = bytes > 0 && TILE_BYTES / bytes < MOST_ROWS ? TILE_BYTES / bytes : MOST_ROWS;
+    most = most < LEAST_GROUP ? LEAST_GROUP : most;
+    most = s->tile_limit > 0 && s->tile_limit < most ? s->tile_limit : most;
+    int64_t tiles = (n + most - 1) / most;
+    return tiles > 0 ? (n + tiles - 1) / tiles : 1;
+}
+
+static bool run_rows_step(Tiles *x, StepProfile *profile, Error *e)
+{
+    Session *s = x->s;
+    double start = profile_now(s);
+    int of = x->step->calls[0].rows_of;
+    x->row = of >= 0 ? s->shapes.offsets[of][s->from] : s->from;
+    x->rows = (of >= 0 ? s->shapes.offsets[of][s->to] : s->to) - x->row;
+    x->group = whole_blocks(s, rows_per_group(x->rows, s->tile_limit));
+    int64_t groups = (x->rows + x->group - 1) / x->group, wave = wave_of(x, groups);
+    if (!reserve_lists(x, e)) {
+        return false;
+    }
+    for (int i = 0; i < x->fixed->ntiled && x->rows > 0; i++) {
+        x->tiled[i].bytes = tensor_bytes(&s->shapes, x->tiled[i].tensor) / x->rows;
+    }
+    x->tile = whole_blocks(s, rows_per_tile(x, x->fixed->nshared > 0 ? x->group : x->rows));
+    x->thread_bytes = place_tiled(x->tiled, x->fixed->ntiled, x->tile);
+    if (!reserve_memory(x, wave, e)) {
+        return false;
+    }
+    zero_results(x);
+    if (x->fixed->nshared > 0) {
+        run_groups(x, groups, wave, rows_group_task);
+    } else {
+        pool_run(s->pool, (x->rows + x->tile - 1) / x->tile, rows_task, x);
+    }
+    add_to_profile(x, profile_now(s) - start, x->rows, profile);
+    return true;
 }
 
 bool run_tiles(Session *s, int k, const CallArgs *args, StepProfile *rows, Error *e)
 {
-    const PlanStep *step = &s->plan->steps[k];
-    Tiles x = {.s = s, .step = step, .fixed = s->tiles[k], .args = args};
-    double start = profile_now(s);
-    int64_t examples = s->to - s->from, groups = (examples + GROUP - 1) / GROUP, wave = 0;
-    if (x.fixed->nshared > 0) {
-        int64_t least = 2 * pool_threads(s->pool);
-        wave = WAVE_BYTES / x.fixed->copy_bytes;
-        wave = wave < least ? least : wave > MAX_WAVE ? MAX_WAVE : wave;
-        wave = wave < groups ? wave : groups;
-    }
-    bool good = reserve(&x, wave, e);
-    for (int c = 0; c < step->ncalls && good && s->is_fresh; c++) {
-        if (step->calls[c].zero && s->plan->tensors[step->calls[c].tensors[0]].tile_dim == 0) {
-            zero_tensor(s, step->calls[c].tensors[0]);
-        }
-    }
-    if (good && x.fixed->nshared > 0) {
-        run_groups(&x, groups, wave);
-    } else if (good && step->is_whole) {
-        int64_t n = examples > 0 ? shapes_axis_size(&s->shapes, step->tile_axis, s->from) : 0;
-        pool_run(s->pool, (n + x.positions - 1) / x.positions, whole_task, &x);
-    } else if (good) {
-        bool by_tile = x.fixed->by_tile;
-        pool_run(s->pool, by_tile ? x.tile_of[examples] : examples, by_tile ? tile_task : example_task, &x);
-    }
-    if (good) {
-        add_to_profile(&x, profile_now(s) - start, rows);
-    }
-    free(x.tile_of);
-    free(x.seconds);
-    free(x.tiled);
-    free(x.kept_at);
+    Tiles x = {.s = s, .step = &s->plan->steps[k], .fixed = s->tiles[k], .args = args};
+    bool good = x.step->kind == STEP_ROWS ? run_rows_step(&x, rows, e) : run_lists(&x, rows, e);
+    release(&x);
     return good;
 }

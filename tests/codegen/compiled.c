@@ -371,8 +371,10 @@ static void check_file(Test *test)
         text_free(&message);
     } else {
         for (int i = 0; i < g->nequations; i++) {
-            Tensor *dst = g->equations[i]->dst;
-            dst->is_output = dst->tile_dim == 0; /* of a tiled one only a tile exists at a time */
+            const Equation *e = g->equations[i];
+            Tensor *dst = e->dst;
+            bool is_row = test->fused && e->by_rows && dst->per_example && dst->id % 2 == 1;
+            dst->is_output = dst->tile_dim == 0 && !is_row; /* of a tiled one only a tile exists at a time */
         }
         Schedule *schedule = pass_plan(g);
         CodegenOptions o = {.quick = test->quick,

@@ -33,7 +33,7 @@ static void print_equation(const Kernels *k, const KernelFacts *x, const Equatio
     text_free(&at);
     print_space(e, out);
     text_printf(out, "]  %.3g op, ", kernel_flop(k, &one));
-    if (e->dst->tile_dim > 0) {
+    if (k->is_virtual[e->dst->id]) {
         text_printf(out, "a tile at a time; reads ");
     } else {
         text_printf(out, "%.3g B stored; reads ", kernel_stored(k, &one));
@@ -50,8 +50,8 @@ static void print_text(const Kernels *k, const char *spec, Text *out)
     for (int i = 0; i < k->n; i++) {
         const KernelFacts *x = &k->kernels[i];
         if (strcmp(x->kind, "cluster") == 0) {
-            text_printf(out, "           cluster  tile by tile along %s: %.3g op, %.3g B stored\n", x->axis->name,
-                        kernel_flop(k, x), kernel_stored(k, x));
+            text_printf(out, "           cluster  %s along %s: %.3g op, %.3g B stored\n",
+                        x->by_rows ? "rows" : "tile by tile", x->axis->name, kernel_flop(k, x), kernel_stored(k, x));
         }
         for (int m = 0; m < x->n; m++) {
             print_equation(k, x, x->members[m], spec, strcmp(x->kind, "cluster") == 0, out);
@@ -133,7 +133,7 @@ static void print_all_json(const Kernels *k, Text *out)
         stored += kernel_stored(k, x);
         for (int m = 0; m < x->n; m++) {
             const Equation *e = x->members[m];
-            const char *why = x->reason ? x->reason : e->dst->tile_dim > 0 ? NULL : k->why[e->id];
+            const char *why = x->reason ? x->reason : k->is_virtual[e->dst->id] ? NULL : k->why[e->id];
             if (why) {
                 print_unfused(out, &first, e->dst, e->span.line, why);
             }

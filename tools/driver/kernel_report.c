@@ -176,7 +176,7 @@ static const char *why_in_memory(const Kernels *k, const KernelFacts *x)
     const char *why = NULL;
     for (int i = 0; i < x->n; i++) {
         const Equation *e = x->members[i];
-        if (e->dst->tile_dim == 0) {
+        if (!k->is_virtual[e->dst->id]) {
             if (why && k->why[e->id] != why) {
                 return NULL;
             }
@@ -190,7 +190,8 @@ static const char *why_in_memory(const Kernels *k, const KernelFacts *x)
 static bool runs_as_loops(const Kernels *k, const Session *s, const StepProfile *r, int call)
 {
     const PlanStep *step = &session_plan(s)->steps[r->step];
-    const PlanCall *c = step->kind == STEP_CALL ? &step->call : step->kind == STEP_TILES ? &step->calls[call] : NULL;
+    bool tiles = step->kind == STEP_TILES || step->kind == STEP_ROWS;
+    const PlanCall *c = step->kind == STEP_CALL ? &step->call : tiles ? &step->calls[call] : NULL;
     const char *reason;
     return c && !c->is_product && strcmp(kernel_kind(k->g, k->g->equations[r->equation], &reason), "product") == 0;
 }
@@ -220,7 +221,8 @@ static void print_row(const Kernels *k, const Session *s, const Line *l, const K
     }
     bool together = l->x->n > 1;
     if (together) {
-        text_printf(&along, "%s along %s", strcmp(l->x->kind, "scan") == 0 ? "positions" : "tiles", l->x->axis->name);
+        const char *what = strcmp(l->x->kind, "scan") == 0 ? "positions" : l->x->by_rows ? "rows" : "tiles";
+        text_printf(&along, "%s along %s", what, l->x->axis->name);
     }
     print_lines(l->x, true, run->spec, &where);
     print_lines(l->x, false, run->spec, &with);
@@ -242,11 +244,12 @@ static void print_row(const Kernels *k, const Session *s, const Line *l, const K
         KernelFacts one = {.n = 1, .members = &e};
         where.n = 0;
         kernel_place(e->span, run->spec, &where);
-        text_printf(
-            out, "  %-10s %-8s %-30s %9.2f %9s %9.3f %9.3f %6.1f %%%s%s", where.s, kernel_kind(k->g, e, &reason),
-            r->label, kernel_flop(k, &one) / 1e6, "", 1e3 * weight(k, e, &run->machine) / (1e9 * run->machine.gflops),
-            1e3 * r->seconds / (double)run->steps, 100 * r->seconds / (double)run->steps / run->seconds,
-            e->dst->tile_dim > 0 ? "          a tile at a time" : "", runs_as_loops(k, s, r, i) ? "; as loops" : "");
+        text_printf(out, "  %-10s %-8s %-30s %9.2f %9s %9.3f %9.3f %6.1f %%%s%s", where.s,
+                    kernel_kind(k->g, e, &reason), r->label, kernel_flop(k, &one) / 1e6, "",
+                    1e3 * weight(k, e, &run->machine) / (1e9 * run->machine.gflops),
+                    1e3 * r->seconds / (double)run->steps, 100 * r->seconds / (double)run->steps / run->seconds,
+                    k->is_virtual[e->dst->id] ? "          a tile at a time" : "",
+                    runs_as_loops(k, s, r, i) ? "; as loops" : "");
         print_how(k, e, out);
         text_append(out, "\n", 1);
     }

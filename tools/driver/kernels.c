@@ -38,6 +38,52 @@ const char *kernel_kind(const Graph *g, const Equation *e, const char **reason)
     return "rows";
 }
 
+typedef struct {
+    const Kernels *k;
+    int kernel;
+    int *user; /* by tensor id: the only kernel that uses it + 1; -1: several do */
+} Users;
+
+static void note_user(const Scalar *s, void *ctx)
+{
+    const Users *u = ctx;
+    if (s->op == OP_LOAD) {
+        int *user = &u->user[s->tensor->id];
+        *user = *user == 0 || *user == u->kernel + 1 ? u->kernel + 1 : -1;
+    }
+}
+
+/* Tiled by position; or made by rows, in a cluster that alone reads it and whose rows are all it has lists of. */
+static void find_virtual(Kernels *k)
+{
+    Graph *g = k->g;
+    Users u = {.k = k, .user = arena_alloc(g->arena, (size_t)(g->ntensors + 1) * sizeof(int))};
+    for (int i = 0; i < g->nequations; i++) {
+        const Equation *e = g->equations[i];
+        u.kernel = k->of[i];
+        sc_walk(e->body, note_user, &u);
+        for (int d = 0; d < e->dst->ndim; d++) {
+            sc_walk(e->lhs[d], note_user, &u);
+        }
+        for (int c = 0; c < e->nconds; c++) {
+            sc_walk(e->conds[c], note_user, &u);
+        }
+        int *user = &u.user[e->dst->id];
+        *user = *user == 0 || *user == u.kernel + 1 ? u.kernel + 1 : -1;
+    }
+    k->is_virtual = arena_alloc(g->arena, (size_t)(g->ntensors + 1) * sizeof *k->is_virtual);
+    for (int i = 0; i < g->ntensors; i++) {
+        const Tensor *t = g->tensors[i];
+        int lists = 0, user = u.user[i];
+        for (int d = 1; d < t->ndim; d++) {
+            lists += axis_is_ragged(t->dims[d]);
+        }
+        bool in_rows = user > 0 && k->kernels[user - 1].by_rows && t->role == ROLE_VALUE && t->per_example &&
+                       !t->is_output && !t->is_draw && lists == axis_is_ragged(k->kernels[user - 1].axis);
+        k->is_virtual[i] = t->tile_dim > 0 || in_rows;
+    }
+}
+
 Kernels kernels_of(const Schedule *s, int real_bytes, int64_t batch, const int64_t *lengths)
 {
     Graph *g = s->graph;
@@ -54,6 +100,7 @@ Kernels kernels_of(const Schedule *s, int real_bytes, int64_t batch, const int64
             if (group->is_cluster) {
                 x.kind = "cluster";
                 x.axis = group->axis;
+                x.by_rows = group->by_rows;
             } else if (group->is_scan) {
                 x.kind = "scan";
                 x.axis = group->axis;
@@ -67,6 +114,7 @@ Kernels kernels_of(const Schedule *s, int real_bytes, int64_t batch, const int64
             ARENA_PUSH(g->arena, k.kernels, k.n, x);
         }
     }
+    find_virtual(&k);
     return k;
 }
 
@@ -78,7 +126,8 @@ void kernels_plan(Kernels *k, const Plan *p)
     }
     for (int i = 0; i < p->nsteps; i++) {
         const PlanStep *step = &p->steps[i];
-        bool one = step->kind == STEP_CALL, many = step->kind == STEP_SCAN || step->kind == STEP_TILES;
+        bool one = step->kind == STEP_CALL,
+             many = step->kind == STEP_SCAN || step->kind == STEP_TILES || step->kind == STEP_ROWS;
         for (int j = 0; j < (one ? 1 : many ? step->ncalls : 0); j++) {
             const PlanCall *call = one ? &step->call : &step->calls[j];
             if (call->equation >= 0 && call->equation < k->g->nequations) {
@@ -104,7 +153,7 @@ static TensorList written(const Kernels *k, const KernelFacts *x, bool tiled)
 {
     TensorList l = {0};
     for (int i = 0; i < x->n; i++) {
-        if ((x->members[i]->dst->tile_dim > 0) == tiled) {
+        if (k->is_virtual[x->members[i]->dst->id] == tiled) {
             add_tensor(k->g->arena, &l, x->members[i]->dst);
         }
     }

@@ -10,6 +10,7 @@ typedef struct {
     const char *kind;   /* cluster, product, map, rows, scatter, scan, extern */
     const char *reason; /* why it is not a better kind, or NULL */
     const Axis *axis;   /* cluster: whose positions are tiled; scan: whose positions it runs along */
+    bool by_rows;       /* cluster: positions of all examples one after another; or axis is the batch itself */
     int n;
     Equation *const *members; /* in the order in which they run */
 } KernelFacts;
@@ -22,6 +23,7 @@ typedef struct {
     int n;
     KernelFacts *kernels;
     int *of;                /* by equation id: the kernel it runs in, -1: none */
+    bool *is_virtual;       /* by tensor id: computed tile by tile, never whole */
     const char **why;       /* by equation id: why its values are in memory, or NULL */
     const PlanCall **calls; /* by equation id: its call, or NULL; see kernels_plan */
 } Kernels;
