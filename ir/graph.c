@@ -57,6 +57,18 @@ int64_t axis_bound(const Axis *a)
     return -1;
 }
 
+int64_t tensor_cells(const Tensor *t, int but)
+{
+    int64_t n = 1;
+    for (int d = t->per_example; d < t->ndim; d++) {
+        int64_t size = d == but ? 1 : axis_bound(t->dims[d]);
+        if (size < 0 || __builtin_mul_overflow(n, size, &n)) {
+            return INT64_MAX;
+        }
+    }
+    return n;
+}
+
 int axis_nparents(const Axis *a)
 {
     int n = 0;

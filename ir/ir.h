@@ -206,6 +206,10 @@ struct Tensor {
     Span span;
 };
 
+/* Cells of one example, or of all of a tensor that is no example's own, lists as long as they may be, at one position
+ * of dim `but` (-1: of all). INT64_MAX: unknown, or more. */
+int64_t tensor_cells(const Tensor *t, int but);
+
 typedef enum { RED_NONE, RED_SUM, RED_MAX, RED_MIN, RED_ARGMAX, RED_ANY, RED_NTH } Reduce;
 /* ARGMAX yields the first reduced index (INT) that attains the maximum of the body; one reduced letter only.
  * NTH lists: with r the letter that stands first on the left (behind the example's), alone and nowhere else, the cell

@@ -186,14 +186,7 @@ enum { COPY_LIMIT = 1 << 17 };
 
 bool is_too_large_to_copy(const Tensor *t)
 {
-    int64_t size = 1;
-    for (int d = 0; d < t->ndim; d++) {
-        int64_t n = axis_bound(t->dims[d]);
-        if (n < 0 || __builtin_mul_overflow(size, n, &size)) {
-            return true;
-        }
-    }
-    return size > COPY_LIMIT;
+    return tensor_cells(t, -1) > COPY_LIMIT;
 }
 
 /* A sum over the batch that is cut by positions instead of copied. */

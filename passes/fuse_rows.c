@@ -41,19 +41,6 @@ static int only_batch_letter(const Equation *e)
     return found;
 }
 
-/* Of one row, if t has a dim that counts rows; else of all of it. */
-static int64_t cells_of(const Tensor *t, int row_dim)
-{
-    int64_t n = 1;
-    for (int d = t->per_example; d < t->ndim; d++) {
-        int64_t size = d == row_dim ? 1 : axis_bound(t->dims[d]);
-        if (size < 0 || __builtin_mul_overflow(n, size, &n)) {
-            return INT64_MAX;
-        }
-    }
-    return n;
-}
-
 static bool is_list_letter(const Equation *e, int letter, int example)
 {
     const Axis *a = e->letters[letter].axis;
@@ -108,7 +95,7 @@ static int defined_row(const Equation *e, int b)
 {
     int d = row_dim(e->dst);
     if (d < 0 || e->lhs[0]->op != OP_LETTER || e->lhs[0]->inum != b || e->lhs[d]->op != OP_LETTER ||
-        cells_of(e->dst, d) > ROW_LIMIT) {
+        tensor_cells(e->dst, d) > ROW_LIMIT) {
         return -1;
     }
     int letter = (int)e->lhs[d]->inum;
@@ -119,7 +106,7 @@ static int defined_row(const Equation *e, int b)
 static int summed_row(const Graph *g, const Equation *e, int b)
 {
     Contraction c;
-    if (e->op != RED_SUM || cells_of(e->dst, -1) > (contract_match(g, e, &c) ? PRODUCT_LIMIT : COPY_LIMIT)) {
+    if (e->op != RED_SUM || tensor_cells(e->dst, -1) > (contract_match(g, e, &c) ? PRODUCT_LIMIT : COPY_LIMIT)) {
         return -1;
     }
     int found = b;
@@ -216,12 +203,12 @@ static void find_stages(Stages *s)
 
 /* ---- clusters ------------------------------------------------------------------------------------------------- */
 
-/* Clusters of the equations that go over the axis; returns the largest number of one. */
-static int form_clusters(Graph *g, const Axis *axis, int cluster)
+/* Clusters of the equations that go over the axis. */
+static void form_clusters(Graph *g, const Axis *axis)
 {
     Units u = units_of(g);
     Stages s = {.u = &u, .axis = axis, .places = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof(Place))};
-    int last = 0;
+    int last = 0, cluster = u.nclusters;
     for (int i = 0; i < u.n; i++) {
         Equation *e = u.units[i]->e[0];
         int row = u.units[i]->cluster || u.units[i]->is_cycle ? -1 : equation_row_letter(g, e);
@@ -252,25 +239,18 @@ static int form_clusters(Graph *g, const Axis *axis, int cluster)
             e->by_rows = true;
         }
     }
-    return cluster;
 }
 
 void pass_fuse_rows(Graph *g)
 {
-    for (int i = 0; i < g->ntensors; i++) {
-        if (g->tensors[i]->is_carried) {
-            return; /* examples run in levels */
-        }
-    }
-    int cluster = 0;
-    for (int i = 0; i < g->nequations; i++) {
-        cluster = g->equations[i]->cluster > cluster ? g->equations[i]->cluster : cluster;
+    if (runs_in_levels(g)) {
+        return;
     }
     for (int batch = 0; batch < 2 && g->batched; batch++) { /* lists before examples, of which there are fewer */
         for (int i = 0; i < g->naxes; i++) {
             const Axis *a = g->axes[i];
             if (batch ? a->kind == AXIS_BATCH : axis_is_ragged(a) && axis_is_plain(a)) {
-                cluster = form_clusters(g, a, cluster);
+                form_clusters(g, a);
             }
         }
     }

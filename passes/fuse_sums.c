@@ -12,7 +12,6 @@ enum { SUM_LIMIT = 1 << 16, LEAST_LIST = 64 };
 
 typedef struct {
     Graph *g;
-    const Units *u;
     Unit *cluster;
     const Equation *e; /* the sum */
     int letter;        /* its positions */
@@ -69,7 +68,7 @@ static Unit *cluster_of(Graph *g, const Units *u, const Equation *e, int letter)
 {
     const Unit *own = u->of[e->id];
     for (int i = 0; i < own->nreads; i++) {
-        Join j = {g, u, own->reads[i].unit, e, letter, own->reads[i].unit->cluster == 0};
+        Join j = {g, own->reads[i].unit, e, letter, own->reads[i].unit->cluster == 0};
         for (int k = 0; k < own->nreads && !j.fails; k++) {
             Unit *other = own->reads[k].unit;
             bool *seen = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof *seen);
@@ -82,15 +81,6 @@ static Unit *cluster_of(Graph *g, const Units *u, const Equation *e, int letter)
     return NULL;
 }
 
-static int64_t cells_of(const Tensor *t)
-{
-    int64_t cells = 1;
-    for (int d = 0; d < t->ndim; d++) {
-        cells *= axis_bound(t->dims[d]); /* few: its equation has a row letter */
-    }
-    return cells;
-}
-
 /* Of the sums that want into one cluster as many as it can have copies of, small ones first, equal ones all or none. */
 static void join(Graph *g, Unit *const *wants, int cluster)
 {
@@ -99,7 +89,7 @@ static void join(Graph *g, Unit *const *wants, int cluster)
         int64_t largest = 0;
         all = 0;
         for (int i = 0; i < g->nequations; i++) {
-            int64_t cells = wants[i] && wants[i]->cluster == cluster ? cells_of(g->equations[i]->dst) : 0;
+            int64_t cells = wants[i] && wants[i]->cluster == cluster ? tensor_cells(g->equations[i]->dst, -1) : 0;
             all += cells <= most ? cells : 0;
             largest = cells <= most && cells > largest ? cells : largest;
         }
@@ -107,7 +97,7 @@ static void join(Graph *g, Unit *const *wants, int cluster)
     } while (all > SUM_LIMIT);
     for (int i = 0; i < g->nequations; i++) {
         Equation *e = g->equations[i];
-        if (wants[i] && wants[i]->cluster == cluster && cells_of(e->dst) <= most) {
+        if (wants[i] && wants[i]->cluster == cluster && tensor_cells(e->dst, -1) <= most) {
             e->tile = sc_letter(g, equation_row_letter(g, e)); /* asked before it is in a cluster */
             e->cluster = cluster;
         }
@@ -169,19 +159,10 @@ static void keep_tiles(Graph *g)
 
 void pass_fuse_sums(Graph *g)
 {
-    int nclusters = 0;
-    for (int i = 0; i < g->ntensors; i++) {
-        if (g->tensors[i]->is_carried) {
-            return; /* examples run in levels */
-        }
-    }
-    for (int i = 0; i < g->nequations; i++) {
-        nclusters = g->equations[i]->cluster > nclusters ? g->equations[i]->cluster : nclusters;
-    }
-    if (nclusters == 0) {
+    Units u = units_of(g);
+    if (u.nclusters == 0 || runs_in_levels(g)) {
         return;
     }
-    Units u = units_of(g);
     Unit **wants = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof *wants);
     for (int i = 0; i < g->nequations; i++) {
         const Equation *e = g->equations[i];
@@ -191,7 +172,7 @@ void pass_fuse_sums(Graph *g)
             wants[i] = cluster_of(g, &u, e, row);
         }
     }
-    for (int k = 1; k <= nclusters; k++) {
+    for (int k = 1; k <= u.nclusters; k++) {
         join(g, wants, k);
     }
     keep_tiles(g);

@@ -7,7 +7,7 @@
  * which must be possible without a further cycle. */
 #include "fault.h"
 #include "intervals.h"
-#include "rewrite.h"
+#include "units.h"
 
 #include <string.h>
 
@@ -213,89 +213,9 @@ static bool forbid_externs(Graph *g, Equation **e, int n)
     return true;
 }
 
-/* ---- units: what runs as one, a component or a whole cluster -------------------------------------------------- */
-
-typedef struct {
-    const Graph *g;
-    const Order *order;
-    Equation ***defs;
-    Equation ***cluster; /* by number: its equations in order, NULL-terminated */
-    int *ncluster, nclusters;
-    char *state; /* by unit: 0 new, 1 being visited, 2 done */
-    int *out, nout;
-    int self;
-} Units;
-
-/* Components have the numbers of the order, clusters follow. */
-static int unit_of(const Units *u, const Equation *e)
+static void plan_cluster(Graph *g, const Unit *unit, Group *group)
 {
-    return e->cluster ? u->order->n + e->cluster : u->order->component[e->id];
-}
-
-static void visit_unit(Units *u, int unit);
-
-static void visit_load(const Scalar *load, void *ctx)
-{
-    Units *u = ctx;
-    int self = u->self;
-    Equation **def = u->defs[load->tensor->id];
-    for (; def && *def; def++) {
-        int unit = unit_of(u, *def);
-        if (unit != self) {
-            visit_unit(u, unit);
-        }
-    }
-    u->self = self;
-}
-
-static void visit_unit(Units *u, int unit)
-{
-    if (u->state[unit] == 2) {
-        return;
-    }
-    if (u->state[unit] == 1) {
-        bug("plan: clusters wait for each other");
-    }
-    u->state[unit] = 1;
-    bool is_cluster = unit > u->order->n;
-    int n = is_cluster ? u->ncluster[unit - u->order->n] : u->order->first[unit + 1] - u->order->first[unit];
-    Equation **e = is_cluster ? u->cluster[unit - u->order->n] : u->order->order + u->order->first[unit];
-    for (int i = 0; i < n; i++) {
-        u->self = unit;
-        equation_loads(e[i], visit_load, u);
-    }
-    u->state[unit] = 2;
-    u->out[u->nout++] = unit;
-}
-
-/* Sorts units so that what a unit reads is made before it, each shortly before its first use. */
-static Units sort_units(const Graph *g, const Order *order, Equation ***defs)
-{
-    Units u = {.g = g, .order = order, .defs = defs};
-    for (int i = 0; i < g->nequations; i++) {
-        u.nclusters = g->equations[i]->cluster > u.nclusters ? g->equations[i]->cluster : u.nclusters;
-    }
-    size_t n = (size_t)(order->n + u.nclusters) + 2;
-    u.cluster = arena_alloc(g->arena, (size_t)(u.nclusters + 1) * sizeof *u.cluster);
-    u.ncluster = arena_alloc(g->arena, (size_t)(u.nclusters + 1) * sizeof *u.ncluster);
-    u.state = arena_alloc(g->arena, n);
-    u.out = arena_alloc(g->arena, n * sizeof *u.out);
-    for (int i = 0; i < g->nequations; i++) {
-        Equation *e = order->order[i];
-        if (e->cluster) {
-            ARENA_PUSH(g->arena, u.cluster[e->cluster], u.ncluster[e->cluster], e);
-        }
-    }
-    for (int i = 0; i < g->nequations; i++) {
-        visit_unit(&u, unit_of(&u, order->order[i]));
-    }
-    return u;
-}
-
-static void plan_cluster(const Units *u, int cluster, Group *group)
-{
-    Graph *g = (Graph *)(uintptr_t)u->g;
-    *group = (Group){.is_cluster = true, .n = u->ncluster[cluster], .equations = u->cluster[cluster]};
+    *group = (Group){.is_cluster = true, .n = unit->n, .equations = unit->e};
     group->scan_letter = arena_alloc(g->arena, (size_t)group->n * sizeof(int));
     for (int i = 0; i < group->n; i++) {
         const Equation *e = group->equations[i];
@@ -312,32 +232,28 @@ static void plan_cluster(const Units *u, int cluster, Group *group)
 
 Schedule *pass_plan(Graph *g)
 {
-    Order order = order_equations(g);
-    Equation ***defs = equations_by_tensor(g);
-    Units units = sort_units(g, &order, defs);
+    Units units = units_of(g);
     Schedule *s = arena_alloc(g->arena, sizeof *s);
     s->graph = g;
-    s->groups = arena_alloc(g->arena, (size_t)(units.nout + 1) * sizeof *s->groups);
+    s->groups = arena_alloc(g->arena, (size_t)(units.n + 1) * sizeof *s->groups);
     bool ok = true;
-    for (int k = 0; k < units.nout; k++) {
+    for (int k = 0; k < units.n; k++) {
         Group *group = &s->groups[s->ngroups++];
-        int i = units.out[k];
-        if (i > order.n) {
-            plan_cluster(&units, i - order.n, group);
+        const Unit *unit = units.units[k];
+        if (unit->cluster) {
+            plan_cluster(g, unit, group);
             continue;
         }
-        Equation **first = order.order + order.first[i];
-        int n = order.first[i + 1] - order.first[i];
-        if (order.in_cycle[first[0]->id] && !forbid_externs(g, first, n)) {
+        if (unit->is_cycle && !forbid_externs(g, unit->e, unit->n)) {
             ok = false;
             continue;
         }
-        if (order.in_cycle[first[0]->id]) {
-            Cycle c = {g, first, n, &order, i, defs};
+        if (unit->is_cycle) {
+            Cycle c = {g, unit->e, unit->n, &units.order, units.order.component[unit->e[0]->id], units.defs};
             ok = plan_scan(&c, group) && ok;
             continue;
         }
-        *group = (Group){.n = 1, .equations = first, .scan_letter = arena_alloc(g->arena, sizeof(int))};
+        *group = (Group){.n = 1, .equations = unit->e, .scan_letter = arena_alloc(g->arena, sizeof(int))};
         group->scan_letter[0] = -1;
     }
     if (ok) {

@@ -3,7 +3,6 @@
 
 typedef struct {
     const Graph *g;
-    Equation ***defs;
     Units u;
     Unit *reading;
     const Equation *reader;
@@ -12,7 +11,7 @@ typedef struct {
 static void add_link(const Scalar *load, void *ctx)
 {
     Building *b = ctx;
-    Equation **def = b->defs[load->tensor->id];
+    Equation **def = b->u.defs[load->tensor->id];
     for (; def && *def; def++) {
         Unit *from = b->u.of[(*def)->id];
         if (from != b->reading) {
@@ -24,33 +23,37 @@ static void add_link(const Scalar *load, void *ctx)
 
 static void visit(Units *u, Unit *unit)
 {
-    unit->is_visited = true;
-    for (int i = 0; i < unit->nreads; i++) {
-        if (!unit->reads[i].unit->is_visited) {
-            visit(u, unit->reads[i].unit);
-        }
+    if (unit->visit == UNIT_OPEN) {
+        bug("units wait for each other");
     }
+    if (unit->visit == UNIT_DONE) {
+        return;
+    }
+    unit->visit = UNIT_OPEN;
+    for (int i = 0; i < unit->nreads; i++) {
+        visit(u, unit->reads[i].unit);
+    }
+    unit->visit = UNIT_DONE;
     u->units[u->n++] = unit;
 }
 
 Units units_of(const Graph *g)
 {
-    Order order = order_equations(g);
-    Building b = {.g = g, .defs = equations_by_tensor(g)};
-    int nclusters = 0;
+    Building b = {.g = g, .u = {.order = order_equations(g), .defs = equations_by_tensor(g)}};
+    Units *u = &b.u;
     for (int i = 0; i < g->nequations; i++) {
-        nclusters = g->equations[i]->cluster > nclusters ? g->equations[i]->cluster : nclusters;
+        u->nclusters = g->equations[i]->cluster > u->nclusters ? g->equations[i]->cluster : u->nclusters;
     }
-    size_t most = (size_t)(order.n + nclusters) + 1;
+    size_t most = (size_t)(u->order.n + u->nclusters) + 1;
     Unit *all = arena_alloc(g->arena, most * sizeof *all);
-    b.u.units = arena_alloc(g->arena, most * sizeof *b.u.units);
-    b.u.of = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof *b.u.of);
+    u->units = arena_alloc(g->arena, most * sizeof(Unit *));
+    u->of = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof(Unit *));
     for (int i = 0; i < g->nequations; i++) {
-        Equation *e = order.order[i];
-        Unit *unit = &all[e->cluster ? order.n + e->cluster : order.component[e->id]];
-        b.u.of[e->id] = unit;
+        Equation *e = u->order.order[i];
+        Unit *unit = &all[e->cluster ? u->order.n + e->cluster : u->order.component[e->id]];
+        u->of[e->id] = unit;
         unit->cluster = e->cluster;
-        unit->is_cycle = order.in_cycle[e->id];
+        unit->is_cycle = u->order.in_cycle[e->id];
         ARENA_PUSH(g->arena, unit->e, unit->n, e);
     }
     for (size_t i = 0; i < most; i++) {
@@ -61,9 +64,17 @@ Units units_of(const Graph *g)
         }
     }
     for (int i = 0; i < g->nequations; i++) {
-        if (!b.u.of[order.order[i]->id]->is_visited) {
-            visit(&b.u, b.u.of[order.order[i]->id]);
+        visit(u, u->of[u->order.order[i]->id]);
+    }
+    return *u;
+}
+
+bool runs_in_levels(const Graph *g)
+{
+    for (int i = 0; i < g->ntensors; i++) {
+        if (g->tensors[i]->is_carried) {
+            return true;
         }
     }
-    return b.u;
+    return false;
 }
