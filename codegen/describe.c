@@ -3,6 +3,7 @@
  * thirty-two short texts and one compilation, and a warm start costs the texts alone. */
 #include "fault.h"
 #include "internal.h"
+#include "nest.h"
 #include <llvm-c/blake3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -327,7 +328,7 @@ bool kernel_describe(KernelInfo *k, const Target *target, Text *why)
         text_append(t, "\n", 1);
         need_axis(k, e->letters[i].axis);
     }
-    if ((k->split == SPLIT_ROWS || k->split == SPLIT_REDUCE) && e->letters[k->item].axis->kind != AXIS_BATCH) {
+    if (loops_by_rows(k)) {
         const Axis *rows = e->letters[k->item].axis;
         need_offsets(k, OFF_SIGNATURE, 1, &rows);
     }

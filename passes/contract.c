@@ -635,7 +635,10 @@ static unsigned summed_first(const Factors *f, unsigned letters, bool is_alone)
             }
             unsigned summed = letters & used[1] & ~used[0]; /* with all others that only these factors use */
             Factors in = inner_factors(f, summed);
-            double cost = in.n == f->n ? -1 : is_alone ? (in.n == 1 ? 0 : -1) : in.n >= 2 ? best_deal(&in, &side) : -1;
+            if (in.n == f->n || (is_alone ? in.n != 1 : in.n < 2)) {
+                continue;
+            }
+            double cost = is_alone ? 0 : best_deal(&in, &side);
             if (cost >= 0 && (least < 0 || cost < least)) {
                 chosen = summed;
                 least = cost;

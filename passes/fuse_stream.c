@@ -18,9 +18,9 @@
 #include <math.h>
 #include <string.h>
 
-/* LEAST_FIXED: cells of one example from which on weights whose sizes are all known are worth it, MOST_STEPS: from what
- * they are made of to them. LEAST_COLUMNS, WIDER:
- * columns of a product, in all and for each that is summed, from which on its result is worth computing again. */
+/* LEAST_FIXED: cells of one example from which on weights whose sizes are all known are worth it; MOST_STEPS: equations
+ * from what those are made of to them. LEAST_COLUMNS, WIDER: columns of a product, in all and for each that is summed,
+ * from which on its result is worth computing again. */
 enum { LONG_INDEX = 16, LEAST_SIDE = 8, LEAST_FIXED = 1 << 10, MOST_STEPS = 8, LEAST_COLUMNS = 1024, WIDER = 8 };
 
 /* ---- candidates ---- */

@@ -387,7 +387,7 @@ static bool run_step(Session *s, int k, Error *e)
         good = run_call(s, &step->call, args, 0, 0, true, e);
     } else if (step->kind == STEP_SCAN) {
         good = run_scan(s, step, args, e);
-    } else if (step->kind == STEP_TILES || step->kind == STEP_ROWS) {
+    } else if (step_is_tiled(step)) {
         good = run_tiles(s, k, args, &s->profile[s->row_of[k]], e);
     } else if (step->kind == STEP_LEVELS) {
         return run_levels(s, k, e);
@@ -417,8 +417,7 @@ static bool run_profiled(Session *s, int k, Error *e)
         return false;
     }
     const PlanStep *step = &s->plan->steps[k];
-    if (step->kind != STEP_LEVELS && step->kind != STEP_TILES &&
-        step->kind != STEP_ROWS) { /* those inside count for themselves */
+    if (step->kind != STEP_LEVELS && !step_is_tiled(step)) { /* those inside count for themselves */
         profile_add(&s->profile[s->row_of[k]], profile_now(s) - start, step_flop(s, step));
     }
     return true;

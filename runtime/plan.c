@@ -6,6 +6,11 @@ const char *const products_name[] = {[PRODUCTS_F32] = "f32", [PRODUCTS_BF16] = "
 
 const size_t dtype_size[] = {[DT_BOOL] = 1, [DT_I32] = 4, [DT_I64] = 8, [DT_F32] = 4, [DT_F64] = 8};
 
+bool step_is_tiled(const PlanStep *step)
+{
+    return step->kind == STEP_TILES || step->kind == STEP_ROWS;
+}
+
 int plan_find(const Plan *p, const char *name)
 {
     for (int i = 0; i < p->ntensors; i++) {

@@ -186,6 +186,8 @@ typedef struct {
     PlanCarry *carries;
 } PlanStep;
 
+bool step_is_tiled(const PlanStep *step); /* its calls run tile by tile: TILES, ROWS */
+
 /* A user's C function, called once per example through libffi (runtime/extern.c). The symbol is the one for the plan's
  * precision. */
 typedef struct PlanExtern {

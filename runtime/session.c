@@ -76,7 +76,7 @@ static bool new_calls(Session *s, Error *e)
         s->call_of[k] = s->ncalls;
         s->row_of[k] = s->nrows;
         s->ncalls += n;
-        s->nrows += p->steps[k].kind == STEP_TILES || p->steps[k].kind == STEP_ROWS ? n : 1;
+        s->nrows += step_is_tiled(&p->steps[k]) ? n : 1;
     }
     s->calls = calloc((size_t)s->ncalls + 1, sizeof(CallArgs));
     s->profile = calloc((size_t)s->nrows + 1, sizeof(StepProfile));
@@ -96,7 +96,7 @@ static bool new_calls(Session *s, Error *e)
             }
         }
         StepProfile *rows = &s->profile[s->row_of[k]];
-        int nrows = p->steps[k].kind == STEP_TILES || p->steps[k].kind == STEP_ROWS ? n : 1;
+        int nrows = step_is_tiled(&p->steps[k]) ? n : 1;
         for (int i = 0; i < nrows; i++) {
             rows[i].step = k;
             rows[i].equation = -1;

@@ -418,8 +418,8 @@ bool tiles_init(Session *s, Error *e)
 {
     s->tiles = calloc((size_t)s->plan->nsteps + 1, sizeof *s->tiles);
     for (int k = 0; s->tiles && k < s->plan->nsteps; k++) {
-        int kind = s->plan->steps[k].kind;
-        if ((kind == STEP_TILES || kind == STEP_ROWS) && !(s->tiles[k] = tile_step_new(s, &s->plan->steps[k]))) {
+        const PlanStep *step = &s->plan->steps[k];
+        if (step_is_tiled(step) && !(s->tiles[k] = tile_step_new(s, step))) {
             return error_set(e, EXIT_RESOURCES, "no memory for the steps of '%s'", s->plan->name);
         }
     }

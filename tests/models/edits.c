@@ -343,10 +343,9 @@ static bool same(const Shape *a, const Shape *b, Edit edit)
 {
     bool tiled = a->n[STREAMED] == b->n[STREAMED] &&
                  (edit == INLINED || memcmp(a->tiled[STREAMED], b->tiled[STREAMED], sizeof a->tiled[STREAMED]) == 0);
-    bool all = edit == INLINED ? true
-               : edit == NAMED
-                   ? same_together(a, b, false)
-                   : a->n[ALL] == b->n[ALL] && memcmp(a->tiled[ALL], b->tiled[ALL], sizeof a->tiled[ALL]) == 0;
+    bool all = edit == INLINED || (edit == NAMED ? same_together(a, b, false)
+                                                 : a->n[ALL] == b->n[ALL] &&
+                                                       memcmp(a->tiled[ALL], b->tiled[ALL], sizeof a->tiled[ALL]) == 0);
     return tiled && all && (near(a->flop, b->flop, 0.1) || fabs(a->flop - b->flop) < FEW) &&
            near(a->bytes[STREAMED], b->bytes[STREAMED], 0.25) && near(a->bytes[ALL], b->bytes[ALL], 0.3);
 }

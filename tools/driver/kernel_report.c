@@ -190,8 +190,7 @@ static const char *why_in_memory(const Kernels *k, const KernelFacts *x)
 static bool runs_as_loops(const Kernels *k, const Session *s, const StepProfile *r, int call)
 {
     const PlanStep *step = &session_plan(s)->steps[r->step];
-    bool tiles = step->kind == STEP_TILES || step->kind == STEP_ROWS;
-    const PlanCall *c = step->kind == STEP_CALL ? &step->call : tiles ? &step->calls[call] : NULL;
+    const PlanCall *c = step->kind == STEP_CALL ? &step->call : step_is_tiled(step) ? &step->calls[call] : NULL;
     const char *reason;
     return c && !c->is_product && strcmp(kernel_kind(k->g, k->g->equations[r->equation], &reason), "product") == 0;
 }

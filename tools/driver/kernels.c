@@ -44,12 +44,16 @@ typedef struct {
     int *user; /* by tensor id: the only kernel that uses it + 1; -1: several do */
 } Users;
 
-static void note_user(const Scalar *s, void *ctx)
+static void note_use(const Users *u, const Tensor *t)
 {
-    const Users *u = ctx;
+    int *user = &u->user[t->id];
+    *user = *user == 0 || *user == u->kernel + 1 ? u->kernel + 1 : -1;
+}
+
+static void note_load(const Scalar *s, void *ctx)
+{
     if (s->op == OP_LOAD) {
-        int *user = &u->user[s->tensor->id];
-        *user = *user == 0 || *user == u->kernel + 1 ? u->kernel + 1 : -1;
+        note_use(ctx, s->tensor);
     }
 }
 
@@ -61,15 +65,8 @@ static void find_virtual(Kernels *k)
     for (int i = 0; i < g->nequations; i++) {
         const Equation *e = g->equations[i];
         u.kernel = k->of[i];
-        sc_walk(e->body, note_user, &u);
-        for (int d = 0; d < e->dst->ndim; d++) {
-            sc_walk(e->lhs[d], note_user, &u);
-        }
-        for (int c = 0; c < e->nconds; c++) {
-            sc_walk(e->conds[c], note_user, &u);
-        }
-        int *user = &u.user[e->dst->id];
-        *user = *user == 0 || *user == u.kernel + 1 ? u.kernel + 1 : -1;
+        equation_walk(e, note_load, &u);
+        note_use(&u, e->dst);
     }
     k->is_virtual = arena_alloc(g->arena, (size_t)(g->ntensors + 1) * sizeof *k->is_virtual);
     for (int i = 0; i < g->ntensors; i++) {
@@ -126,8 +123,7 @@ void kernels_plan(Kernels *k, const Plan *p)
     }
     for (int i = 0; i < p->nsteps; i++) {
         const PlanStep *step = &p->steps[i];
-        bool one = step->kind == STEP_CALL,
-             many = step->kind == STEP_SCAN || step->kind == STEP_TILES || step->kind == STEP_ROWS;
+        bool one = step->kind == STEP_CALL, many = step->kind == STEP_SCAN || step_is_tiled(step);
         for (int j = 0; j < (one ? 1 : many ? step->ncalls : 0); j++) {
             const PlanCall *call = one ? &step->call : &step->calls[j];
             if (call->equation >= 0 && call->equation < k->g->nequations) {
