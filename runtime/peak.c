@@ -234,7 +234,8 @@ typedef struct {
     double rate[MAX_ITEMS]; /* bytes per second, the best so far */
 } Reading;
 
-#if HAS_X86
+/* Under the thread sanitizer not: its code in the choice between clones would run before it is ready. */
+#if HAS_X86 && !defined(__SANITIZE_THREAD__)
 FAST __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 static int64_t
