@@ -73,7 +73,7 @@ static int count_equations(const Schedule *s)
 }
 
 /* letter: of the scan, or of a cluster's example; -1: neither. */
-static bool describe(Build *b, Call *c, int writers, int letter, Text *why)
+static bool describe(Build *b, Call *c, int writers, bool unread, int letter, Text *why)
 {
     KernelInfo *k = &c->info;
     if (equation_is_extern(c->e)) {
@@ -88,26 +88,12 @@ static bool describe(Build *b, Call *c, int writers, int letter, Text *why)
     k->tile = c->e->cluster && !c->e->by_rows ? c->e->tile : NULL;
     k->row = c->e->by_rows ? equation_tile_letter(c->e) : -1;
     k->sole = writers == 1;
+    k->unread = unread;
     k->item = k->key_dim = -1;
     if (!product_choose(k)) {
         loops_choose(k);
     }
     return kernel_describe(k, b->target, why);
-}
-
-/* Tiles whose absent cells nobody reads need not be zeroed, unless something is added to them. */
-static void spare_zeroing(Graph *g, const Group *group, const Call *calls, bool *wants)
-{
-    for (int i = 0; i < group->n; i++) {
-        const Tensor *t = calls[i].e->dst;
-        bool adds = false;
-        for (int k = 0; k < group->n && t->tile_dim > 0 && wants[t->id]; k++) {
-            adds = adds || (calls[k].e->dst == t && calls[k].info.accumulate);
-        }
-        if (t->tile_dim > 0 && wants[t->id] && !adds && reads_present_cells(g, t, group->n, group->equations)) {
-            wants[t->id] = false;
-        }
-    }
 }
 
 bool build_calls(Build *b, Text *why)
@@ -156,19 +142,18 @@ bool build_calls(Build *b, Text *why)
         for (int j = 0; j < group->n; j++) {
             Call *c = &b->calls[b->ncalls++];
             c->e = group->equations[j];
-            if (!describe(b, c, writers[c->e->dst->id], group->scan_letter[j], why)) {
+            const Tensor *t = c->e->dst;
+            bool unread = t->tile_dim > 0 && reads_present_cells(g, t, group->n, group->equations);
+            if (!describe(b, c, writers[t->id], unread, group->scan_letter[j], why)) {
                 return false;
             }
-            wants[c->e->dst->id] = wants[c->e->dst->id] || c->info.zero;
-        }
-        if (group->is_cluster) {
-            spare_zeroing(g, group, &b->calls[b->ncalls - group->n], wants);
+            wants[t->id] = wants[t->id] || c->info.zero;
         }
     }
     for (int i = 0; i < ncopies; i++) {
         Call *c = &b->calls[b->ncalls++];
         c->e = copies[i];
-        if (!describe(b, c, 1, -1, why)) {
+        if (!describe(b, c, 1, false, -1, why)) {
             return false;
         }
     }

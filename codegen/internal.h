@@ -20,7 +20,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 27 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 28 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and in_order. plan.h says what it means
  * ---- */
@@ -68,6 +68,7 @@ typedef struct {
     int row;            /* of an equation in a cluster by rows: the letter that counts them; else -1 */
     const Scalar *tile; /* of an equation in a cluster: SPLIT_TILE, item is its letter, scan that of the example */
     bool sole;          /* no other equation writes dst: cells that fail the conds may be set to 0 */
+    bool unread;        /* nobody looks at cells that fail the conds: they may hold anything */
     bool accumulate;    /* adds into dst, which the runtime has zeroed, instead of setting it */
     bool zero;          /* wants dst zeroed: it does not reach every cell */
     int64_t grain;

@@ -113,7 +113,7 @@ void loops_choose(KernelInfo *k)
     for (int i = 0; i < n.nouter && e->op != RED_NONE; i++) {
         k->accumulate = k->accumulate || !(n.outputs >> n.order[i] & 1);
     }
-    k->zero = (k->accumulate || !n.covers) && !FAULT(22);
+    k->zero = (k->accumulate || (!n.covers && !k->unread)) && !FAULT(22);
 }
 
 /* ---- emission ---- */
@@ -578,8 +578,8 @@ void loops_level(Loops *s, int level)
         lo = from;
         hi = to;
         narrow(s, level, &lo, &hi);
-        bool dense = s->n.dense && level == s->n.n - 1 && (lo != from || hi != to);
-        if (dense) {
+        bool fills = s->n.dense && !x->k->unread && level == s->n.n - 1 && (lo != from || hi != to);
+        if (fills) {
             lo = emit_min(x, lo, to);
             hi = emit_max(x, hi, lo);
             fill(s, v, from, lo);
@@ -604,7 +604,7 @@ void loops_level(Loops *s, int level)
         if (step) {
             runs_end(&runs);
         }
-        if (dense) {
+        if (fills) {
             fill(s, v, hi, to);
         }
         x->letter[v] = NULL;

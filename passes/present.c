@@ -3,7 +3,9 @@
  * what multiplies a score under a mask goes over the same mask.
  *
  * A load is of a present cell if the conditions of each definition that its constant indices allow, with the load's
- * indices in place of the letters, follow from the conditions of the equation that has it. */
+ * indices in place of the letters, follow from the conditions of the equation that has it; and so does that it is of no
+ * member (a channel of attention that is computed otherwise) without a definition. */
+#include "fault.h"
 #include "intervals.h"
 #include "rewrite.h"
 
@@ -12,6 +14,7 @@ typedef struct {
     const Tensor *t;
     Equation *const *defs;
     int ndefs;
+    int fixed; /* the dim at which the definitions have constants, or -1 */
     Prover *facts;
     bool ok;
 } Present;
@@ -38,11 +41,10 @@ static bool runs_over(const Equation *def, int d)
     return at->op == OP_LETTER && def->letters[at->inum].axis == def->dst->dims[d];
 }
 
-/* Whether the definitions cover every member of dims that some of them fix: as many different constants as members, or
- * none at all. One such dim at most. */
-static bool covers_members(const Present *p)
+/* Whether each definition is of whole dims, but for one of which they have different members: finds that one. */
+static bool split_by_members(Present *p)
 {
-    int fixed = -1, n = 0;
+    int fixed = -1;
     for (int d = 0; d < p->t->ndim; d++) {
         for (int k = 0; k < p->ndefs; k++) {
             int64_t c, other;
@@ -62,18 +64,35 @@ static bool covers_members(const Present *p)
                     return false;
                 }
             }
-            n++;
         }
     }
-    return fixed < 0 ? p->ndefs == 1 : n == axis_bound(p->t->dims[fixed]);
+    p->fixed = fixed;
+    return fixed >= 0 || p->ndefs == 1;
+}
+
+/* Whether a load never is of a member that nobody defines. */
+static bool avoids_missing_members(const Present *p, const Scalar *load)
+{
+    for (int64_t m = 0; p->fixed >= 0 && m < axis_bound(p->t->dims[p->fixed]); m++) {
+        bool defined = false;
+        for (int k = 0; k < p->ndefs; k++) {
+            int64_t c;
+            defined = defined || (constant_at(p->defs[k]->lhs[p->fixed], &c) && c == m);
+        }
+        if (!defined && !prover_holds(p->facts, sc_op(p->g, OP_ne, load->args[p->fixed], sc_int(p->g, m)))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void look_at_load(const Scalar *load, void *ctx)
 {
     Present *p = ctx;
-    if (load->tensor != p->t || !p->ok) {
+    if (load->tensor != p->t || !p->ok || FAULT(42)) {
         return;
     }
+    p->ok = avoids_missing_members(p, load);
     for (int k = 0; k < p->ndefs && p->ok; k++) {
         const Equation *def = p->defs[k];
         Scalar *map[MAX_LETTERS] = {0};
@@ -97,7 +116,7 @@ static void look_at_load(const Scalar *load, void *ctx)
 
 bool reads_present_cells(Graph *g, const Tensor *t, int n, Equation *const *equations)
 {
-    Present p = {.g = g, .t = t, .ok = true};
+    Present p = {.g = g, .t = t, .fixed = -1, .ok = true};
     Equation **defs = NULL;
     for (int i = 0; i < n; i++) {
         if (equations[i]->dst == t) {
@@ -105,7 +124,7 @@ bool reads_present_cells(Graph *g, const Tensor *t, int n, Equation *const *equa
         }
     }
     p.defs = defs;
-    p.ok = covers_members(&p);
+    p.ok = split_by_members(&p);
     for (int i = 0; i < n && p.ok; i++) {
         p.facts = prover_new(g, equations[i], equations[i]->nconds);
         equation_loads(equations[i], look_at_load, &p);
