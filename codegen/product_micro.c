@@ -291,6 +291,14 @@ static void columns_of_k(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef boun
     }
 }
 
+/* Address of row r of C. Made where it is used: while k runs, the registers hold what the rows of A need. */
+static LLVMValueRef row_of_c(GemmBuild *g, LLVMBuilderRef b, LLVMValueRef f, int r, LLVMValueRef c_m)
+{
+    LLVMValueRef at =
+        g->op->c_list ? listed(g, b, LLVMGetParam(f, P_CLIST), r) : LLVMBuildMul(b, c_m, gemm_int(g, r), "");
+    return gemm_at(g, b, LLVMGetParam(f, P_C), at);
+}
+
 /* While a tile runs, the rows of A that the next one needs are on their way: a row is too short for the processor to
  * find out by itself. Each value of k asks for its element of one of these rows, and the next for one of the next row,
  * so that no line is left out; where values of k lie apart, the next rows share the lines of these. Worth 20 % for
@@ -311,6 +319,7 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
     LLVMContextRef llvm = g->target->llvm;
     LLVMBuilderRef b = LLVMCreateBuilderInContext(llvm);
     LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(llvm, f, "entry");
+    LLVMBasicBlockRef adds = LLVMAppendBasicBlockInContext(llvm, f, "adds");
     LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(llvm, f, "head");
     LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(llvm, f, "body");
     LLVMBasicBlockRef exit = LLVMAppendBasicBlockInContext(llvm, f, "exit");
@@ -323,26 +332,30 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
         c_m = LLVMGetParam(f, P_CM);
         c_n = gemm_is(c_n, 1) ? c_n : LLVMGetParam(f, P_CN);
     }
-    LLVMValueRef a_row[GEMM_MAX_ROWS], c_row[GEMM_MAX_ROWS], mask[GEMM_MAX_VECTORS],
-        acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+    LLVMValueRef a_row[GEMM_MAX_ROWS], mask[GEMM_MAX_VECTORS], acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
     for (int v = 0; v < nv; v++) {
         bool all = !masked && gemm_is(c_n, 1);
         mask[v] =
             all ? NULL : gemm_lanes(g, b, v * lanes, NULL, masked ? LLVMGetParam(f, P_NCOLS) : gemm_int(g, nv * lanes));
     }
-    /* What is added to: C, or nothing, which is a load of no lanes. */
-    LLVMTypeRef mask_type = LLVMVectorType(g->i1, (unsigned)lanes);
-    LLVMValueRef added = gemm_splat(g, b, mask_type, LLVMGetParam(f, P_LOAD));
     for (int r = 0; r < mr; r++) {
         a_row[r] = g->op->a_list ? listed(g, b, LLVMGetParam(f, P_ALIST), r) : LLVMBuildMul(b, a_m, gemm_int(g, r), "");
-        c_row[r] = g->op->c_list ? listed(g, b, LLVMGetParam(f, P_CLIST), r) : LLVMBuildMul(b, c_m, gemm_int(g, r), "");
-        c_row[r] = gemm_at(g, b, LLVMGetParam(f, P_C), c_row[r]);
-        for (int v = 0; v < nv; v++) {
-            LLVMValueRef lanes_of = mask[v] ? LLVMBuildAnd(b, mask[v], added, "") : added;
-            acc[r][v] = load_c(g, b, c_row[r], v, c_n, g->op->turned ? NULL : lanes_of);
-        }
     }
     LLVMValueRef next_rows = LLVMBuildMul(b, a_m, gemm_int(g, mr), "");
+    bool prefetches = !g->op->n_range && !g->op->k_range && !g->op->turned; /* else A has just been made */
+    /* C is added to, or overwritten: then it is not even read, which would wait for the second cache. */
+    if (g->op->turned) {
+        LLVMBuildBr(b, adds);
+    } else {
+        LLVMBuildCondBr(b, LLVMGetParam(f, P_LOAD), adds, head);
+    }
+    LLVMPositionBuilderAtEnd(b, adds);
+    for (int r = 0; r < mr; r++) {
+        LLVMValueRef c_row = row_of_c(g, b, f, r, c_m);
+        for (int v = 0; v < nv; v++) {
+            acc[r][v] = load_c(g, b, c_row, v, c_n, mask[v]);
+        }
+    }
     LLVMBuildBr(b, head);
 
     LLVMPositionBuilderAtEnd(b, head);
@@ -352,14 +365,21 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
     for (int r = 0; r < mr; r++) {
         for (int v = 0; v < nv; v++) {
             sum[r][v] = LLVMBuildPhi(b, g->vector, "acc");
-            LLVMAddIncoming(sum[r][v], &acc[r][v], &entry, 1);
+            LLVMAddIncoming(sum[r][v], &acc[r][v], &adds, 1);
+            if (!g->op->turned) {
+                LLVMValueRef nothing = LLVMConstNull(g->vector);
+                LLVMAddIncoming(sum[r][v], &nothing, &entry, 1);
+            }
         }
     }
     LLVMValueRef first[4] = {LLVMGetParam(f, P_K), LLVMGetParam(f, P_A), LLVMGetParam(f, P_B), next_rows};
-    LLVMAddIncoming(k, &first[0], &entry, 1);
-    LLVMAddIncoming(pa, &first[1], &entry, 1);
-    LLVMAddIncoming(pb, &first[2], &entry, 1);
-    LLVMAddIncoming(ahead, &first[3], &entry, 1);
+    LLVMValueRef phi[4] = {k, pa, pb, ahead};
+    for (int i = 0; i < 4; i++) {
+        LLVMAddIncoming(phi[i], &first[i], &adds, 1);
+        if (!g->op->turned) {
+            LLVMAddIncoming(phi[i], &first[i], &entry, 1);
+        }
+    }
     LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSGT, k, gemm_int(g, 0), ""), body, exit);
 
     LLVMPositionBuilderAtEnd(b, body);
@@ -367,7 +387,7 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
     for (int v = 0; v < nv; v++) {
         row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * lanes)), NULL);
     }
-    LLVMValueRef further = prefetch_rows(g, b, pa, ahead, next_rows, a_m);
+    LLVMValueRef further = prefetches ? prefetch_rows(g, b, pa, ahead, next_rows, a_m) : ahead;
     const char *fma = g->target->has_fma ? "llvm.fma" : "llvm.fmuladd";
     LLVMTypeRef index_type = LLVMVectorType(g->i32, (unsigned)lanes);
     LLVMValueRef at = NULL, columns[GEMM_MAX_VECTORS] = {NULL};
@@ -399,8 +419,9 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
 
     LLVMPositionBuilderAtEnd(b, exit);
     for (int r = 0; r < mr; r++) {
+        LLVMValueRef c_row = row_of_c(g, b, f, r, c_m);
         for (int v = 0; v < nv; v++) {
-            store_c(g, b, sum[r][v], c_row[r], v, c_n, mask[v]);
+            store_c(g, b, sum[r][v], c_row, v, c_n, mask[v]);
         }
     }
     LLVMBuildRetVoid(b);
