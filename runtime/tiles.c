@@ -28,6 +28,7 @@
 enum {
     TILE_BYTES = 1 << 20,
     MIN_POSITIONS = 16,
+    WHOLE_ROWS = 24, /* 6, 8 and 12 rows are one of a product's own tiles (product_gemm.h) */
     BLOCK = 32,
     GROUP = 4,
     FOLD_BLOCK = 1 << 12,
@@ -118,8 +119,8 @@ static int64_t place_tiled(Tiled *tiled, int n, int64_t positions)
 }
 
 /* Positions of a tile of example b, which has n: as many as keep the tile in the cache, or make it as large as matrices
- * that do not stay there and are read for each tile; in equal shares. Products in bf16 sum blocks of 32 values: where
- * those are positions, no tile may begin inside one. */
+ * that do not stay there and are read for each tile; in equal shares, rounded to what products are quick with. Products
+ * in bf16 sum blocks of 32 values: where those are positions, no tile may begin inside one. */
 static int64_t tile_positions(const Tiles *x, Tiled *tiled, int64_t b, int64_t n)
 {
     int ntiled = x->fixed->ntiled;
@@ -128,10 +129,12 @@ static int64_t tile_positions(const Tiles *x, Tiled *tiled, int64_t b, int64_t n
     }
     int64_t bytes = place_tiled(tiled, ntiled, MIN_POSITIONS) / MIN_POSITIONS;
     int64_t most = bytes > 0 ? (x->fixed->matrices > TILE_BYTES ? x->fixed->matrices : TILE_BYTES) / bytes : n;
-    most = most < MIN_POSITIONS ? MIN_POSITIONS : most / 16 * 16;
+    most = most < WHOLE_ROWS ? MIN_POSITIONS : most / WHOLE_ROWS * WHOLE_ROWS;
     most = x->s->tile_limit > 0 && x->s->tile_limit < most ? x->s->tile_limit : most;
     int64_t tiles = (n + most - 1) / most;
     int64_t share = tiles > 0 ? (n + tiles - 1) / tiles : 1;
+    int64_t whole = (share + WHOLE_ROWS - 1) / WHOLE_ROWS * WHOLE_ROWS;
+    share = whole <= most && whole < n ? whole : share;
     int64_t blocks = (share + BLOCK - 1) / BLOCK * BLOCK < n ? (share + BLOCK - 1) / BLOCK * BLOCK : n;
     return x->s->plan->products == PRODUCTS_F32 || n == 0 ? share : blocks;
 }
