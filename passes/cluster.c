@@ -16,6 +16,7 @@
  * Whole sinks have clusters of their own, whose tiles go through all examples, one after another. */
 #include "cluster.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- sets ---- */
@@ -266,12 +267,36 @@ static Scalar *row_position(const Clusters *c, const Equation *def, int d, const
     return moves || is_fixed_member(at) ? at : NULL;
 }
 
-/* Row by row: e may be worked on a few positions at a time. What reads a candidate finds a cluster by itself. */
+static void look_for_load(const Scalar *s, void *ctx)
+{
+    bool *found = ctx;
+    *found = *found || s->op == OP_LOAD;
+}
+
+/* A row of a table, picked by data, where all rows together are more than a tile may take of the cache. */
+static void look_for_gather(const Scalar *load, void *ctx)
+{
+    enum { MUCH = 1 << 20, BYTES = 4 };
+    const Tensor *t = load->tensor;
+    double bytes = BYTES;
+    bool *found = ctx, by_data = false;
+    for (int d = 0; d < t->ndim; d++) {
+        bytes *= fmax(1, (double)axis_bound(t->dims[d]));
+        sc_walk(load->args[d], look_for_load, &by_data);
+    }
+    *found = *found || (by_data && !t->per_example && bytes > MUCH);
+}
+
+/* Row by row: e may be worked on a few positions at a time, and should be: rows that are gathered from a large table
+ * (the items of a sampled loss) and the tiles of an attention drive each other out of the cache, which costs more than
+ * to compute scores once more on the other side. What reads a candidate finds a cluster by itself. */
 static bool is_row_by_row(const Join *j, const Equation *e)
 {
     Candidates f = {.c = j->c, .found = j->c->is_candidate[e->dst->id]};
     each_load(j->c, e, look_for_candidate, &f);
-    if (f.found) {
+    bool gathers = false;
+    each_load(j->c, e, look_for_gather, &gathers);
+    if (f.found || gathers) {
         return false;
     }
     int nbatch = 0;
