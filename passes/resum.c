@@ -1,7 +1,11 @@
-/* resum: a sum over more letters takes a sum over fewer of the very same body, instead of forming the body again:
+/* resum: a sum over more letters takes a sum over fewer of the very same body, or a value that is the body, instead of
+ * forming the body again:
  *
  *     gz[i,g] = sum[d] dy[i,d] * W[d,g] * act'(z[i,g])
  *     gb[g]   = sum[i,d] dy[i,d] * W[d,g] * act'(z[i,g])        =>  gb[g] = sum[i] gz[i,g]
+ *
+ *     gs[i,j]      = ga[i,j] * act'(s[i,j] + w[j - i])
+ *     gw[j - i]    = sum[i,j] ga[i,j] * act'(s[i,j] + w[j - i]) =>  gw[j - i] = sum[i,j] gs[i,j]
  *
  * The gradient of every bias, gain or table that stands beside a product in the model is such a sum. Needs: letters
  * that the finer sum has summed are in no condition, so that each of its cells holds the sum over all of them, and
@@ -18,6 +22,7 @@ typedef struct {
     Scalar *body;            /* letters renumbered */
     int number[MAX_LETTERS]; /* of each letter there, -1: not in the body */
     unsigned outputs;        /* the new numbers of the output letters */
+    bool is_keyed;           /* some index of the result is no letter: a cell is not of one value of each */
 } Sum;
 
 static void number_letters(const Scalar *s, void *ctx)
@@ -41,12 +46,12 @@ static Scalar *renumbered(Graph *g, const Sum *x, Scalar *s)
     return sc_substitute(g, s, x->e->nletters, map);
 }
 
-/* False: the equation is no sum of this kind. */
+/* False: the equation is no sum of this kind, and no value that is the body of one. */
 static bool sum_of(Graph *g, Equation *e, Sum *x)
 {
-    *x = (Sum){.e = e};
-    if (e->op != RED_SUM || e->body->type != TYPE_REAL || e->body->nargs == 0 || e->body->op == OP_LOAD ||
-        e->dst->elem != ELEM_REAL || equation_has_keyed_lhs(e)) {
+    *x = (Sum){.e = e, .is_keyed = equation_has_keyed_lhs(e)};
+    if ((e->op != RED_SUM && (e->op != RED_NONE || x->is_keyed)) || e->body->type != TYPE_REAL || e->body->nargs == 0 ||
+        e->body->op == OP_LOAD || e->dst->elem != ELEM_REAL || equation_is_extern(e)) {
         return false;
     }
     memset(x->number, -1, sizeof x->number);
@@ -122,10 +127,10 @@ static bool sums_all(const Sum *fine)
 
 static bool is_finer(Graph *g, const Sum *fine, const Sum *coarse)
 {
-    return fine->body == coarse->body && fine->e != coarse->e && fine->e->nletters == coarse->e->nletters &&
-           fine->e->nconds == coarse->e->nconds && (fine->outputs & coarse->outputs) == coarse->outputs &&
-           fine->outputs != coarse->outputs && same_letters(fine, coarse) && same_conditions(g, fine, coarse) &&
-           sums_all(fine);
+    return fine->body == coarse->body && fine->e != coarse->e && !fine->is_keyed && coarse->e->op == RED_SUM &&
+           fine->e->nletters == coarse->e->nletters && fine->e->nconds == coarse->e->nconds &&
+           (fine->outputs & coarse->outputs) == coarse->outputs && fine->outputs != coarse->outputs &&
+           same_letters(fine, coarse) && same_conditions(g, fine, coarse) && sums_all(fine);
 }
 
 static void take(Graph *g, const Sum *fine, const Sum *coarse)
