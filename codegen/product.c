@@ -86,6 +86,9 @@ static void choose_split(KernelInfo *k, const Product *p)
     } else if (m->nrows > 0) {
         k->split = m->nrows > 1 ? SPLIT_ROWS : SPLIT_BATCH;
         k->item = product_deepest_row(p, INDEX_M);
+    } else if (n->nrows > 0) {
+        k->split = n->nrows > 1 ? SPLIT_ROWS : SPLIT_BATCH;
+        k->item = product_deepest_row(p, INDEX_N);
     } else if (batch >= 0 && equation_is_output(k->e, batch)) {
         k->split = SPLIT_BATCH;
         k->item = batch;
