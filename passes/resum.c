@@ -22,6 +22,7 @@ typedef struct {
     Scalar *body;            /* letters renumbered */
     int number[MAX_LETTERS]; /* of each letter there, -1: not in the body */
     unsigned outputs;        /* the new numbers of the output letters */
+    unsigned used;           /* of those that the indices of the result use */
     bool is_keyed;           /* some index of the result is no letter: a cell is not of one value of each */
 } Sum;
 
@@ -46,12 +47,13 @@ static Scalar *renumbered(Graph *g, const Sum *x, Scalar *s)
     return sc_substitute(g, s, x->e->nletters, map);
 }
 
-/* False: the equation is no sum of this kind, and no value that is the body of one. */
-static bool sum_of(Graph *g, Equation *e, Sum *x)
+/* False: the equation is no sum of this kind, and no value that is the body of one. is_sole: no other defines cells of
+ * its result; another may wait for the sum. */
+static bool sum_of(Graph *g, Equation *e, bool is_sole, Sum *x)
 {
     *x = (Sum){.e = e, .is_keyed = equation_has_keyed_lhs(e)};
-    if ((e->op != RED_SUM && (e->op != RED_NONE || x->is_keyed)) || e->body->type != TYPE_REAL || e->body->nargs == 0 ||
-        e->body->op == OP_LOAD || e->dst->elem != ELEM_REAL || equation_is_extern(e)) {
+    if ((e->op != RED_SUM && (e->op != RED_NONE || x->is_keyed || !is_sole)) || e->body->type != TYPE_REAL ||
+        e->body->nargs == 0 || e->body->op == OP_LOAD || e->dst->elem != ELEM_REAL || equation_is_extern(e)) {
         return false;
     }
     memset(x->number, -1, sizeof x->number);
@@ -67,6 +69,9 @@ static bool sum_of(Graph *g, Equation *e, Sum *x)
             return false;
         }
         x->outputs |= l >= 0 ? 1u << x->number[l] : 0;
+        for (int k = 0; k < e->nletters; k++) {
+            x->used |= sc_uses_letter(e->lhs[d], k) ? 1u << x->number[k] : 0;
+        }
     }
     x->body = renumbered(g, x, e->body);
     return true;
@@ -129,7 +134,7 @@ static bool is_finer(Graph *g, const Sum *fine, const Sum *coarse)
 {
     return fine->body == coarse->body && fine->e != coarse->e && !fine->is_keyed && coarse->e->op == RED_SUM &&
            fine->e->nletters == coarse->e->nletters && fine->e->nconds == coarse->e->nconds &&
-           (fine->outputs & coarse->outputs) == coarse->outputs && fine->outputs != coarse->outputs &&
+           (fine->outputs & coarse->used) == coarse->used && fine->outputs != coarse->outputs &&
            same_letters(fine, coarse) && same_conditions(g, fine, coarse) && sums_all(fine);
 }
 
@@ -175,9 +180,10 @@ void pass_resum(Graph *g)
         bug("out of memory while looking for equal sums");
     }
     Order order = order_equations(g);
+    Equation ***defs = equations_by_tensor(g);
     for (int i = 0; i < g->nequations; i++) {
         Equation *e = g->equations[i];
-        n += !order.in_cycle[e->id] && sum_of(g, e, &sums[n]);
+        n += !order.in_cycle[e->id] && sum_of(g, e, !defs[e->dst->id][1], &sums[n]);
     }
     qsort(sums, (size_t)n, sizeof *sums, by_body);
     for (int first = 0, end; first < n; first = end) {
