@@ -141,13 +141,21 @@ LLVMValueRef emit_max(Emit *x, LLVMValueRef a, LLVMValueRef b)
 }
 
 /* A metadata node that is equal to no other: it contains itself. */
-static LLVMMetadataRef distinct_node(Emit *x, LLVMMetadataRef second)
+static LLVMMetadataRef distinct_nodes(Emit *x, int n, const LLVMMetadataRef *others)
 {
-    LLVMMetadataRef tmp = LLVMTemporaryMDNode(x->ctx, NULL, 0);
-    LLVMMetadataRef ops[2] = {tmp, second};
-    LLVMMetadataRef node = LLVMMDNodeInContext2(x->ctx, ops, second ? 2 : 1);
+    enum { MOST = 4 };
+    LLVMMetadataRef tmp = LLVMTemporaryMDNode(x->ctx, NULL, 0), ops[MOST] = {tmp};
+    for (int i = 0; i < n; i++) {
+        ops[1 + i] = others[i];
+    }
+    LLVMMetadataRef node = LLVMMDNodeInContext2(x->ctx, ops, (size_t)n + 1);
     LLVMMetadataReplaceAllUsesWith(tmp, node);
     return node;
+}
+
+static LLVMMetadataRef distinct_node(Emit *x, LLVMMetadataRef second)
+{
+    return distinct_nodes(x, second ? 1 : 0, &second);
 }
 
 /* ---- loops and scopes ---- */
@@ -183,15 +191,24 @@ void loop_begin(Emit *x, Loop *l, const char *name, LLVMValueRef lo, LLVMValueRe
     LLVMAddIncoming(l->i, &lo, &head, 1);
     l->mark = scope_enter(x);
     l->inner = false;
+    l->whole = 0;
 }
 
-/* Lists are short: without masks most rows would end in the scalar remainder. */
-static void fold_tail(Emit *x, LLVMValueRef branch)
+static LLVMMetadataRef hint(Emit *x, const char *name, LLVMTypeRef type, int value)
 {
-    static const char name[] = "llvm.loop.vectorize.predicate.enable";
-    LLVMMetadataRef hint[2] = {LLVMMDStringInContext2(x->ctx, name, sizeof name - 1),
-                               LLVMValueAsMetadata(LLVMConstInt(x->i1, 1, 0))};
-    LLVMMetadataRef node = distinct_node(x, LLVMMDNodeInContext2(x->ctx, hint, 2));
+    LLVMMetadataRef pair[2] = {LLVMMDStringInContext2(x->ctx, name, strlen(name)),
+                               LLVMValueAsMetadata(LLVMConstInt(type, (unsigned)value, 0))};
+    return LLVMMDNodeInContext2(x->ctx, pair, 2);
+}
+
+/* Lists are short: without masks most rows would end in the scalar remainder. Where there is none, the vectoriser would
+ * make one for the rounds of a loop unrolled over several vectors. */
+static void vectorise(Emit *x, const Loop *l, LLVMValueRef branch)
+{
+    LLVMMetadataRef hints[2] = {l->whole ? hint(x, "llvm.loop.vectorize.width", x->i32, l->whole)
+                                         : hint(x, "llvm.loop.vectorize.predicate.enable", x->i1, 1),
+                                hint(x, "llvm.loop.interleave.count", x->i32, 1)};
+    LLVMMetadataRef node = distinct_nodes(x, l->whole ? 2 : 1, hints);
     set_metadata(x, branch, "llvm.loop", LLVMMetadataAsValue(x->ctx, node));
 }
 
@@ -205,7 +222,7 @@ void loop_end(Emit *x, Loop *l)
     LLVMValueRef more = LLVMBuildICmp(x->b, LLVMIntSLT, next, l->hi, "");
     LLVMValueRef branch = LLVMBuildCondBr(x->b, more, l->body, l->exit);
     if (l->inner && x->target->avx512) {
-        fold_tail(x, branch);
+        vectorise(x, l, branch);
     }
     LLVMAppendExistingBasicBlock(x->fn, l->exit);
     LLVMPositionBuilderAtEnd(x->b, l->exit);

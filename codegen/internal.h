@@ -20,7 +20,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 28 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 29 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and in_order. plan.h says what it means
  * ---- */
@@ -162,6 +162,7 @@ typedef struct {
     int mark;
     bool inner; /* set before loop_end: to be vectorised, with masks instead of a scalar remainder where they are cheap
                  */
+    int whole;  /* if not 0, too: rounds are a multiple of so many lanes, and no masks are needed */
 } Loop;
 /* The range of the letter `item` in a call: [lo, hi), of which a part of a sum of axes may have a piece. */
 void emit_item_range(Emit *x, LLVMValueRef *lo, LLVMValueRef *hi);

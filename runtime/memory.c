@@ -399,8 +399,7 @@ bool memory_scratch(Session *s, int64_t bytes, int64_t npointers, Error *e)
         s->private_bytes = 0;
         bool large = bytes >= HUGE_PAGE / 2; /* worth 4 % where tiles of 200 positions go through it */
         bytes = large ? whole_pages(bytes) : bytes;
-        s->scratch =
-            bytes <= physical_bytes() ? aligned_alloc(large ? HUGE_PAGE : TENSOR_ALIGN, (size_t)bytes) : NULL;
+        s->scratch = bytes <= physical_bytes() ? aligned_alloc(large ? HUGE_PAGE : TENSOR_ALIGN, (size_t)bytes) : NULL;
         if (!s->scratch) {
             return too_large(s, bytes, e);
         }
