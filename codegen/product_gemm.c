@@ -154,7 +154,7 @@ static LLVMValueRef clamp(const GemmBuild *g, LLVMBuilderRef b, LLVMValueRef x, 
 
 /* Rows r .. r + mr of which each has its own interval of columns, and not all hold all of the panel: what some row
  * needs, by whole vectors, goes to a buffer, from where the cells inside are copied; what they are added to is copied
- * into it first. */
+ * into it first. Where the other cells count for nothing it all goes to C itself. */
 static void edge_of_columns(Strip *s, int mr, LLVMValueRef r)
 {
     GemmBuild *g = s->g;
@@ -172,12 +172,15 @@ static void edge_of_columns(Strip *s, int mr, LLVMValueRef r)
     }
     LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, lo, hi, ""));
     int lanes = g->target->lanes;
+    bool loose = g->op->loose;
     LLVMValueRef one = gemm_int(g, 1), width = gemm_int(g, (long long)s->nv * lanes), c = row_of(s, S_C, r);
-    LLVMValueRef in[8] = {c, s->p[S_CM], s->p[S_CN], s->buffer, width, one, gemm_int(g, mr), s->bounds};
-    LLVMValueRef out[8] = {s->buffer, width, one, c, s->p[S_CM], s->p[S_CN], gemm_int(g, mr), s->bounds};
-    LLVMBasicBlockRef loaded = gemm_if(g, b, s->p[S_LOAD]);
-    LLVMBuildCall2(b, g->copy_type, gemm_copy(g), in, 8, "");
-    gemm_end(b, loaded);
+    LLVMValueRef to = loose ? c : s->buffer, to_m = loose ? s->p[S_CM] : width, to_n = loose ? s->p[S_CN] : one;
+    if (!loose) {
+        LLVMValueRef in[8] = {c, s->p[S_CM], s->p[S_CN], to, to_m, to_n, gemm_int(g, mr), s->bounds};
+        LLVMBasicBlockRef loaded = gemm_if(g, b, s->p[S_LOAD]);
+        LLVMBuildCall2(b, g->copy_type, gemm_copy(g), in, 8, "");
+        gemm_end(b, loaded);
+    }
     /* Whole tiles have narrower ones for their edges. */
     int narrowest = mr == gemm_tile_rows(g->target, s->nv) ? 1 : s->nv;
     LLVMValueRef from = LLVMBuildSDiv(b, lo, gemm_int(g, lanes), "");
@@ -192,14 +195,17 @@ static void edge_of_columns(Strip *s, int mr, LLVMValueRef r)
             LLVMPositionBuilderAtEnd(b, fits);
         }
         LLVMValueRef skip = nv < s->nv ? LLVMBuildMul(b, from, gemm_int(g, lanes), "") : gemm_int(g, 0);
-        call_tile_at(s, mr, r, gemm_int(g, 0), s->p[S_K], s->p[S_LOAD], nv, skip, gemm_at(g, b, s->buffer, skip), width,
-                     one, false);
+        LLVMValueRef at = gemm_at(g, b, to, LLVMBuildMul(b, skip, to_n, ""));
+        call_tile_at(s, mr, r, gemm_int(g, 0), s->p[S_K], s->p[S_LOAD], nv, skip, at, to_m, to_n, false);
         LLVMBuildBr(b, done);
         LLVMPositionBuilderAtEnd(b, wider);
     }
     LLVMBuildUnreachable(b);
     LLVMPositionBuilderAtEnd(b, done);
-    LLVMBuildCall2(b, g->copy_type, gemm_copy(g), out, 8, "");
+    if (!loose) {
+        LLVMValueRef out[8] = {to, to_m, to_n, c, s->p[S_CM], s->p[S_CN], gemm_int(g, mr), s->bounds};
+        LLVMBuildCall2(b, g->copy_type, gemm_copy(g), out, 8, "");
+    }
     gemm_end(b, after);
 }
 
@@ -258,7 +264,7 @@ LLVMValueRef gemm_strip(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type)
     *type = LLVMFunctionType(g->none, types, S_COUNT, false);
     const Gemm *op = g->op;
     if (g->target->shares && !op->a_list && gemm_is(op->c_n, 1)) {
-        return gemm_declare_shared(g, nv, op->k_range ? 'k' : op->n_range ? 'n' : 's', *type);
+        return gemm_declare_shared(g, nv, op->k_range ? 'k' : !op->n_range ? 's' : op->loose ? 'l' : 'n', *type);
     }
     char name[64];
     snprintf(name, sizeof name, "strip_%d%s", nv, masked ? "m" : "");
@@ -276,7 +282,7 @@ LLVMValueRef gemm_strip(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type)
     if (op->n_range || op->k_range) {
         s.bounds = gemm_alloca(b, g->i64, 2 * GEMM_MAX_ROWS, 8);
     }
-    if (op->n_range) {
+    if (op->n_range && !op->loose) {
         s.buffer = gemm_alloca(b, g->real, (long long)rows * nv * g->target->lanes, 64);
     }
     for (;;) {
@@ -552,8 +558,10 @@ void gemm_define_shared(const GemmTarget *shared, int nv, char kind)
 {
     GemmTarget t = *shared;
     t.shares = false;
-    Gemm op = {
-        .k_range = kind == 'k' ? some_range : NULL, .n_range = kind == 'n' ? some_range : NULL, .turned = kind == 'd'};
+    Gemm op = {.k_range = kind == 'k' ? some_range : NULL,
+               .n_range = kind == 'n' || kind == 'l' ? some_range : NULL,
+               .loose = kind == 'l',
+               .turned = kind == 'd'};
     GemmBuild g = gemm_build(&t, &op);
     LLVMValueRef one = gemm_int(&g, 1), unknown = LLVMGetUndef(g.i64);
     op.a_m = op.a_k = op.c_m = g.b_k = unknown;

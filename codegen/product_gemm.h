@@ -45,6 +45,7 @@ typedef struct {
     bool accumulate; /* C += instead of C = */
     bool few_rows;   /* too few to pay for packing B where it can be read as it lies */
     GemmRange k_range, n_range; /* or NULL; not both, and not with lists */
+    bool loose;                 /* columns of C outside n_range may hold anything afterwards */
     void *range_ctx;
     /* Or NULL: a larger B that gemm_keep has packed, of whose kept_k rows and columns these are some, from row kept_k0
      * and column kept_n0 (a multiple of kept_width) on; then b, b_k and b_n do not count. c_n is 1. */

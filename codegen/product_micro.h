@@ -35,9 +35,9 @@ LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged);
 LLVMValueRef gemm_copy(GemmBuild *g);
 
 /* Parts that many kernels have in common are functions of objects of their own (product_parts.c), compiled once: they
- * know no stride but c_n = 1 (pack: the one that is 1) and mask every column. `kind`: s a strip, k and n strips with
- * ranges of k or columns, d a turned one (product_turned.h), c and t packing of columns and transposed, r copying of
- * runs. Defines one in the target's module. */
+ * know no stride but c_n = 1 (pack: the one that is 1) and mask every column. `kind`: s a strip, k, n and l strips with
+ * ranges of k, columns or (loose) columns, d a turned one (product_turned.h), c and t packing of columns and
+ * transposed, r copying of runs. Defines one in the target's module. */
 #define GEMM_SHARED_PREFIX "hd_gemm_"
 void gemm_shared_name(bool is_double, int nv, char kind, char name[64]);
 void gemm_define_shared(const GemmTarget *t, int nv, char kind);
