@@ -448,17 +448,17 @@ static LLVMValueRef base(Frame *f, int t)
 {
     Emit *x = f->x;
     const Product *p = f->p;
-    if (p->index[INDEX_M].is_listed && t != PRODUCT_B) {
-        return x->tensors[kernel_tensor(x->k, p->tensor[t])];
-    }
     int n = kernel_tensor(x->k, p->tensor[t]);
-    LLVMValueRef at[MAX_DIMS];
-    int mark = scope_enter(x);
-    for (int d = 0; d < p->tensor[t]->ndim; d++) {
-        at[d] = emit_scalar(x, p->at[t][d]);
+    LLVMValueRef address = x->tensors[n];
+    if (!p->index[INDEX_M].is_listed || t == PRODUCT_B) {
+        LLVMValueRef at[MAX_DIMS];
+        int mark = scope_enter(x);
+        for (int d = 0; d < p->tensor[t]->ndim; d++) {
+            at[d] = emit_scalar(x, p->at[t][d]);
+        }
+        address = emit_element(x, n, at);
+        scope_leave(x, mark);
     }
-    LLVMValueRef address = emit_element(x, n, at);
-    scope_leave(x, mark);
     for (int r = 0; r < 3; r++) {
         int row = product_deepest_row(p, r);
         if (row >= 0 && p->dim[t][row] >= 0 && is_cut(x, p, r)) {
