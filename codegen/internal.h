@@ -20,7 +20,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 30 }; /* raised whenever emission changes what a kernel text means */
+enum { CODEGEN_ABI = 31 }; /* raised whenever emission changes what a kernel text means */
 
 /* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and in_order. plan.h says what it means
  * ---- */
