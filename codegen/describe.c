@@ -285,7 +285,7 @@ static void hash_name(KernelInfo *k, const Target *target)
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
     Text head = {0};
-    text_printf(&head, "%d %u.%u.%u %s %s %d %s\n", CODEGEN_ABI, major, minor, patch, target->cpu, target->features,
+    text_printf(&head, "%s %u.%u.%u %s %s %d %s\n", codegen_version, major, minor, patch, target->cpu, target->features,
                 target->vector_bits, pipeline_for(target, k->is_product));
     if (fault_number() != 0) { /* wrong on purpose: nobody else may find it in the cache */
         text_printf(&head, "fault %d\n", fault_number());

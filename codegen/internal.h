@@ -20,7 +20,8 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-enum { CODEGEN_ABI = 31 }; /* raised whenever emission changes what a kernel text means */
+/* Digest of the sources that decide what a kernel text means: the build makes it (cmake/digest.cmake). */
+extern const char codegen_version[];
 
 /* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and in_order. plan.h says what it means
  * ---- */

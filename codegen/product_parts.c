@@ -94,7 +94,7 @@ static void part_name(const Part *part, const Target *t, char name[48])
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
     Text text = {0};
-    text_printf(&text, "product %d %u.%u.%u %s %s %d %d %s %d %d %c\n", CODEGEN_ABI, major, minor, patch, t->cpu,
+    text_printf(&text, "product %s %u.%u.%u %s %s %d %d %s %d %d %c\n", codegen_version, major, minor, patch, t->cpu,
                 t->features, t->vector_bits, t->quick, pipeline_for(t, true), part->is_double, part->nv, part->kind);
     llvm_blake3_hasher h;
     llvm_blake3_hasher_init(&h);
