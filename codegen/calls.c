@@ -96,6 +96,15 @@ static bool describe(Build *b, Call *c, int writers, bool unread, int letter, Te
     return kernel_describe(k, b->target, why);
 }
 
+/* Of a tensor that a group keeps a tile of; found once for all equations that define it. */
+static bool is_unread(Graph *g, const Group *group, const Tensor *t, signed char *known)
+{
+    if (known[t->id] == 0 && t->tile_dim > 0) {
+        known[t->id] = reads_present_cells(g, t, group->n, group->equations) ? 1 : -1;
+    }
+    return known[t->id] > 0;
+}
+
 bool build_calls(Build *b, Text *why)
 {
     const Schedule *s = b->schedule;
@@ -137,14 +146,14 @@ bool build_calls(Build *b, Text *why)
 
     b->calls = arena_alloc(b->arena, (size_t)(n + ncopies + 1) * sizeof *b->calls);
     bool *wants = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *wants);
+    signed char *unread = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *unread);
     for (int i = 0; i < s->ngroups; i++) {
         const Group *group = &s->groups[i];
         for (int j = 0; j < group->n; j++) {
             Call *c = &b->calls[b->ncalls++];
             c->e = group->equations[j];
             const Tensor *t = c->e->dst;
-            bool unread = t->tile_dim > 0 && reads_present_cells(g, t, group->n, group->equations);
-            if (!describe(b, c, writers[t->id], unread, group->scan_letter[j], why)) {
+            if (!describe(b, c, writers[t->id], is_unread(g, group, t, unread), group->scan_letter[j], why)) {
                 return false;
             }
             wants[t->id] = wants[t->id] || c->info.zero;

@@ -14,8 +14,9 @@ typedef struct {
     const Tensor *t;
     Equation *const *defs;
     int ndefs;
-    int fixed; /* the dim at which the definitions have constants, or -1 */
-    Prover *facts;
+    const Equation *reader;
+    int fixed;     /* the dim at which the definitions have constants, or -1 */
+    Prover *facts; /* of the reader; made for the first load of t */
     bool ok;
 } Present;
 
@@ -67,7 +68,7 @@ static bool split_by_members(Present *p)
         }
     }
     p->fixed = fixed;
-    return fixed >= 0 || p->ndefs == 1;
+    return fixed >= 0 ? axis_bound(p->t->dims[fixed]) > 0 : p->ndefs == 1;
 }
 
 /* Whether a load never is of a member that nobody defines. */
@@ -92,6 +93,7 @@ static void look_at_load(const Scalar *load, void *ctx)
     if (load->tensor != p->t || !p->ok || FAULT(42)) {
         return;
     }
+    p->facts = p->facts ? p->facts : prover_new(p->g, p->reader, p->reader->nconds);
     p->ok = avoids_missing_members(p, load);
     for (int k = 0; k < p->ndefs && p->ok; k++) {
         const Equation *def = p->defs[k];
@@ -126,9 +128,12 @@ bool reads_present_cells(Graph *g, const Tensor *t, int n, Equation *const *equa
     p.defs = defs;
     p.ok = split_by_members(&p);
     for (int i = 0; i < n && p.ok; i++) {
-        p.facts = prover_new(g, equations[i], equations[i]->nconds);
+        p.reader = equations[i];
         equation_loads(equations[i], look_at_load, &p);
-        prover_free(p.facts);
+        if (p.facts) {
+            prover_free(p.facts);
+            p.facts = NULL;
+        }
     }
     return p.ok;
 }
