@@ -16,7 +16,6 @@
  * Whole sinks have clusters of their own, whose tiles go through all examples, one after another. */
 #include "cluster.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- sets ---- */
@@ -267,24 +266,15 @@ static Scalar *row_position(const Clusters *c, const Equation *def, int d, const
     return moves || is_fixed_member(at) ? at : NULL;
 }
 
-static void look_for_load(const Scalar *s, void *ctx)
-{
-    bool *found = ctx;
-    *found = *found || s->op == OP_LOAD;
-}
-
 /* A row of a table, picked by data, where all rows together are more than a tile may take of the cache. */
 static void look_for_gather(const Scalar *load, void *ctx)
 {
-    enum { MUCH = 1 << 20, BYTES = 4 };
-    const Tensor *t = load->tensor;
-    double bytes = BYTES;
-    bool *found = ctx, by_data = false;
-    for (int d = 0; d < t->ndim; d++) {
-        bytes *= fmax(1, (double)axis_bound(t->dims[d]));
-        sc_walk(load->args[d], look_for_load, &by_data);
+    enum { MUCH = 1 << 18 }; /* a megabyte in f32 */
+    int64_t cells = load->tensor->per_example ? 0 : tensor_cells(load->tensor, -1);
+    bool *found = ctx;
+    for (int d = 0; d < load->nargs; d++) {
+        *found = *found || (cells > MUCH && cells < INT64_MAX && has_load(load->args[d]));
     }
-    *found = *found || (by_data && !t->per_example && bytes > MUCH);
 }
 
 /* Row by row: e may be worked on a few positions at a time, and should be: rows that are gathered from a large table

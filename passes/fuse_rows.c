@@ -61,16 +61,6 @@ static int row_dim(const Tensor *t)
     return found;
 }
 
-static bool has_load(const Scalar *s)
-{
-    for (int k = 0; k < s->nargs; k++) {
-        if (has_load(s->args[k])) {
-            return true;
-        }
-    }
-    return s->op == OP_LOAD;
-}
-
 typedef struct {
     int row;
     bool found;

@@ -220,6 +220,16 @@ bool equation_covers(const Equation *e)
     return true;
 }
 
+bool has_load(const Scalar *s)
+{
+    for (int k = 0; k < s->nargs; k++) {
+        if (has_load(s->args[k])) {
+            return true;
+        }
+    }
+    return s->op == OP_LOAD;
+}
+
 bool equation_has_keyed_lhs(const Equation *e)
 {
     for (int k = 0; k < e->dst->ndim; k++) {

@@ -56,6 +56,9 @@ void equation_rewrite(Graph *g, Equation *e, Rewriter f, void *ctx); /* lhs, con
 /* Calls f on every load of the equation (lhs, conds, body), each distinct one at least once. */
 void equation_loads(const Equation *e, void (*f)(const Scalar *load, void *ctx), void *ctx);
 
+/* Whether data decide the value: there is a load in it. */
+bool has_load(const Scalar *s);
+
 /* The letter that counts the rows of the batch which e works on one by one, or sums up: over a list of each example, or
  * the examples themselves; -1: there is none (fuse_rows.c). */
 int equation_row_letter(const Graph *g, const Equation *e);

@@ -72,19 +72,6 @@ Uses uses_of(Graph *g)
 
 /* ---- costs ---- */
 
-static bool has_load(const Scalar *s)
-{
-    if (s->op == OP_LOAD) {
-        return true;
-    }
-    for (int i = 0; i < s->nargs; i++) {
-        if (has_load(s->args[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void add_cost(const Scalar *s, void *ctx)
 {
     Cost *c = ctx;
