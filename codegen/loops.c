@@ -590,10 +590,11 @@ static LLVMValueRef whole_vectors(Loops *s, int level, LLVMValueRef lo, LLVMValu
     const KernelInfo *k = x->k;
     const Letter *l = &k->e->letters[s->n.order[level]];
     int lanes = k->target->vector_bits / (k->real == DT_F64 ? 64 : 32);
-    bool dear = false;
-    sc_walk(k->e->body, look_for_functions, &dear);
-    if (level != s->n.n - 1 || s->n.mode != NEST_MAP || !k->target->avx512 || !dear || s->type != TYPE_REAL ||
-        axis_static_size(l->axis) >= 0) {
+    bool is_dear = false;
+    if (level == s->n.n - 1 && s->n.mode == NEST_MAP && s->type == TYPE_REAL && axis_static_size(l->axis) < 0) {
+        sc_walk(k->e->body, look_for_functions, &is_dear);
+    }
+    if (!is_dear || !k->target->avx512) {
         return lo;
     }
     LLVMValueRef n = LLVMBuildNSWSub(x->b, hi, lo, "");

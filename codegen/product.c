@@ -83,12 +83,10 @@ static void choose_split(KernelInfo *k, const Product *p)
     if (m->is_listed && k->e->letters[m->letter[0]].axis->kind == AXIS_BATCH) {
         k->split = SPLIT_BATCH;
         k->item = m->letter[0];
-    } else if (m->nrows > 0) {
-        k->split = m->nrows > 1 ? SPLIT_ROWS : SPLIT_BATCH;
-        k->item = product_deepest_row(p, INDEX_M);
-    } else if (n->nrows > 0) {
-        k->split = n->nrows > 1 ? SPLIT_ROWS : SPLIT_BATCH;
-        k->item = product_deepest_row(p, INDEX_N);
+    } else if (m->nrows > 0 || n->nrows > 0) {
+        int rows = m->nrows > 0 ? INDEX_M : INDEX_N;
+        k->split = p->index[rows].nrows > 1 ? SPLIT_ROWS : SPLIT_BATCH;
+        k->item = product_deepest_row(p, rows);
     } else if (batch >= 0 && equation_is_output(k->e, batch)) {
         k->split = SPLIT_BATCH;
         k->item = batch;

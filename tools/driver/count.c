@@ -176,8 +176,7 @@ static double tuples(Count *c)
         }
     }
     double n = walk(c, 0);
-    int rank =
-        e->op == RED_NTH ? equation_rank_letter(e) : -1; /* its cells are filled while the others are looked at */
+    int rank = e->op == RED_NTH ? equation_rank_letter(e) : -1; /* picked in one pass over the other letters */
     for (int k = 0; k < e->nletters; k++) {
         if (!(c->walked >> k & 1) && k != rank && e->letters[k].axis != c->g->batch && !has_counted_length(e, k)) {
             n *= (double)axis_length(c, e->letters[k].axis);
