@@ -230,6 +230,23 @@ void rows_finish_cell(Loops *s)
     }
 }
 
+/* Computes what all lanes share, once for all chunks: values that LLVM would make again for each where a branch decides
+ * them. Only what every chunk computes in any case. */
+static void share(Loops *s, const Scalar *v)
+{
+    if (v->op == OP_CONST || v->op == OP_LETTER) {
+        return;
+    }
+    if (!sc_uses_letter(v, s->n.order[s->n.n - 1])) {
+        emit_scalar(s->x, v);
+        return;
+    }
+    bool decides = v->op == OP_select || v->op == OP_and || v->op == OP_or; /* the first alone is always needed */
+    for (int i = 0; i < (decides ? 1 : v->nargs); i++) {
+        share(s, v->args[i]);
+    }
+}
+
 /* Whether the body is 0 in lanes whose loads are masked out. */
 static bool is_zero_outside(const Scalar *body, int inner)
 {
@@ -242,6 +259,7 @@ static LLVMValueRef sum_lanes(Loops *s)
 {
     Emit *x = s->x;
     LLVMValueRef acc = LLVMConstNull(LLVMVectorType(x->real, (unsigned)s->n.lanes));
+    share(s, x->k->e->body);
     for (int c = 0; c < s->nchunks; c++) {
         int mark = scope_enter(x);
         Lanes l = chunk(s, c);
@@ -272,6 +290,12 @@ void rows_statement(Loops *s)
         return;
     }
     Emit *x = s->x;
+    const Equation *e = x->k->e;
+    int outer = scope_enter(x);
+    share(s, e->body);
+    for (int d = 0; s->n.mode == NEST_KEYED && d < e->dst->ndim; d++) {
+        share(s, e->lhs[d]);
+    }
     for (int c = 0; c < s->nchunks; c++) {
         int mark = scope_enter(x);
         Lanes l = chunk(s, c);
@@ -289,6 +313,7 @@ void rows_statement(Loops *s)
         x->letter[l.letter] = NULL;
         scope_leave(x, mark);
     }
+    scope_leave(x, outer);
 }
 
 /* ---- REGISTER ---- */
