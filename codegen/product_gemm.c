@@ -79,29 +79,34 @@ static LLVMValueRef row_of(Strip *s, int operand, LLVMValueRef r)
     return gemm_at(s->g, s->b, s->p[operand], LLVMBuildMul(s->b, r, s->p[operand == S_A ? S_AM : S_CM], ""));
 }
 
-/* Calls the tile for `mr` rows from row `r` on and `k` values of k from value `k0` of the block on. C lies at c, or is
- * what edge_of_columns says: nv vectors of the panel, behind its first `skip` columns. */
-static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load, int nv,
-                         LLVMValueRef skip, LLVMValueRef c, LLVMValueRef c_m, LLVMValueRef c_n, bool ragged)
+/* Calls the tile for `mr` rows from row `r` on and k[0] values of k from value `k0` of the block on; k[1] and k[2]: of
+ * a ragged tile, else NULL. C lies at c, or is what edge_of_columns says: nv vectors of the panel, behind its first
+ * `skip` columns. */
+static void call_tile_at(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k[3], LLVMValueRef load,
+                         int nv, LLVMValueRef skip, LLVMValueRef c, LLVMValueRef c_m, LLVMValueRef c_n)
 {
     GemmBuild *g = s->g;
     LLVMBuilderRef b = s->b;
-    LLVMValueRef tile = gemm_tile(g, mr, nv, s->masked, ragged), ncols = LLVMBuildSub(b, s->p[S_NCOLS], skip, "");
+    LLVMValueRef tile = gemm_tile(g, mr, nv, s->masked, k[1] != NULL), zero = gemm_int(g, 0);
+    LLVMValueRef ncols = LLVMBuildSub(b, s->p[S_NCOLS], skip, "");
     LLVMValueRef a = gemm_at(g, b, row_of(s, S_A, r), LLVMBuildMul(b, k0, s->p[S_AK], ""));
     LLVMValueRef row = LLVMBuildAdd(b, LLVMBuildMul(b, k0, s->p[S_BK], ""), skip, "");
-    LLVMValueRef args[15] = {
-        a, gemm_at(g, b, s->p[S_B], row), c, k, s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n, load, ncols};
+    LLVMValueRef args[17] = {
+        a, gemm_at(g, b, s->p[S_B], row), c, k[0], s->p[S_AM], s->p[S_AK], s->p[S_BK], c_m, c_n, load, ncols};
     args[13] = s->bounds ? s->bounds : LLVMConstNull(g->ptr);
     args[14] = k0;
+    args[15] = k[1] ? k[1] : zero;
+    args[16] = k[1] ? k[2] : zero;
     for (int i = 0; i < 2; i++) {
         args[11 + i] = LLVMBuildGEP2(b, g->i64, s->p[S_ALIST + i], &r, 1, "");
     }
-    LLVMBuildCall2(b, g->tile_type, tile, args, 15, "");
+    LLVMBuildCall2(b, g->tile_type, tile, args, 17, "");
 }
 
 static void call_tile(Strip *s, int mr, LLVMValueRef r, LLVMValueRef k0, LLVMValueRef k, LLVMValueRef load)
 {
-    call_tile_at(s, mr, r, k0, k, load, s->nv, gemm_int(s->g, 0), row_of(s, S_C, r), s->p[S_CM], s->p[S_CN], false);
+    LLVMValueRef values[3] = {k};
+    call_tile_at(s, mr, r, k0, values, load, s->nv, gemm_int(s->g, 0), row_of(s, S_C, r), s->p[S_CM], s->p[S_CN]);
 }
 
 /* Bounds `which` (0: lower, 1: upper) of rows r .. r + lanes - 1. */
@@ -195,8 +200,8 @@ static void edge_of_columns(Strip *s, int mr, LLVMValueRef r)
             LLVMPositionBuilderAtEnd(b, fits);
         }
         LLVMValueRef skip = nv < s->nv ? LLVMBuildMul(b, from, gemm_int(g, lanes), "") : gemm_int(g, 0);
-        LLVMValueRef at = gemm_at(g, b, to, LLVMBuildMul(b, skip, to_n, ""));
-        call_tile_at(s, mr, r, gemm_int(g, 0), s->p[S_K], s->p[S_LOAD], nv, skip, at, to_m, to_n, false);
+        LLVMValueRef at = gemm_at(g, b, to, LLVMBuildMul(b, skip, to_n, "")), k[3] = {s->p[S_K]};
+        call_tile_at(s, mr, r, gemm_int(g, 0), k, s->p[S_LOAD], nv, skip, at, to_m, to_n);
         LLVMBuildBr(b, done);
         LLVMPositionBuilderAtEnd(b, wider);
     }
@@ -230,29 +235,19 @@ static void edge_of_k(Strip *s, int mr, LLVMValueRef r)
         last = i ? gemm_max(b, last, bound[1]) : bound[1];
     }
     mid_hi = gemm_max(b, mid_lo, mid_hi);
-    LLVMValueRef load = s->p[S_LOAD], c = row_of(s, S_C, r), zero = gemm_int(g, 0);
-    if (mr > 1) {
-        LLVMValueRef some = LLVMBuildICmp(b, LLVMIntSLT, first, mid_lo, "");
-        LLVMBasicBlockRef after = gemm_if(g, b, some);
-        call_tile_at(s, mr, r, first, LLVMBuildSub(b, mid_lo, first, ""), load, s->nv, zero, c, s->p[S_CM], s->p[S_CN],
-                     true);
-        gemm_end(b, after);
-        load = LLVMBuildOr(b, load, some, "");
-    }
     /* A sum over nothing is stored, but to add nothing is to leave it: half of all rows, where keys gather from a tile.
      */
-    LLVMValueRef stores =
-        LLVMBuildOr(b, LLVMBuildNot(b, load, ""), LLVMBuildICmp(b, LLVMIntSLT, mid_lo, mid_hi, ""), "");
-    LLVMBasicBlockRef after_mid = gemm_if(g, b, stores);
-    call_tile(s, mr, r, mid_lo, LLVMBuildSub(b, mid_hi, mid_lo, ""), load);
-    gemm_end(b, after_mid);
-    if (mr > 1) {
-        LLVMBasicBlockRef after =
-            gemm_if(g, b, FAULT(32) ? LLVMConstNull(g->i1) : LLVMBuildICmp(b, LLVMIntSLT, mid_hi, last, ""));
-        call_tile_at(s, mr, r, mid_hi, LLVMBuildSub(b, last, mid_hi, ""), LLVMConstInt(g->i1, 1, false), s->nv, zero, c,
-                     s->p[S_CM], s->p[S_CN], true);
-        gemm_end(b, after);
+    LLVMValueRef load = s->p[S_LOAD];
+    LLVMValueRef stores = LLVMBuildOr(b, LLVMBuildNot(b, load, ""), LLVMBuildICmp(b, LLVMIntSLT, first, last, ""), "");
+    LLVMBasicBlockRef after = gemm_if(g, b, stores);
+    if (mr == 1) {
+        call_tile(s, mr, r, first, LLVMBuildSub(b, last, first, ""), load);
+    } else {
+        LLVMValueRef k[3] = {LLVMBuildSub(b, mid_lo, first, ""), LLVMBuildSub(b, mid_hi, mid_lo, ""),
+                             FAULT(32) ? gemm_int(g, 0) : LLVMBuildSub(b, last, mid_hi, "")};
+        call_tile_at(s, mr, r, first, k, load, s->nv, gemm_int(g, 0), row_of(s, S_C, r), s->p[S_CM], s->p[S_CN]);
     }
+    gemm_end(b, after);
 }
 
 LLVMValueRef gemm_strip(GemmBuild *g, int nv, bool masked, LLVMTypeRef *type)

@@ -240,6 +240,8 @@ enum {
     P_CLIST,
     P_BOUNDS,
     P_FIRST,
+    P_MIDDLE,
+    P_LAST,
     P_COUNT
 };
 
@@ -314,40 +316,124 @@ static LLVMValueRef prefetch_rows(GemmBuild *g, LLVMBuilderRef b, LLVMValueRef p
     return LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntEQ, next, end, ""), next_rows, next, "");
 }
 
+typedef struct {
+    GemmBuild *g;
+    LLVMBuilderRef b;
+    LLVMValueRef f;
+    int mr, nv;
+    bool prefetches;
+    LLVMValueRef a_m, a_k, b_k, next_rows, a_row[GEMM_MAX_ROWS];
+    /* As k runs: the value of k in A and B, what prefetch_rows asks for, the elements of C. */
+    LLVMValueRef pa, pb, ahead, sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+} Tile;
+
+static LLVMValueRef carried(Tile *t, LLVMValueRef *v, LLVMBasicBlockRef before)
+{
+    LLVMValueRef phi = LLVMBuildPhi(t->b, LLVMTypeOf(*v), "");
+    LLVMAddIncoming(phi, v, &before, 1);
+    return *v = phi;
+}
+
+/* Adds the next `count` values of k, the first of them number `from` of the tile's. */
+static void add_values(Tile *t, LLVMValueRef count, LLVMValueRef from, bool ragged)
+{
+    GemmBuild *g = t->g;
+    LLVMBuilderRef b = t->b;
+    int lanes = g->target->lanes;
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(b);
+    LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(g->target->llvm, t->f, "head");
+    LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(g->target->llvm, t->f, "body");
+    LLVMBasicBlockRef exit = LLVMAppendBasicBlockInContext(g->target->llvm, t->f, "exit");
+    LLVMBuildBr(b, head);
+    LLVMPositionBuilderAtEnd(b, head);
+    LLVMValueRef left = count, k = carried(t, &left, before), pa = carried(t, &t->pa, before);
+    LLVMValueRef pb = carried(t, &t->pb, before), ahead = carried(t, &t->ahead, before);
+    for (int r = 0; r < t->mr; r++) {
+        for (int v = 0; v < t->nv; v++) {
+            carried(t, &t->sum[r][v], before);
+        }
+    }
+    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSGT, k, gemm_int(g, 0), ""), body, exit);
+
+    LLVMPositionBuilderAtEnd(b, body);
+    LLVMValueRef row[GEMM_MAX_VECTORS];
+    for (int v = 0; v < t->nv; v++) {
+        row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * lanes)), NULL);
+    }
+    LLVMValueRef further = t->prefetches ? prefetch_rows(g, b, pa, ahead, t->next_rows, t->a_m) : ahead;
+    const char *fma = g->target->has_fma ? "llvm.fma" : "llvm.fmuladd";
+    LLVMValueRef at = NULL, columns[GEMM_MAX_VECTORS] = {NULL};
+    if (ragged) {
+        LLVMValueRef bounds = LLVMGetParam(t->f, P_BOUNDS), first = LLVMGetParam(t->f, P_FIRST);
+        LLVMValueRef i = LLVMBuildSub(b, LLVMBuildAdd(b, from, count, ""), k, "");
+        if (g->op->turned) {
+            columns_of_k(g, b, bounds, i, first, t->nv, columns);
+        } else {
+            i = LLVMBuildTrunc(b, LLVMBuildAdd(b, first, i, ""), g->i32, "");
+            at = gemm_splat(g, b, LLVMVectorType(g->i32, (unsigned)lanes), i);
+        }
+    }
+    for (int r = 0; r < t->mr; r++) {
+        LLVMValueRef in = at ? takes_part(g, b, LLVMGetParam(t->f, P_BOUNDS), r, at) : NULL;
+        LLVMValueRef x = LLVMBuildLoad2(b, g->real, gemm_at(g, b, pa, t->a_row[r]), "");
+        x = gemm_splat(g, b, g->vector, x);
+        for (int v = 0; v < t->nv; v++) {
+            LLVMValueRef args[3] = {x, row[v], t->sum[r][v]};
+            LLVMValueRef next = intrinsic(g, b, fma, &g->vector, 1, args, 3);
+            LLVMValueRef lanes_in = in ? in : columns[v];
+            next = lanes_in ? LLVMBuildSelect(b, lanes_in, next, t->sum[r][v], "") : next;
+            LLVMAddIncoming(t->sum[r][v], &next, &body, 1);
+        }
+    }
+    LLVMValueRef phi[4] = {k, pa, pb, ahead};
+    LLVMValueRef next[4] = {LLVMBuildSub(b, k, gemm_int(g, 1), ""), gemm_at(g, b, pa, t->a_k),
+                            gemm_at(g, b, pb, t->b_k), further};
+    for (int i = 0; i < 4; i++) {
+        LLVMAddIncoming(phi[i], &next[i], &body, 1);
+    }
+    LLVMBuildBr(b, head);
+    LLVMPositionBuilderAtEnd(b, exit);
+}
+
 static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked, bool ragged)
 {
     LLVMContextRef llvm = g->target->llvm;
     LLVMBuilderRef b = LLVMCreateBuilderInContext(llvm);
     LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(llvm, f, "entry");
     LLVMBasicBlockRef adds = LLVMAppendBasicBlockInContext(llvm, f, "adds");
-    LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(llvm, f, "head");
-    LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(llvm, f, "body");
-    LLVMBasicBlockRef exit = LLVMAppendBasicBlockInContext(llvm, f, "exit");
+    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(llvm, f, "start");
 
     LLVMPositionBuilderAtEnd(b, entry);
     int lanes = g->target->lanes;
-    LLVMValueRef a_m = known(f, P_AM, g->op->a_m), a_k = known(f, P_AK, g->op->a_k);
-    LLVMValueRef b_k = known(f, P_BK, g->b_k), c_m = known(f, P_CM, g->op->c_m), c_n = known(f, P_CN, g->op->c_n);
+    Tile t = {.g = g, .b = b, .f = f, .mr = mr, .nv = nv};
+    t.a_m = known(f, P_AM, g->op->a_m);
+    t.a_k = known(f, P_AK, g->op->a_k);
+    t.b_k = known(f, P_BK, g->b_k);
+    LLVMValueRef c_m = known(f, P_CM, g->op->c_m), c_n = known(f, P_CN, g->op->c_n);
     if (g->op->n_range) { /* a tile across an edge goes to a buffer, which has strides of its own */
         c_m = LLVMGetParam(f, P_CM);
         c_n = gemm_is(c_n, 1) ? c_n : LLVMGetParam(f, P_CN);
     }
-    LLVMValueRef a_row[GEMM_MAX_ROWS], mask[GEMM_MAX_VECTORS], acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+    LLVMValueRef mask[GEMM_MAX_VECTORS], acc[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
     for (int v = 0; v < nv; v++) {
         bool all = !masked && gemm_is(c_n, 1);
         mask[v] =
             all ? NULL : gemm_lanes(g, b, v * lanes, NULL, masked ? LLVMGetParam(f, P_NCOLS) : gemm_int(g, nv * lanes));
     }
     for (int r = 0; r < mr; r++) {
-        a_row[r] = g->op->a_list ? listed(g, b, LLVMGetParam(f, P_ALIST), r) : LLVMBuildMul(b, a_m, gemm_int(g, r), "");
+        t.a_row[r] =
+            g->op->a_list ? listed(g, b, LLVMGetParam(f, P_ALIST), r) : LLVMBuildMul(b, t.a_m, gemm_int(g, r), "");
     }
-    LLVMValueRef next_rows = LLVMBuildMul(b, a_m, gemm_int(g, mr), "");
-    bool prefetches = !g->op->n_range && !g->op->k_range && !g->op->turned; /* else A has just been made */
+    t.next_rows = LLVMBuildMul(b, t.a_m, gemm_int(g, mr), "");
+    t.prefetches = !g->op->n_range && !g->op->k_range && !g->op->turned; /* else A has just been made */
+    t.pa = LLVMGetParam(f, P_A);
+    t.pb = LLVMGetParam(f, P_B);
+    t.ahead = t.next_rows;
     /* C is added to, or overwritten: then it is not even read, which would wait for the second cache. */
     if (g->op->turned) {
         LLVMBuildBr(b, adds);
     } else {
-        LLVMBuildCondBr(b, LLVMGetParam(f, P_LOAD), adds, head);
+        LLVMBuildCondBr(b, LLVMGetParam(f, P_LOAD), adds, start);
     }
     LLVMPositionBuilderAtEnd(b, adds);
     for (int r = 0; r < mr; r++) {
@@ -356,72 +442,30 @@ static void tile_body(GemmBuild *g, LLVMValueRef f, int mr, int nv, bool masked,
             acc[r][v] = load_c(g, b, c_row, v, c_n, mask[v]);
         }
     }
-    LLVMBuildBr(b, head);
+    LLVMBuildBr(b, start);
 
-    LLVMPositionBuilderAtEnd(b, head);
-    LLVMValueRef k = LLVMBuildPhi(b, g->i64, "k"), pa = LLVMBuildPhi(b, g->ptr, "pa"),
-                 pb = LLVMBuildPhi(b, g->ptr, "pb"), ahead = LLVMBuildPhi(b, g->i64, "ahead");
-    LLVMValueRef sum[GEMM_MAX_ROWS][GEMM_MAX_VECTORS];
+    LLVMPositionBuilderAtEnd(b, start);
     for (int r = 0; r < mr; r++) {
         for (int v = 0; v < nv; v++) {
-            sum[r][v] = LLVMBuildPhi(b, g->vector, "acc");
-            LLVMAddIncoming(sum[r][v], &acc[r][v], &adds, 1);
+            LLVMValueRef nothing = LLVMConstNull(g->vector);
+            t.sum[r][v] = LLVMBuildPhi(b, g->vector, "acc");
+            LLVMAddIncoming(t.sum[r][v], &acc[r][v], &adds, 1);
             if (!g->op->turned) {
-                LLVMValueRef nothing = LLVMConstNull(g->vector);
-                LLVMAddIncoming(sum[r][v], &nothing, &entry, 1);
+                LLVMAddIncoming(t.sum[r][v], &nothing, &entry, 1);
             }
         }
     }
-    LLVMValueRef first[4] = {LLVMGetParam(f, P_K), LLVMGetParam(f, P_A), LLVMGetParam(f, P_B), next_rows};
-    LLVMValueRef phi[4] = {k, pa, pb, ahead};
-    for (int i = 0; i < 4; i++) {
-        LLVMAddIncoming(phi[i], &first[i], &adds, 1);
-        if (!g->op->turned) {
-            LLVMAddIncoming(phi[i], &first[i], &entry, 1);
-        }
+    LLVMValueRef count = LLVMGetParam(f, P_K);
+    add_values(&t, count, gemm_int(g, 0), ragged);
+    if (ragged) {
+        LLVMValueRef middle = LLVMGetParam(f, P_MIDDLE);
+        add_values(&t, middle, NULL, false);
+        add_values(&t, LLVMGetParam(f, P_LAST), LLVMBuildAdd(b, count, middle, ""), true);
     }
-    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSGT, k, gemm_int(g, 0), ""), body, exit);
-
-    LLVMPositionBuilderAtEnd(b, body);
-    LLVMValueRef row[GEMM_MAX_VECTORS];
-    for (int v = 0; v < nv; v++) {
-        row[v] = gemm_load(g, b, gemm_at(g, b, pb, gemm_int(g, v * lanes)), NULL);
-    }
-    LLVMValueRef further = prefetches ? prefetch_rows(g, b, pa, ahead, next_rows, a_m) : ahead;
-    const char *fma = g->target->has_fma ? "llvm.fma" : "llvm.fmuladd";
-    LLVMTypeRef index_type = LLVMVectorType(g->i32, (unsigned)lanes);
-    LLVMValueRef at = NULL, columns[GEMM_MAX_VECTORS] = {NULL};
-    if (ragged && g->op->turned) {
-        LLVMValueRef i = LLVMBuildSub(b, LLVMGetParam(f, P_K), k, "");
-        columns_of_k(g, b, LLVMGetParam(f, P_BOUNDS), i, LLVMGetParam(f, P_FIRST), nv, columns);
-    } else if (ragged) {
-        LLVMValueRef end = LLVMBuildAdd(b, LLVMGetParam(f, P_FIRST), LLVMGetParam(f, P_K), "");
-        at = gemm_splat(g, b, index_type, LLVMBuildTrunc(b, LLVMBuildSub(b, end, k, ""), g->i32, ""));
-    }
-    for (int r = 0; r < mr; r++) {
-        LLVMValueRef in = at ? takes_part(g, b, LLVMGetParam(f, P_BOUNDS), r, at) : NULL;
-        LLVMValueRef x = gemm_splat(g, b, g->vector, LLVMBuildLoad2(b, g->real, gemm_at(g, b, pa, a_row[r]), ""));
-        for (int v = 0; v < nv; v++) {
-            LLVMValueRef args[3] = {x, row[v], sum[r][v]};
-            LLVMValueRef next = intrinsic(g, b, fma, &g->vector, 1, args, 3);
-            LLVMValueRef lanes_in = in ? in : columns[v];
-            next = lanes_in ? LLVMBuildSelect(b, lanes_in, next, sum[r][v], "") : next;
-            LLVMAddIncoming(sum[r][v], &next, &body, 1);
-        }
-    }
-    LLVMValueRef next[4] = {LLVMBuildSub(b, k, gemm_int(g, 1), ""), gemm_at(g, b, pa, a_k), gemm_at(g, b, pb, b_k),
-                            further};
-    LLVMAddIncoming(k, &next[0], &body, 1);
-    LLVMAddIncoming(pa, &next[1], &body, 1);
-    LLVMAddIncoming(pb, &next[2], &body, 1);
-    LLVMAddIncoming(ahead, &next[3], &body, 1);
-    LLVMBuildBr(b, head);
-
-    LLVMPositionBuilderAtEnd(b, exit);
     for (int r = 0; r < mr; r++) {
         LLVMValueRef c_row = row_of_c(g, b, f, r, c_m);
         for (int v = 0; v < nv; v++) {
-            store_c(g, b, sum[r][v], c_row, v, c_n, mask[v]);
+            store_c(g, b, t.sum[r][v], c_row, v, c_n, mask[v]);
         }
     }
     LLVMBuildRetVoid(b);

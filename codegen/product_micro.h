@@ -23,11 +23,12 @@ typedef struct {
 
 /* A tile:
  *   void tile(ptr a, ptr b, ptr c, i64 k, i64 a_m, i64 a_k, i64 b_k, i64 c_m, i64 c_n, i1 load, i64 ncols,
- *             ptr a_list, ptr c_list, ptr bounds, i64 first)
+ *             ptr a_list, ptr c_list, ptr bounds, i64 first, i64 middle, i64 last)
  * load: C is added to; ncols: valid columns of the panel, if masked; else all are. The lists count only if op has
- * them: distances of the mr rows, i64. ragged: row r takes part in value k of [first, first + k) only where
- * bounds[2 r] <= k < bounds[2 r] + bounds[2 r + 1], i32. Of a turned product all rows take part in the columns that
- * value i of k has: bounds[i] <= first + column < bounds[i + GEMM_RANGES]; C is added to whatever `load` says. */
+ * them: distances of the mr rows, i64. ragged: behind the k values come `middle` ones in which all take part, then
+ * `last` ones that are again like the first. In those, value i of the tile, row r takes part only where
+ * bounds[2 r] <= first + i < bounds[2 r] + bounds[2 r + 1], i32. Of a turned product all rows take part in the columns
+ * that value i has: bounds[i] <= first + column < bounds[i + GEMM_RANGES]; C is added to whatever `load` says. */
 LLVMValueRef gemm_tile(GemmBuild *g, int mr, int nv, bool masked, bool ragged);
 
 /* Copies columns [lo[r], hi[r]) of row r < rows from one matrix to another, `bounds` is i64 [rows][2]:

@@ -103,19 +103,18 @@ static Part find_part(GemmBuild *g, LLVMBuilderRef b, LLVMValueRef *p)
     return part;
 }
 
-/* Values k0 .. k1 - 1 of the block, for mr rows from row r on, if there are any. */
-static void call_tile(GemmBuild *g, LLVMBuilderRef b, LLVMValueRef *p, int mr, int nv, LLVMValueRef r, LLVMValueRef k0,
-                      LLVMValueRef k1, bool ragged)
+/* The values of k of a part, for mr rows from row r on, if there are any. */
+static void call_tile(GemmBuild *g, LLVMBuilderRef b, LLVMValueRef *p, int mr, int nv, LLVMValueRef r, const Part *k)
 {
-    LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, k0, k1, ""));
-    LLVMValueRef tile = gemm_tile(g, mr, nv, false, ragged), zero = gemm_int(g, 0), one = gemm_int(g, 1);
+    LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSLT, k->any[0], k->any[1], ""));
+    LLVMValueRef tile = gemm_tile(g, mr, nv, false, true), zero = gemm_int(g, 0), one = gemm_int(g, 1), k0 = k->any[0];
     LLVMValueRef width = gemm_int(g, (long long)nv * g->target->lanes), null = LLVMConstNull(g->ptr);
     LLVMValueRef a = gemm_at(g, b, gemm_at(g, b, p[S_A], r), LLVMBuildMul(b, k0, p[S_AK], ""));
     LLVMValueRef from = gemm_at(g, b, p[S_B], LLVMBuildMul(b, k0, p[S_BK], ""));
-    LLVMValueRef args[15] = {a,
+    LLVMValueRef args[17] = {a,
                              from,
                              gemm_at(g, b, p[S_C], LLVMBuildMul(b, r, width, "")),
-                             LLVMBuildSub(b, k1, k0, ""),
+                             LLVMBuildSub(b, k->all[0], k0, ""),
                              one,
                              p[S_AK],
                              p[S_BK],
@@ -126,8 +125,10 @@ static void call_tile(GemmBuild *g, LLVMBuilderRef b, LLVMValueRef *p, int mr, i
                              null,
                              null,
                              LLVMBuildGEP2(b, g->i32, p[S_RANGES], &k0, 1, ""),
-                             p[S_FIRST]};
-    LLVMBuildCall2(b, g->tile_type, tile, args, 15, "");
+                             p[S_FIRST],
+                             LLVMBuildSub(b, k->all[1], k->all[0], ""),
+                             LLVMBuildSub(b, k->any[1], k->all[1], "")};
+    LLVMBuildCall2(b, g->tile_type, tile, args, 17, "");
     gemm_end(b, after);
 }
 
@@ -155,19 +156,19 @@ LLVMValueRef gemm_turned_strip(GemmBuild *g, int nv, LLVMTypeRef *type)
     parts[1] = LLVMGetInsertBlock(b);
     LLVMBuildBr(b, start);
     LLVMPositionBuilderAtEnd(b, start);
-    LLVMValueRef end[4], zero = gemm_int(g, 0);
+    LLVMValueRef zero = gemm_int(g, 0);
+    Part k;
     for (int i = 0; i < 4; i++) {
-        end[i] = LLVMBuildPhi(b, g->i64, "");
-        LLVMValueRef in[2] = {i % 2 ? p[S_K] : zero, i < 2 ? found.any[i] : found.all[i - 2]};
-        LLVMAddIncoming(end[i], in, parts, 2);
+        LLVMValueRef *end = i < 2 ? &k.any[i] : &k.all[i - 2], in[2] = {i % 2 ? p[S_K] : zero};
+        in[1] = i < 2 ? found.any[i] : found.all[i - 2];
+        *end = LLVMBuildPhi(b, g->i64, "");
+        LLVMAddIncoming(*end, in, parts, 2);
     }
     LLVMValueRef done = zero;
     for (int rows = gemm_tile_rows(g->target, nv);; rows = gemm_rest_rows(rows)) {
         LLVMValueRef last = LLVMBuildSub(b, p[S_M], gemm_int(g, rows - 1), "");
         GemmLoop r = gemm_loop(g, b, done, last, gemm_int(g, rows));
-        call_tile(g, b, p, rows, nv, r.i, end[0], end[2], true);
-        call_tile(g, b, p, rows, nv, r.i, end[2], end[3], false);
-        call_tile(g, b, p, rows, nv, r.i, end[3], end[1], true);
+        call_tile(g, b, p, rows, nv, r.i, &k);
         gemm_loop_end(b, &r);
         done = r.i;
         if (rows == 1) {

@@ -312,13 +312,18 @@ void kernel_report(const Kernels *k, const Session *s, const KernelRun *run, boo
     Line *lines = arena_alloc(k->g->arena, (size_t)(nrows + 1) * sizeof *lines);
     int n = make_lines(k, rows, nrows, run->steps, lines);
     qsort(lines, (size_t)n, sizeof *lines, by_seconds);
-    double sum = 0;
+    double sum = 0, flop = 0, bytes = 0, predicted = 0, limit = 0;
     if (!json) {
         text_printf(out, "%-12s %-8s %-30s %9s %9s %9s %9s %8s %7s\n", "lines", "kernel", "defines", "Mop", "MB",
                     "expected", "ms", "of step", "limit");
     }
     for (int i = 0; i < n; i++) {
+        const KernelFacts *x = lines[i].x;
         sum += lines[i].seconds;
+        flop += x ? kernel_flop(k, x) : 0;
+        bytes += x ? kernel_bytes(k, x) : 0;
+        predicted += x ? kernel_predicted(k, x, &run->machine) : 0;
+        limit += x ? kernel_limit(k, x, &run->machine) : 0;
         if (json) {
             text_printf(out, i ? "," : "{\"kernels\":[");
             print_json_row(k, &lines[i], run, rows, out);
@@ -330,14 +335,17 @@ void kernel_report(const Kernels *k, const Session *s, const KernelRun *run, boo
     const Machine *m = &run->machine;
     if (json) {
         text_printf(out,
-                    "],\"step_ms\":%.9g,\"other_ms\":%.9g,\"other_share\":%.9g,\"peak_gflops\":%.6g,"
+                    "],\"step_ms\":%.9g,\"predicted_ms\":%.9g,\"limit_ms\":%.9g,\"other_ms\":%.9g,\"other_share\":%.9g,"
+                    "\"peak_gflops\":%.6g,"
                     "\"peak_bf16_gflops\":%.6g,\"memory_gb_per_s\":%.6g,\"cache_gb_per_s\":%.6g,\"threads\":%d}\n",
-                    1e3 * run->seconds, 1e3 * other, other / run->seconds, m->gflops, m->bf16, m->memory, m->near,
-                    m->threads);
+                    1e3 * run->seconds, 1e3 * predicted, 1e3 * limit, 1e3 * other, other / run->seconds, m->gflops,
+                    m->bf16, m->memory, m->near, m->threads);
         return;
     }
     text_printf(out, "%-12s %-8s %-30s %9s %9s %9s %9.3f %6.1f %%\n", "", "other", "binding, updates written back", "",
                 "", "", 1e3 * other, 100 * other / run->seconds);
+    text_printf(out, "%-12s %-8s %-30s %9.2f %9.3f %9.3f %9.3f %6.1f %% %5.0f %%\n", "", "step", "all of these",
+                flop / 1e6, bytes / 1e6, 1e3 * predicted, 1e3 * run->seconds, 100.0, 100 * limit / run->seconds);
     for (int i = 0; i < k->g->nstored; i++) {
         const Tensor *t = k->g->stored[i].tensor;
         text_printf(out, "line %d: %s is stored: %s\n", t->span.line, t->name, k->g->stored[i].reason);
