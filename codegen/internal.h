@@ -9,6 +9,7 @@
  *                                                       product_turned.c   sums over tiles, kept transposed
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
  *     runs.c   its step functions of an ascending input, run by run      tables.c   params that a step updates by rows
+ *     flat.c   without a sum, all in memory alike: one loop over elements
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
  *   plan_build.c the Plan: tensors, steps, splits
  *

@@ -2,6 +2,7 @@
  * nest.c; whatever is left over still runs, only slower. LLVM's own passes hoist, unroll and vectorise afterwards. */
 #include "loops.h"
 #include "fault.h"
+#include "flat.h"
 #include "runs.h"
 #include <math.h>
 #include <string.h>
@@ -654,6 +655,9 @@ void loops_level(Loops *s, int level)
 
 void loops_emit(Emit *x)
 {
+    if (flat_emit(x)) {
+        return;
+    }
     Loops s = {.x = x, .key_level = -2};
     const Equation *e = x->k->e;
     nest_choose(x->k, &s.n);
