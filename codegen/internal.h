@@ -5,6 +5,7 @@
  *                text (the same statement in layer 1 and in layer 7) are one function; the text is the cache key
  *   kernel.c     unique texts: found in the cache on disk, or emitted and compiled, several at a time
  *   loops.c      any equation as a loop nest        product.c   matrix products, register blocked
+ *                                                       product_choose.c   how they are cut, what their tiles keep
  *                                                       product_amx.c   the same in bf16, on tile registers
  *                                                       product_turned.c   sums over tiles, kept transposed
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
@@ -230,8 +231,8 @@ LLVMValueRef math_fma(Emit *x, LLVMValueRef a, LLVMValueRef b,
 void loops_choose(KernelInfo *k);
 void loops_emit(Emit *x);
 
-/* product.c: a sum of a product of two loads is a matrix product. product_choose returns false if the equation is
- * not one that it serves; else it sets the choices in *k (split, item, zero ...) before the text is made. */
+/* A sum of a product of two loads is a matrix product. product_choose returns false if the equation is not one that it
+ * serves; else it sets the choices in *k (split, item, zero ...) before the text is made. */
 bool product_choose(KernelInfo *k);
 void product_emit(Emit *x);
 double product_flop(const KernelInfo *k); /* per item, 0 if it is none */
