@@ -1,8 +1,8 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
  *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► prefix ─► differentiate ─► optimize ─► clean
- *        ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► fuse-sums ─► fuse-rows ─► plan
- *        ─► code generation
+ *        ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► fuse-sums ─► fuse-rows ─► remake
+ *        ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -67,6 +67,9 @@ void pass_fuse_sums(Graph *g);
 /* fuse-rows: forms clusters of what runs one after another on the same rows of the batch, so that what one equation
  * writes is still in the cache when the next one reads it, and need not be stored where no other group does. */
 void pass_fuse_rows(Graph *g);
+
+/* remake: what a cluster of rows can make again of what it reads anyway is not stored for it. */
+void pass_remake(Graph *g);
 
 /* A result of a cluster that is a sum over the batch: whether it is larger than what is kept once per group of
  * examples. Then the cluster's tiles go through all examples, each adding to the cells at its positions. */

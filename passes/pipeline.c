@@ -27,6 +27,7 @@ const Pass pipeline[] = {
     {"fuse-stream", pass_fuse_stream, "on the kernels as they are: it only decides which of them run together"},
     {"fuse-sums", pass_fuse_sums, "after fuse-stream: what its clusters make is summed in them"},
     {"fuse-rows", pass_fuse_rows, "after fuse-stream: what its clusters leave between them"},
+    {"remake", pass_remake, "after fuse-rows: what its clusters can make again"},
 };
 const int npasses = (int)(sizeof pipeline / sizeof *pipeline);
 
