@@ -125,6 +125,14 @@ int equation_row_letter(const Graph *g, const Equation *e)
     return m.found ? -1 : m.row;
 }
 
+bool loads_own_row(const Equation *reader, const Scalar *load, int row)
+{
+    int d = load->tensor->per_example ? row_dim(load->tensor) : -1;
+    const Scalar *b = d >= 0 ? load->args[0] : NULL, *at = d >= 0 ? load->args[d] : NULL;
+    return b && b->op == OP_LETTER && reader->letters[b->inum].axis->kind == AXIS_BATCH && at->op == OP_LETTER &&
+           at->inum == row;
+}
+
 /* ---- stages --------------------------------------------------------------------------------------------------- */
 
 /* Stages of rows are even, those of all else odd: between two stages of rows, or before the first. */
@@ -145,20 +153,11 @@ static Place *place_of(const Stages *s, const Unit *u)
     return &s->places[u->e[0]->id];
 }
 
-static bool reads_own_row(const Link *l, int row)
-{
-    const Tensor *t = l->load->tensor;
-    int d = t->per_example ? row_dim(t) : -1;
-    const Scalar *b = d >= 0 ? l->load->args[0] : NULL, *at = d >= 0 ? l->load->args[d] : NULL;
-    return b && b->op == OP_LETTER && l->reader->letters[b->inum].axis->kind == AXIS_BATCH && at->op == OP_LETTER &&
-           at->inum == row;
-}
-
 /* How much later a reader has to be. */
 static int distance(const Place *from, const Place *to, const Link *l)
 {
     if (from->row >= 0 && to->row >= 0) {
-        return reads_own_row(l, to->row) ? 0 : 2;
+        return loads_own_row(l->reader, l->load, to->row) ? 0 : 2;
     }
     return from->row >= 0 || to->row >= 0;
 }

@@ -42,34 +42,11 @@ static Tensor *remade(const Remake *x, const Tensor *t, int cluster)
     return NULL;
 }
 
-/* Whether a load is of the row at which its equation stands. */
-static bool is_at_own_row(const Equation *reader, const Scalar *load)
-{
-    int row = (int)reader->tile->inum;
-    bool example = false, found = reader->letters[row].axis->kind == AXIS_BATCH;
-    for (int d = 0; d < load->nargs; d++) {
-        const Scalar *s = load->args[d];
-        if (s->op != OP_LETTER) {
-            if (sc_letters(s)) {
-                return false;
-            }
-            continue;
-        }
-        const Axis *a = reader->letters[s->inum].axis;
-        example = example || (d == 0 && a->kind == AXIS_BATCH);
-        found = found || s->inum == row;
-        if (axis_is_ragged(a) && s->inum != row) {
-            return false;
-        }
-    }
-    return example && found;
-}
-
 static void look_at_use(const Scalar *load, void *ctx)
 {
     Remake *x = ctx;
     if (load->tensor == x->e->dst) {
-        x->good = x->good && is_at_own_row(x->reader, load);
+        x->good = x->good && loads_own_row(x->reader, load, (int)x->reader->tile->inum);
     }
 }
 
@@ -99,31 +76,28 @@ static void look_at_operand(const Scalar *load, void *ctx)
     for (int d = 0; d < load->nargs; d++) {
         x->good = x->good && !has_load(load->args[d]);
     }
-    x->good =
-        x->good && (t->per_example ? is_at_own_row(x->e, load) && is_at_hand(x, t) : tensor_cells(t, -1) <= MOST_CELLS);
+    bool own = t->per_example && loads_own_row(x->e, load, (int)x->e->tile->inum);
+    x->good = x->good && (t->per_example ? own && is_at_hand(x, t) : tensor_cells(t, -1) <= MOST_CELLS);
 }
 
-/* Cells of one row, 0: not known. */
 static int64_t cells_of_row(const Equation *e)
 {
-    int64_t n = 1;
-    for (int d = 1; d < e->dst->ndim; d++) {
-        int64_t size = axis_is_ragged(e->dst->dims[d]) ? 1 : axis_bound(e->dst->dims[d]);
-        n = size < 0 ? 0 : n * size;
+    int d = 0;
+    while (d < e->dst->ndim && e->lhs[d] != e->tile) {
+        d++;
     }
-    return n;
+    return tensor_cells(e->dst, d);
 }
 
 /* An exp of every cell takes about as long as writing and reading it; one of the row is nothing. */
 static void look_for_functions(const Scalar *s, void *ctx)
 {
     Remake *x = ctx;
-    bool is_heavy = s->op == OP_RAND || s->op == OP_STEP || (s->op > OP_STEP && !(op_info[s->op].flags & CHEAP));
     unsigned letters = sc_letters(s) & ~(1u << x->e->tile->inum);
     for (int k = 0; k < x->e->nletters; k++) {
         letters &= ~(x->e->letters[k].axis->kind == AXIS_BATCH ? 1u << k : 0);
     }
-    x->good = x->good && !(is_heavy && letters);
+    x->good = x->good && !(is_heavy(s) && letters);
 }
 
 static bool may_be_remade(Remake *x, const Equation *e)
@@ -138,21 +112,18 @@ static bool may_be_remade(Remake *x, const Equation *e)
     return x->good;
 }
 
-/* Whether each cluster that reads e's result could make it. */
+/* Whether each cluster that reads the result of e, which is at hand, could make it. */
 static bool all_can_make(Remake *x, const Equation *e)
 {
     const Tensor *t = e->dst;
     bool elsewhere = false;
-    x->e = e;
-    x->good = true;
     for (int i = 0; i < x->uses->nreaders[t->id] && x->good; i++) {
         x->reader = x->uses->readers[t->id][i];
         x->cluster = x->reader->cluster;
         x->good = x->reader->by_rows && x->reader->tile->op == OP_LETTER;
-        if (!x->good) {
-            break;
+        if (x->good) {
+            equation_loads(x->reader, look_at_use, x);
         }
-        equation_loads(x->reader, look_at_use, x);
         if (x->good && x->cluster != e->cluster) {
             elsewhere = true;
             equation_loads(e, look_at_operand, x);

@@ -62,6 +62,8 @@ bool has_load(const Scalar *s);
 /* The letter that counts the rows of the batch which e works on one by one, or sums up: over a list of each example, or
  * the examples themselves; -1: there is none (fuse_rows.c). */
 int equation_row_letter(const Graph *g, const Equation *e);
+/* Whether a load is of the very row, counted by that letter, at which its reader stands. */
+bool loads_own_row(const Equation *reader, const Scalar *load, int row);
 
 /* ---- order (order.c) ---- */
 

@@ -72,6 +72,11 @@ Uses uses_of(Graph *g)
 
 /* ---- costs ---- */
 
+bool is_heavy(const Scalar *s)
+{
+    return s->op == OP_RAND || s->op == OP_STEP || (s->op > OP_STEP && !(op_info[s->op].flags & CHEAP));
+}
+
 static void add_cost(const Scalar *s, void *ctx)
 {
     Cost *c = ctx;
@@ -90,16 +95,8 @@ static void add_cost(const Scalar *s, void *ctx)
             }
         }
         return;
-    case OP_RAND:
-    case OP_STEP:
-        c->heavy++;
-        return;
     default:
-        if (s->op > OP_STEP && !(op_info[s->op].flags & CHEAP)) {
-            c->heavy++;
-        } else {
-            c->ops++;
-        }
+        *(is_heavy(s) ? &c->heavy : &c->ops) += 1;
     }
 }
 

@@ -25,6 +25,7 @@ typedef struct {
     int nodes;
 } Cost;
 Cost cost_of(const Scalar *s);
+bool is_heavy(const Scalar *s); /* this node alone */
 
 /* Whether e's equation may be put in place of loads of its tensor at all, and whether it pays in this reader. */
 bool can_inline(const Uses *u, const Equation *e);
