@@ -73,7 +73,7 @@ static int count_equations(const Schedule *s)
 }
 
 /* letter: of the scan, or of a cluster's example; -1: neither. */
-static bool describe(Build *b, Call *c, int writers, bool unread, int letter, Text *why)
+static bool describe(Build *b, Call *c, int writers, bool unread, int letter, const bool *touched, Text *why)
 {
     KernelInfo *k = &c->info;
     if (equation_is_extern(c->e)) {
@@ -87,6 +87,7 @@ static bool describe(Build *b, Call *c, int writers, bool unread, int letter, Te
     k->scan = letter;
     k->tile = c->e->cluster && !c->e->by_rows ? c->e->tile : NULL;
     k->row = c->e->by_rows ? equation_tile_letter(c->e) : -1;
+    k->touched = touched;
     k->sole = writers == 1;
     k->unread = unread;
     k->item = k->key_dim = -1;
@@ -147,14 +148,19 @@ bool build_calls(Build *b, Text *why)
     b->calls = arena_alloc(b->arena, (size_t)(n + ncopies + 1) * sizeof *b->calls);
     bool *wants = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *wants);
     signed char *unread = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *unread);
+    bool *touched = arena_alloc(b->arena, (size_t)(g->ntensors + 1) * sizeof *touched);
     for (int i = 0; i < s->ngroups; i++) {
         const Group *group = &s->groups[i];
+        memset(touched, 0, (size_t)g->ntensors * sizeof *touched);
         for (int j = 0; j < group->n; j++) {
             Call *c = &b->calls[b->ncalls++];
             c->e = group->equations[j];
             const Tensor *t = c->e->dst;
-            if (!describe(b, c, writers[t->id], is_unread(g, group, t, unread), group->scan_letter[j], why)) {
+            if (!describe(b, c, writers[t->id], is_unread(g, group, t, unread), group->scan_letter[j], touched, why)) {
                 return false;
+            }
+            for (int k = 0; k < c->info.ntensors; k++) {
+                touched[c->info.tensors[k]->id] = true;
             }
             wants[t->id] = wants[t->id] || c->info.zero;
         }
@@ -162,7 +168,8 @@ bool build_calls(Build *b, Text *why)
     for (int i = 0; i < ncopies; i++) {
         Call *c = &b->calls[b->ncalls++];
         c->e = copies[i];
-        if (!describe(b, c, 1, false, -1, why)) {
+        memset(touched, 0, (size_t)g->ntensors * sizeof *touched);
+        if (!describe(b, c, 1, false, -1, touched, why)) {
             return false;
         }
     }

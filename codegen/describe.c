@@ -148,8 +148,10 @@ static int put_tensor(Describe *d, const Tensor *t)
     }
     k->tensors = grow(k->tensors, k->ntensors, sizeof *k->tensors);
     k->layouts = grow(k->layouts, k->ntensors, sizeof *k->layouts);
+    k->far = grow(k->far, k->ntensors, sizeof *k->far);
     int n = k->ntensors++;
     k->tensors[n] = t;
+    k->far[n] = k->touched && !k->touched[t->id] && (k->scan < 0 || k->tile);
     if (!tensor_layout(t, &k->layouts[n], &d->why)) {
         return n;
     }
@@ -161,7 +163,7 @@ static int put_tensor(Describe *d, const Tensor *t)
     if (elem_type(t->elem) == TYPE_INT && t->lo <= t->hi) {
         text_printf(&k->text, " in %lld %lld", (long long)t->lo, (long long)t->hi);
     }
-    text_printf(&k->text, "%s", t->in_order ? " in order" : "");
+    text_printf(&k->text, "%s%s", t->in_order ? " in order" : "", k->far[n] ? " far" : "");
     if (t->tile_dim > 0) {
         text_printf(&k->text, " tile %d", t->tile_dim);
     }
@@ -370,6 +372,7 @@ void kernel_info_free(KernelInfo *k)
 {
     free(k->tensors);
     free(k->layouts);
+    free(k->far);
     free(k->offsets);
     free(k->keys);
     free(k->key_by_step);

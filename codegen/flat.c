@@ -5,7 +5,10 @@
  * What a call does of them lies in one piece, so the rows' ends need no masks: with 50 columns a row of its own takes
  * four vectors of 16 and leaves 14 lanes idle, and comes to its end every fourth time. */
 #include "flat.h"
+#include "ahead.h"
 #include "fault.h"
+
+enum { BLOCK = 64 }; /* elements, a few vectors: for which memory is asked ahead at once */
 
 /* Whether load is of the element that the equation computes, in a tensor that lies like the result. */
 static bool is_beside(const KernelInfo *k, const Scalar *load)
@@ -106,6 +109,25 @@ static void elements(Emit *x, LLVMValueRef first, LLVMValueRef n, int whole)
     loop_end(x, &l);
 }
 
+/* As many whole blocks of `size` elements as there are in the next n, of which it takes them. Returns where the rest
+ * begins. */
+static LLVMValueRef blocks(Emit *x, LLVMValueRef first, LLVMValueRef *n, int size, int lanes)
+{
+    LLVMValueRef all = LLVMBuildAnd(x->b, *n, emit_i64(x, -(int64_t)size), "");
+    if (size == lanes) {
+        elements(x, first, all, lanes);
+    } else {
+        Loop l;
+        loop_begin(x, &l, "block", emit_i64(x, 0), all, size);
+        LLVMValueRef at = LLVMBuildNSWAdd(x->b, first, l.i, "");
+        ahead_of_elements(x, at, size);
+        elements(x, at, emit_i64(x, size), lanes);
+        loop_end(x, &l);
+    }
+    *n = LLVMBuildNSWSub(x->b, *n, all, "");
+    return LLVMBuildNSWAdd(x->b, first, all, "");
+}
+
 bool flat_emit(Emit *x)
 {
     const KernelInfo *k = x->k;
@@ -121,10 +143,8 @@ bool flat_emit(Emit *x)
     }
     if (k->target->avx512) {
         int lanes = k->target->vector_bits / (k->real == DT_F64 ? 64 : 32);
-        LLVMValueRef whole = LLVMBuildAnd(x->b, n, emit_i64(x, -(int64_t)lanes), "");
-        elements(x, first, whole, lanes);
-        first = LLVMBuildNSWAdd(x->b, first, whole, "");
-        n = LLVMBuildNSWSub(x->b, n, whole, "");
+        first = blocks(x, first, &n, BLOCK, lanes);
+        first = blocks(x, first, &n, lanes, lanes);
     }
     elements(x, first, LLVMBuildNSWSub(x->b, n, emit_i64(x, FAULT(43)), ""), 0);
     return true;

@@ -85,6 +85,8 @@ typedef struct {
     int ntensors;
     const Tensor **tensors;
     Layout *layouts;
+    bool *far;           /* no call before this one in its group has touched it */
+    const bool *touched; /* by tensor, while the kernel is being described: whether one has; NULL: not known */
     int noffsets;
     OffsetInfo *offsets;
     int nkeys;

@@ -1,6 +1,7 @@
 /* Emits any equation as a loop nest (nest.h), and chooses how its work is cut. What makes a case fast is decided in
  * nest.c; whatever is left over still runs, only slower. LLVM's own passes hoist, unroll and vectorise afterwards. */
 #include "loops.h"
+#include "ahead.h"
 #include "fault.h"
 #include "flat.h"
 #include "runs.h"
@@ -567,6 +568,9 @@ static void one_loop(Loops *s, int level, int whole, LLVMValueRef first, LLVMVal
     x->letter[v] = whole ? LLVMBuildNSWAdd(x->b, first, l.i, "") : l.i;
     loops_require(s, level, l.next);
     if (level < s->n.n - 1) {
+        if (level == s->n.n - 2) {
+            ahead_of_row(x, s->n.order[level + 1]);
+        }
         loops_hoist(s, level);
         rows_hoist(s, level);
     }

@@ -10,6 +10,7 @@
  * What does not change while the loop outside the innermost one runs (q above) is loaded before that loop. Letters
  * before these two are ordinary loops of loops.c. Gathered rows need no prefetching by hand: there is no branch that
  * depends on them, so the processor runs ahead to the next ones by itself. */
+#include "ahead.h"
 #include "fault.h"
 #include "loops.h"
 #include <stdlib.h>
@@ -333,6 +334,7 @@ static LLVMValueRef dot(void *ctx, int i)
     int row = s->n.order[d->level];
     int outer = scope_enter(x);
     x->letter[row] = i == 0 ? d->first : emit_min(x, LLVMBuildNSWAdd(x->b, d->first, emit_i64(x, i), ""), d->last);
+    ahead_of_row(x, s->n.order[d->level + 1]);
     loops_hoist(s, d->level);
     LLVMValueRef sums = sum_lanes(s);
     scope_leave(x, outer);
