@@ -241,6 +241,7 @@ bool product_choose(KernelInfo *k)
     k->is_product = true;
     k->turns = product_turns(k, &p, &turned);
     k->keeps = k->turns || keeps_operand(k, &p);
+    k->zero = k->zero && !(k->turns && k->sole && !p.is_partial); /* what was kept is written whole */
     return true;
 }
 

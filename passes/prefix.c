@@ -124,15 +124,25 @@ static Scalar *end_of_run(const Sum *s)
     return fold_op2(g, OP_or, end, sc_op(g, OP_ne, here, with_letter(g, here, e->nletters, s->j, next)));
 }
 
+/* An end is listed with the step function's value, (j + 1) * width + value: a power of two comes apart quickest. */
+static int64_t code_width(const Sum *s)
+{
+    int64_t width = 1;
+    while (width <= s->step->ntable) {
+        width *= 2;
+    }
+    return width;
+}
+
 /* The lists of ends and their lengths; *most: ends there may be. Returns false if they are too many to number. */
 static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most)
 {
     Graph *g = s->p->g;
     const Equation *e = s->e;
-    int64_t bound = axis_bound(e->letters[s->j].axis), values = s->step->ntable + 1;
-    *most = s->pieces * values + (has_blocks(s) ? (bound + BLOCK - 1) / BLOCK : 0);
+    int64_t bound = axis_bound(e->letters[s->j].axis), width = code_width(s);
+    *most = s->pieces * (s->step->ntable + 1) + (has_blocks(s) ? (bound + BLOCK - 1) / BLOCK : 0);
     *most = *most < bound ? *most : bound;
-    if (bound >= INT32_MAX / values - 1) {
+    if (bound >= INT32_MAX / width - 1) {
         return false;
     }
     Axis *dims[MAX_DIMS];
@@ -140,7 +150,7 @@ static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most
     int n = list_letters(s, s->rows, 1, dims, index);
     unsigned set = 1u << s->example | s->rows;
     dims[1] = axis_of_size(s->p, *most + 1); /* the last cell is always 0 */
-    *runs = new_tensor(s, "runs", ELEM_I32, 0, (bound + 1) * values, n, dims);
+    *runs = new_tensor(s, "runs", ELEM_I32, 0, (bound + 1) * width, n, dims);
     (*runs)->in_order = true; /* neighbours have their ends in the same few places: their lists side by side */
     Draft d = part_draft(s, *runs, RED_NTH, set | 1u << s->j);
     index[1] = sc_letter(g, draft_letter(&d, (Letter){dims[1], "u", -1}));
@@ -153,7 +163,7 @@ static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most
     }
     draft_cond(&d, end_of_run(s));
     Scalar *next = sc_op(g, OP_add, sc_letter(g, s->j), sc_int(g, 1));
-    d.e.body = sc_op(g, OP_add, sc_op(g, OP_mul, next, sc_int(g, values)), g->scalars[s->step->id]);
+    d.e.body = sc_op(g, OP_add, sc_op(g, OP_mul, next, sc_int(g, width)), g->scalars[s->step->id]);
     draft_commit(&d);
 
     Axis *longest = dims[1];
@@ -231,7 +241,7 @@ static bool rewrite_sum(const Sum *s, Equation *e)
 {
     Graph *g = s->p->g;
     Tensor *runs, *count;
-    int64_t most, values = s->step->ntable + 1;
+    int64_t most;
     if (!make_runs(s, &runs, &count, &most)) {
         return false;
     }
@@ -248,7 +258,7 @@ static bool rewrite_sum(const Sum *s, Equation *e)
     index[1] = u;
     Scalar *run = sc_load(g, runs, n, index);
     index[1] = after;
-    Scalar *other = sc_load(g, runs, n, index), *k = sc_int(g, values);
+    Scalar *other = sc_load(g, runs, n, index), *k = sc_int(g, code_width(s));
     Scalar *end = sc_op(g, OP_idiv, run, k), *goes_on = sc_op(g, OP_lt, after, length);
     if (has_blocks(s)) {
         Scalar *in_block = sc_op(g, OP_lt, sc_int(g, 0), sc_op(g, OP_mod, end, sc_int(g, BLOCK)));

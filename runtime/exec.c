@@ -47,6 +47,21 @@ void zero_tensor(Session *s, int tensor)
     }
 }
 
+bool zeroes_examples(const Session *s, int tensor)
+{
+    bool in_levels = s->from > 0 || s->to < s->shapes.batch; /* then the first level zeroes for all */
+    return s->is_fresh && s->plan->tensors[tensor].per_example && !in_levels;
+}
+
+void zero_examples(const Session *s, int tensor, int64_t lo, int64_t hi)
+{
+    int64_t size = (int64_t)dtype_size[s->plan->tensors[tensor].dtype];
+    int64_t from = tensor_base(&s->shapes, tensor, lo) * size, to = tensor_base(&s->shapes, tensor, hi) * size;
+    if (to > from) {
+        memset((char *)s->data[tensor] + from, 0, (size_t)(to - from));
+    }
+}
+
 /* ---- one call --------------------------------------------------------------------------------------------- */
 
 /* Number of the first item of example b; of the batch's end: how many there are. */
@@ -83,9 +98,11 @@ static int64_t key_grain(const Session *s, int64_t keys)
 }
 
 typedef struct {
+    const Session *s;
     const PlanCall *call;
     KernelArgs args;
     int64_t from, items, grain; /* items from .. from + items - 1, `grain` to a task */
+    bool zeroes;                /* a task zeroes its examples' results first */
 } Job;
 
 static void run_task(void *ctx, int64_t task)
@@ -95,6 +112,9 @@ static void run_task(void *ctx, int64_t task)
     int64_t lo = task * j->grain, hi = lo + j->grain < j->items ? lo + j->grain : j->items;
     a.lo = j->from + lo;
     a.hi = j->from + hi;
+    if (j->zeroes) {
+        zero_examples(j->s, j->call->tensors[0], a.lo, a.hi);
+    }
     j->call->fn(&a);
 }
 
@@ -219,14 +239,15 @@ static KernelArgs call_args(const Session *s, const CallArgs *a)
 
 static bool run_call(Session *s, const PlanCall *c, const CallArgs *a, int64_t t, int64_t last, bool is_first, Error *e)
 {
-    Job job = {.call = c, .args = call_args(s, a), .from = item_of(s, c, s->from)};
+    Job job = {.s = s, .call = c, .args = call_args(s, a), .from = item_of(s, c, s->from)};
     job.items = item_of(s, c, s->to) - job.from;
     job.grain = c->split == SPLIT_KEYS ? key_grain(s, job.items) : call_grain(c, job.items);
     job.args.t = t;
     job.args.last = last;
     is_first = is_first && s->is_fresh;
     bool is_zero = c->zero && is_first;
-    if (is_zero && !tables_keep_zero(s, c->tensors[0])) {
+    job.zeroes = is_zero && c->split == SPLIT_BATCH && zeroes_examples(s, c->tensors[0]);
+    if (is_zero && !job.zeroes && !tables_keep_zero(s, c->tensors[0])) {
         zero_tensor(s, c->tensors[0]);
     }
     if (c->split == SPLIT_REDUCE) {
@@ -267,6 +288,11 @@ static void scan_task(void *ctx, int64_t task)
         int64_t size = shapes_axis_size(shapes, n->step->scan_axis, b);
         longest = size > longest ? size : longest;
     }
+    for (int i = 0; i < n->step->ncalls; i++) {
+        if (n->step->calls[i].zero && zeroes_examples(n->s, n->step->calls[i].tensors[0])) {
+            zero_examples(n->s, n->step->calls[i].tensors[0], lo, hi);
+        }
+    }
     for (int64_t k = 0; k < longest - FAULT(34); k++) {
         run_positions(n, lo, hi, n->step->backwards ? longest - 1 - k : k);
     }
@@ -293,8 +319,9 @@ static bool run_scan(Session *s, const PlanStep *step, const CallArgs *args, Err
         return true;
     }
     for (int i = 0; i < step->ncalls; i++) {
-        if (step->calls[i].zero && s->is_fresh) {
-            zero_tensor(s, step->calls[i].tensors[0]);
+        int dst = step->calls[i].tensors[0];
+        if (step->calls[i].zero && s->is_fresh && !zeroes_examples(s, dst)) {
+            zero_tensor(s, dst);
         }
     }
     /* A few examples share what a position reads of the params; a task costs more than its start. */

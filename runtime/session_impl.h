@@ -105,6 +105,10 @@ int64_t array_elements(const Array *a);
 
 bool exec_steps(Session *s, Error *e);
 void zero_tensor(Session *s, int tensor);
+/* Results of examples lo .. hi - 1, for the task that is about to write them: then it has them in its cache, where
+ * otherwise they come from memory twice. zeroes_examples: whether tasks do so for a tensor, in place of zero_tensor. */
+bool zeroes_examples(const Session *s, int tensor);
+void zero_examples(const Session *s, int tensor, int64_t lo, int64_t hi);
 /* out[at .. at + n) += copy[at .. at + n), or |= of booleans. */
 void fold_copy(DType type, void *out, const void *copy, int64_t at, int64_t n);
 

@@ -183,6 +183,32 @@ static void run_phase(const Tiles *x, void **tensors, int64_t b, int64_t phase)
     x->ready[pool_worker()] = b;
 }
 
+/* How a result that is not tiled and wants zeros gets them: all before the step, an example before its first tile, or
+ * the rows of a tile before the call that writes them, if that is how they lie. */
+typedef enum { ZERO_NONE, ZERO_ALL, ZERO_EXAMPLE, ZERO_ROWS } Zeroing;
+
+static Zeroing zeroing(const Tiles *x, int c)
+{
+    const PlanCall *call = &x->step->calls[c];
+    const PlanTensor *t = &x->s->plan->tensors[call->tensors[0]];
+    if (!call->zero || is_tiled(t)) {
+        return ZERO_NONE;
+    }
+    if (x->step->kind == STEP_ROWS || x->step->is_whole || !zeroes_examples(x->s, call->tensors[0])) {
+        return ZERO_ALL;
+    }
+    bool by_position = t->ndim > 1 && t->order[0] == 0 && t->dims[t->order[1]] == x->step->tile_axis;
+    return !call->adds && by_position ? ZERO_ROWS : x->fixed->by_tile ? ZERO_ALL : ZERO_EXAMPLE;
+}
+
+static void zero_rows(const Tiles *x, int c, int64_t b, int64_t lo, int64_t hi)
+{
+    int tensor = x->step->calls[c].tensors[0];
+    int64_t bytes = position_bytes(x->s, tensor, b, shapes_axis_size(&x->s->shapes, x->step->tile_axis, b));
+    int64_t base = tensor_base(&x->s->shapes, tensor, b) * (int64_t)dtype_size[x->s->plan->tensors[tensor].dtype];
+    memset((char *)x->s->data[tensor] + base + lo * bytes, 0, (size_t)((hi - lo) * bytes));
+}
+
 /* One tile of example b: positions lo .. hi - 1. `tensors`: the thread's pointers, shared results set. */
 static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t b, int64_t lo, int64_t hi)
 {
@@ -204,6 +230,9 @@ static void run_tile(const Tiles *x, void **tensors, const Tiled *tiled, int64_t
             if (j == 0 && call->zero && !FAULT(37)) {
                 memset(memory + t->at, 0, (size_t)((hi - lo) * t->bytes));
             }
+        }
+        if (zeroing(x, c) == ZERO_ROWS) {
+            zero_rows(x, c, b, lo, hi);
         }
         KernelArgs a = call_args(x, c, tensors, b);
         a.lo = lo;
@@ -241,6 +270,11 @@ static void run_example(const Tiles *x, void **tensors, int64_t b, int64_t first
     Tiled *tiled = x->tiled + pool_worker() * x->fixed->ntiled;
     int64_t n = shapes_axis_size(&x->s->shapes, x->step->tile_axis, b), positions = tile_positions(x, tiled, b, n);
     place_tiled(tiled, x->fixed->ntiled, positions);
+    for (int c = 0; c < x->step->ncalls && first == 0; c++) {
+        if (zeroing(x, c) == ZERO_EXAMPLE) {
+            zero_examples(x->s, x->step->calls[c].tensors[0], b, b + 1);
+        }
+    }
     int64_t *ready = &x->ready[pool_worker()];
     if (x->fixed->keeps && *ready != b && first * positions < n && (*ready < 0 || !FAULT(41))) {
         run_phase(x, tensors, b, PHASE_BEGIN);
@@ -586,9 +620,8 @@ static void zero_results(const Tiles *x)
 {
     Session *s = x->s;
     for (int c = 0; c < x->step->ncalls && s->is_fresh; c++) {
-        int dst = x->step->calls[c].tensors[0];
-        if (x->step->calls[c].zero && !is_tiled(&s->plan->tensors[dst])) {
-            zero_tensor(s, dst);
+        if (zeroing(x, c) == ZERO_ALL) {
+            zero_tensor(s, x->step->calls[c].tensors[0]);
         }
     }
 }
