@@ -16,11 +16,11 @@ const char *pipeline_for(const Target *t, bool is_product)
         return "function(sroa,instcombine<no-verify-fixpoint>,simplifycfg,early-cse<memssa>),always-inline";
     }
     if (t->quick) {
-        return "function(sroa,early-cse)";
+        return "function(sroa,early-cse),always-inline";
     }
     return "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(loop-rotate,licm),"
            "loop-vectorize,loop(loop-unroll-full),instcombine<no-verify-fixpoint>,simplifycfg,early-cse<memssa>,"
-           "loop-mssa(licm))";
+           "loop-mssa(licm)),always-inline";
 }
 
 typedef struct {

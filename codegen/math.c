@@ -12,7 +12,7 @@
  *
  * NaN goes through every one. Arguments are tested with ordered comparisons that leave a NaN in the "other" arm;
  * float to integer conversion of a NaN would be poison, so integers come from adding 1.5 * 2^p ("magic"). */
-#include "internal.h"
+#include "wide.h"
 #include <math.h>
 
 typedef struct {
@@ -124,8 +124,12 @@ LLVMValueRef math_fma(Emit *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d)
 
 /* ---- exp ---- */
 
-/* v = k ln 2 + r, |r| <= ln 2 / 2. Gives k as an integer and expm1(r) = r + r^2 P(r). */
-static LLVMValueRef expm1_reduced(const Num *n, LLVMValueRef v, LLVMValueRef *k)
+/* v = k ln 2 + r, |r| <= ln 2 / 2. Gives k, as a number and as an integer, and expm1(r) = r + r^2 P(r). */
+typedef struct {
+    LLVMValueRef k, whole, expm1;
+} Reduced;
+
+static Reduced reduce(const Num *n, LLVMValueRef v, bool exact)
 {
     static const double p32[] = {0.50000000142862234,   0.16666666682534356,   0.041666456809677876,
                                  0.0083333100242252924, 0.0013934541928270264, 0.0001989198131397769};
@@ -142,14 +146,24 @@ static LLVMValueRef expm1_reduced(const Num *n, LLVMValueRef v, LLVMValueRef *k)
                                  2.0918961837795778e-9,
                                  1.6087177234380782e-10};
     LLVMValueRef magic = c(n, n->is_double ? 0x1.8p52 : 0x1.8p23);
-    LLVMValueRef t = fma3(n, v, c(n, 1.4426950408889634), magic);
-    LLVMValueRef kf = sub(n, t, magic);
-    *k = LLVMBuildSub(n->x->b, bits(n, t), ci(n, n->is_double ? 0x4338000000000000 : 0x4b400000), "");
-    /* ln 2 in two parts, the first short enough that k times it is exact */
-    LLVMValueRef r = fma3(n, kf, c(n, n->is_double ? -6.93147180369123816490e-01 : -0.693359375), v);
-    r = fma3(n, kf, c(n, n->is_double ? -1.90821492927058770002e-10 : 2.12194440054690583e-4), r);
-    LLVMValueRef p = n->is_double ? polynomial(n, 12, p64, r) : polynomial(n, 6, p32, r);
-    return fma3(n, mul(n, r, r), p, r);
+    LLVMValueRef t = fma3(n, v, c(n, 1.4426950408889634), magic), k = sub(n, t, magic);
+    LLVMValueRef whole = LLVMBuildSub(n->x->b, bits(n, t), ci(n, n->is_double ? 0x4338000000000000 : 0x4b400000), "");
+    if (n->is_double) { /* ln 2 in two parts, the first short enough that k times it is exact */
+        LLVMValueRef r = fma3(n, k, c(n, -6.93147180369123816490e-01), v);
+        r = fma3(n, k, c(n, -1.90821492927058770002e-10), r);
+        return (Reduced){k, whole, fma3(n, mul(n, r, r), polynomial(n, 12, p64, r), r)};
+    }
+    /* What limits these loops is how many steps wait for one another. So P is summed by pairs, and what ln 2 has beyond
+     * a float comes in last, which for large v costs a unit in the last place, unless the result is to be exact. */
+    bool fma = n->x->target->fma; /* else the first part has to be short, and the second is no trifle */
+    LLVMValueRef near = fma3(n, k, c(n, fma ? -0.693147182464599609375 : -0.693359375), v);
+    LLVMValueRef beyond = fma3(n, k, c(n, fma ? 1.904654299957768e-9 : 2.12194440054690583e-4), near);
+    LLVMValueRef r = exact || !fma ? beyond : near, r2 = mul(n, r, r), pair[3];
+    for (int i = 0; i < 3; i++) {
+        pair[i] = fma3(n, r, c(n, p32[2 * i + 1]), c(n, p32[2 * i]));
+    }
+    LLVMValueRef p = fma3(n, fma3(n, pair[2], r2, pair[1]), r2, pair[0]);
+    return (Reduced){k, whole, fma3(n, r2, p, beyond)};
 }
 
 /* 2^k for a k that is an exponent of a normal number. */
@@ -159,18 +173,30 @@ static LLVMValueRef power_of_two(const Num *n, LLVMValueRef k)
     return number(n, LLVMBuildShl(n->x->b, biased, ci(n, n->is_double ? 52 : 23), ""));
 }
 
+static LLVMValueRef wide_exp(Emit *x, LLVMValueRef v)
+{
+    Num n = num(x, v);
+    LLVMValueRef high = c(&n, 90), low = c(&n, -105);
+    v = if_less(&n, high, v, high, v);
+    Reduced r = reduce(&n, if_less(&n, v, low, low, v), true);
+    return wide_scale(x, add(&n, r.expm1, c(&n, 1)), r.k);
+}
+
 LLVMValueRef math_exp(Emit *x, LLVMValueRef v)
 {
+    if (wide_can(x, v)) {
+        return wide_value(x, "exp", wide_exp, v);
+    }
     Num n = num(x, v);
     LLVMValueRef high = c(&n, n.is_double ? 720 : 90), low = c(&n, n.is_double ? -750 : -105);
     v = if_less(&n, high, v, high, v);
     v = if_less(&n, v, low, low, v);
-    LLVMValueRef k, e = expm1_reduced(&n, v, &k);
-    e = add(&n, e, c(&n, 1));
+    Reduced r = reduce(&n, v, true);
+    LLVMValueRef e = add(&n, r.expm1, c(&n, 1));
     /* two factors, so that results near both ends of the range come out right */
-    LLVMValueRef half = LLVMBuildAShr(x->b, k, ci(&n, 1), "");
+    LLVMValueRef half = LLVMBuildAShr(x->b, r.whole, ci(&n, 1), "");
     e = mul(&n, e, power_of_two(&n, half));
-    return mul(&n, e, power_of_two(&n, LLVMBuildSub(x->b, k, half, "")));
+    return mul(&n, e, power_of_two(&n, LLVMBuildSub(x->b, r.whole, half, "")));
 }
 
 /* 1 / d for 1 <= d < 2^128, in less time than a division: a guess from the bits, off by 0.051 at most; each step cubes
@@ -186,30 +212,66 @@ static LLVMValueRef reciprocal(const Num *n, LLVMValueRef d)
     return mul(n, y, c(n, 0x1p-32));
 }
 
-/* 1 / (1 + exp(-v)): exp may be inf, which gives 0. In f32, v is cut off where the result is 1 or below the smallest
- * normal number. */
-LLVMValueRef math_sigmoid(Emit *x, LLVMValueRef v)
+/* 1 / d for 1 <= d < 2^128, from the instruction's guess. */
+static LLVMValueRef refined(const Num *n, LLVMValueRef d)
+{
+    LLVMValueRef y = wide_reciprocal(n->x, d), e = fma3(n, LLVMBuildFNeg(n->x->b, d, ""), y, c(n, 1));
+    return fma3(n, y, e, y);
+}
+
+/* Where exp(-v) is lost beside 1, and where 1 / (1 + exp(v)) is below the smallest normal number. */
+#define LARGE 88.3
+
+/* Tests of v beside the way from it to the result, which is long as it is. */
+static LLVMValueRef wide_sigmoid(Emit *x, LLVMValueRef v)
 {
     Num n = num(x, v);
+    Reduced r = reduce(&n, LLVMBuildFNeg(x->b, v, ""), false);
+    LLVMValueRef one = c(&n, 1), scale = wide_scale(x, one, r.k);
+    LLVMValueRef y = refined(&n, fma3(&n, r.expm1, scale, add(&n, scale, one)));
+    return if_less(&n, v, c(&n, -LARGE), c(&n, 0), if_less(&n, c(&n, LARGE), v, one, y));
+}
+
+/* 1 / (1 + exp(-v)): exp may be inf, which gives 0. */
+LLVMValueRef math_sigmoid(Emit *x, LLVMValueRef v)
+{
+    if (wide_can(x, v)) {
+        return wide_value(x, "sigmoid", wide_sigmoid, v);
+    }
+    Num n = num(x, v);
     if (!n.is_double) {
-        LLVMValueRef u = LLVMBuildFNeg(x->b, v, ""), low = c(&n, -88.3), high = c(&n, 88.3), k;
+        LLVMValueRef u = LLVMBuildFNeg(x->b, v, ""), low = c(&n, -LARGE), high = c(&n, LARGE);
         u = if_less(&n, high, u, high, u);
-        LLVMValueRef m = expm1_reduced(&n, if_less(&n, u, low, low, u), &k);
-        return reciprocal(&n, fma3(&n, add(&n, m, c(&n, 1)), power_of_two(&n, k), c(&n, 1)));
+        Reduced r = reduce(&n, if_less(&n, u, low, low, u), false);
+        return reciprocal(&n, fma3(&n, add(&n, r.expm1, c(&n, 1)), power_of_two(&n, r.whole), c(&n, 1)));
     }
     LLVMValueRef e = math_exp(x, LLVMBuildFNeg(x->b, v, ""));
     return quotient(&n, c(&n, 1), add(&n, e, c(&n, 1)));
 }
 
+static LLVMValueRef wide_tanh(Emit *x, LLVMValueRef v)
+{
+    Num n = num(x, v);
+    LLVMValueRef a = unary(&n, "llvm.fabs", v), limit = c(&n, 10);
+    a = if_less(&n, limit, a, limit, a);
+    Reduced r = reduce(&n, add(&n, a, a), false);
+    LLVMValueRef scale = wide_scale(x, c(&n, 1), r.k);
+    LLVMValueRef m = fma3(&n, r.expm1, scale, sub(&n, scale, c(&n, 1)));
+    return copysign3(&n, mul(&n, m, refined(&n, add(&n, m, c(&n, 2)))), v);
+}
+
 /* With m = expm1(2|v|): m / (m + 2). No cancellation near 0, no overflow: beyond the clamp the result is 1. */
 LLVMValueRef math_tanh(Emit *x, LLVMValueRef v)
 {
+    if (wide_can(x, v)) {
+        return wide_value(x, "tanh", wide_tanh, v);
+    }
     Num n = num(x, v);
     LLVMValueRef a = unary(&n, "llvm.fabs", v), limit = c(&n, n.is_double ? 20 : 10);
     a = if_less(&n, limit, a, limit, a);
-    LLVMValueRef k, e = expm1_reduced(&n, add(&n, a, a), &k);
-    LLVMValueRef scale = power_of_two(&n, k);
-    LLVMValueRef m = fma3(&n, e, scale, sub(&n, scale, c(&n, 1)));
+    Reduced r = reduce(&n, add(&n, a, a), false);
+    LLVMValueRef scale = power_of_two(&n, r.whole);
+    LLVMValueRef m = fma3(&n, r.expm1, scale, sub(&n, scale, c(&n, 1)));
     return copysign3(&n, quotient(&n, m, add(&n, m, c(&n, 2))), v);
 }
 
