@@ -124,7 +124,7 @@ LLVMValueRef math_fma(Emit *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d)
 
 /* ---- exp ---- */
 
-/* v = k ln 2 + r, |r| <= ln 2 / 2. Gives k, as a number and as an integer, and expm1(r) = r + r^2 P(r). */
+/* v = k ln 2 + r, |r| <= ln 2 / 2: k, as a number and as an integer, and expm1(r) = r + r^2 P(r). */
 typedef struct {
     LLVMValueRef k, whole, expm1;
 } Reduced;
@@ -154,7 +154,7 @@ static Reduced reduce(const Num *n, LLVMValueRef v, bool exact)
         return (Reduced){k, whole, fma3(n, mul(n, r, r), polynomial(n, 12, p64, r), r)};
     }
     /* What limits these loops is how many steps wait for one another. So P is summed by pairs, and what ln 2 has beyond
-     * a float comes in last, which for large v costs a unit in the last place, unless the result is to be exact. */
+     * a float comes in last, unless the result is to be exact: for large v that costs a unit in the last place. */
     bool fma = n->x->target->fma; /* else the first part has to be short, and the second is no trifle */
     LLVMValueRef near = fma3(n, k, c(n, fma ? -0.693147182464599609375 : -0.693359375), v);
     LLVMValueRef beyond = fma3(n, k, c(n, fma ? 1.904654299957768e-9 : 2.12194440054690583e-4), near);

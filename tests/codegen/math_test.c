@@ -45,6 +45,16 @@ typedef struct {
     Diag *diag;
 } Compiled;
 
+static Text last_ir; /* of the kernel compiled last, where that was wanted */
+static bool wants_ir;
+
+static void keep_ir(void *ctx, const char *kernel, const char *ir)
+{
+    (void)ctx, (void)kernel;
+    text_free(&last_ir);
+    text_append(&last_ir, ir, strlen(ir));
+}
+
 static Compiled compile(const char *body, const char *inputs, DType real, const char *cpu)
 {
     Compiled c = {.arena = arena_new(), .diag = diag_new()};
@@ -59,7 +69,7 @@ static Compiled compile(const char *body, const char *inputs, DType real, const 
         fprintf(stderr, "%s\n", why.s);
         exit(1);
     }
-    CodegenOptions co = {.real = real, .threads = 1, .cpu = cpu};
+    CodegenOptions co = {.real = real, .threads = 1, .cpu = cpu, .dump = wants_ir ? keep_ir : NULL};
     c.plan = codegen_compile(pass_plan(g), &co, NULL, &why);
     c.pool = pool_new(1, &e);
     c.session = c.plan ? session_new(c.plan, c.pool, 1, &e) : NULL;
@@ -244,9 +254,31 @@ static void check_pow(DType type, const char *cpu)
     discard(&c);
 }
 
+/* Where a function is made of AVX-512's instructions, a loop of it has them for 16 floats, and no calls. */
+static void check_widened(const char *function, const char *cpu)
+{
+    char body[64];
+    snprintf(body, sizeof body, "%s(x[i])", function);
+    wants_ir = true;
+    Compiled c = compile(body, "input x[N] : real per_example\n", DT_F32, cpu);
+    wants_ir = false;
+    discard(&c);
+    if (!strstr(last_ir.s, "llvm.x86.avx512")) {
+        printf("%-8s f32  no AVX-512\n", function);
+        return;
+    }
+    bool good = strstr(last_ir.s, "scalef.ps.512") && !strstr(last_ir.s, "@wide.");
+    printf("%-8s f32  %s\n", function, good ? "16 at a time" : "not 16 at a time  FAILED");
+    failures += !good;
+}
+
 int main(int argc, char **argv)
 {
     const char *cpu = argc > 1 ? argv[1] : NULL;
+    check_widened("exp", cpu);
+    check_widened("sigmoid", cpu);
+    check_widened("tanh", cpu);
+    text_free(&last_ir);
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         check32(&functions[i], cpu);
         check64(&functions[i], cpu);
