@@ -1,7 +1,7 @@
 /* Elementary functions as straight-line IR over float, double or vectors of them: polynomials and selects, no calls
  * and no branches, so that the loop vectoriser takes them as they stand; but with AVX-512, exp, tanh and sigmoid of f32
- * are calls that it widens (wide.h). Coefficients: interpolation at Chebyshev
- * nodes in 60 digits, rounded. f32 sin, cos and pow go through f64.
+ * are calls that it widens (wide.h). Coefficients: interpolation at Chebyshev nodes in 60 digits, rounded. f32 sin, cos
+ * and pow go through f64.
  *
  * Largest errors, in units in the last place of the result, measured by tests/codegen/math_test.c over all
  * exponents (results below the smallest normal number are flushed):
