@@ -9,8 +9,9 @@
 #include <string.h>
 
 /* A block of B (KC rows, a panel) and its tile's rows of A stay in the first cache; all panels of NC columns and MC
- * rows of A in the second. A product whose k is not much longer than KC is done in one block. */
-enum { KC = 256, KC_WHOLE = 384, MC = GEMM_BLOCK, NC = 320 };
+ * rows of A in the second. Up to KC_WHOLE, reading the second cache costs less than sums that leave the registers.
+ * (400 x 4096 x 400 TN by 1024: 72 % of the peak with 256, 78 % with 96.) */
+enum { KC = 96, KC_WHOLE = 384, MC = GEMM_BLOCK, NC = 320 };
 
 static long long value_of(LLVMValueRef v) /* 0: not known now */
 {
