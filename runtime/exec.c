@@ -57,7 +57,7 @@ void zero_examples(const Session *s, int tensor, int64_t lo, int64_t hi)
 {
     int64_t size = (int64_t)dtype_size[s->plan->tensors[tensor].dtype];
     int64_t from = tensor_base(&s->shapes, tensor, lo) * size, to = tensor_base(&s->shapes, tensor, hi) * size;
-    if (to > from) {
+    if (to > from && !FAULT(44)) {
         memset((char *)s->data[tensor] + from, 0, (size_t)(to - from));
     }
 }

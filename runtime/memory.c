@@ -374,6 +374,11 @@ bool memory_reserve(Session *s, Error *e)
     if (!arena_grow(s, end, e)) {
         return false;
     }
+#ifdef HEDDLE_FAULTS
+    if (s->arena) { /* fresh memory is zero: who relies on that is to be noticed */
+        memset(s->arena, 0xff, (size_t)s->arena_bytes);
+    }
+#endif
     for (int t = 0; t < p->ntensors; t++) {
         int r = s->root[t];
         bool is_absent = s->last[r] < 0 || is_tiled(&p->tensors[r]);

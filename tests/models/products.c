@@ -292,6 +292,11 @@ int main(int argc, char **argv)
         printf("skipped: %s\n", e.text);
         return 77;
     }
+    const char *cpu = getenv("HEDDLE_CPU");
+    if (cpu && strcmp(cpu, "native") != 0) {
+        printf("skipped: this CPU has AMX, but HEDDLE_CPU is %s\n", cpu);
+        return 77;
+    }
     models = argv[1];
     Pool *one = pool_new(1, &e), *two = pool_new(2, &e);
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
