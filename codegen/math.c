@@ -20,6 +20,7 @@ typedef struct {
     Emit *x;
     LLVMTypeRef type, itype; /* the floating type and the integer type of equal width and lanes */
     bool is_double;
+    bool wide; /* a vector for which AVX-512 has instructions of its own: wide.h */
 } Num;
 
 static LLVMTypeRef like(LLVMTypeRef shape, LLVMTypeRef element)
@@ -32,7 +33,8 @@ static Num num(Emit *x, LLVMValueRef v)
     LLVMTypeRef type = LLVMTypeOf(v);
     LLVMTypeRef element = LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
     bool is_double = element == x->f64;
-    return (Num){x, type, like(type, is_double ? x->i64 : x->i32), is_double};
+    bool wide = element != type && wide_can(x, v);
+    return (Num){x, type, like(type, is_double ? x->i64 : x->i32), is_double, wide};
 }
 
 static LLVMValueRef c(const Num *n, double v)
@@ -174,36 +176,48 @@ static LLVMValueRef power_of_two(const Num *n, LLVMValueRef k)
     return number(n, LLVMBuildShl(n->x->b, biased, ci(n, n->is_double ? 52 : 23), ""));
 }
 
-static LLVMValueRef wide_exp(Emit *x, LLVMValueRef v)
+/* The function that body makes, at v. */
+static LLVMValueRef made(Emit *x, const char *name, WideBody *body, LLVMValueRef v)
 {
-    Num n = num(x, v);
-    LLVMValueRef high = c(&n, 90), low = c(&n, -105);
-    v = if_less(&n, high, v, high, v);
-    Reduced r = reduce(&n, if_less(&n, v, low, low, v), true);
-    return wide_scale(x, add(&n, r.expm1, c(&n, 1)), r.k);
+    return wide_can(x, v) ? wide_value(x, name, body, v) : body(x, v);
 }
 
-LLVMValueRef math_exp(Emit *x, LLVMValueRef v)
+static LLVMValueRef exp_body(Emit *x, LLVMValueRef v)
 {
-    if (wide_can(x, v)) {
-        return wide_value(x, "exp", wide_exp, v);
-    }
     Num n = num(x, v);
     LLVMValueRef high = c(&n, n.is_double ? 720 : 90), low = c(&n, n.is_double ? -750 : -105);
     v = if_less(&n, high, v, high, v);
     v = if_less(&n, v, low, low, v);
     Reduced r = reduce(&n, v, true);
     LLVMValueRef e = add(&n, r.expm1, c(&n, 1));
+    if (n.wide) {
+        return wide_scale(x, e, r.k);
+    }
     /* two factors, so that results near both ends of the range come out right */
     LLVMValueRef half = LLVMBuildAShr(x->b, r.whole, ci(&n, 1), "");
     e = mul(&n, e, power_of_two(&n, half));
     return mul(&n, e, power_of_two(&n, LLVMBuildSub(x->b, r.whole, half, "")));
 }
 
-/* 1 / d for 1 <= d < 2^128, in less time than a division: a guess from the bits, off by 0.051 at most; each step cubes
- * that. Times 2^32 on the way, so that nothing is below the smallest normal number. */
+LLVMValueRef math_exp(Emit *x, LLVMValueRef v)
+{
+    return made(x, "exp", exp_body, v);
+}
+
+static LLVMValueRef two_to_k(const Num *n, const Reduced *r)
+{
+    return n->wide ? wide_scale(n->x, c(n, 1), r->k) : power_of_two(n, r->whole);
+}
+
+/* 1 / d for 1 <= d < 2^128 in f32, in less time than a division: from the instruction's guess, or from one of the bits
+ * that is off by 0.051 at most; then each step cubes that, times 2^32 on the way, so that nothing is below the smallest
+ * normal number. */
 static LLVMValueRef reciprocal(const Num *n, LLVMValueRef d)
 {
+    if (n->wide) {
+        LLVMValueRef y = wide_reciprocal(n->x, d), e = fma3(n, LLVMBuildFNeg(n->x->b, d, ""), y, c(n, 1));
+        return fma3(n, y, e, y);
+    }
     LLVMValueRef y = number(n, LLVMBuildSub(n->x->b, ci(n, 0x8ef311c7), bits(n, d), "")),
                  less = mul(n, d, c(n, -0x1p-32));
     for (int i = 0; i < 2; i++) {
@@ -213,67 +227,43 @@ static LLVMValueRef reciprocal(const Num *n, LLVMValueRef d)
     return mul(n, y, c(n, 0x1p-32));
 }
 
-/* 1 / d for 1 <= d < 2^128, from the instruction's guess. */
-static LLVMValueRef refined(const Num *n, LLVMValueRef d)
+/* 1 / (1 + exp(-v)). f64: exp may be inf, which gives 0. f32: cut off where exp(-v) is lost beside 1, and where the
+ * result is below the smallest normal number; v is tested beside the way from it to the result, which is long as it is.
+ */
+static LLVMValueRef sigmoid_body(Emit *x, LLVMValueRef v)
 {
-    LLVMValueRef y = wide_reciprocal(n->x, d), e = fma3(n, LLVMBuildFNeg(n->x->b, d, ""), y, c(n, 1));
-    return fma3(n, y, e, y);
-}
-
-/* Where exp(-v) is lost beside 1, and where 1 / (1 + exp(v)) is below the smallest normal number. */
-#define LARGE 88.3
-
-/* Tests of v beside the way from it to the result, which is long as it is. */
-static LLVMValueRef wide_sigmoid(Emit *x, LLVMValueRef v)
-{
+    static const double large = 88.3;
     Num n = num(x, v);
-    Reduced r = reduce(&n, LLVMBuildFNeg(x->b, v, ""), false);
-    LLVMValueRef one = c(&n, 1), scale = wide_scale(x, one, r.k);
-    LLVMValueRef y = refined(&n, fma3(&n, r.expm1, scale, add(&n, scale, one)));
-    return if_less(&n, v, c(&n, -LARGE), c(&n, 0), if_less(&n, c(&n, LARGE), v, one, y));
+    LLVMValueRef one = c(&n, 1), u = LLVMBuildFNeg(x->b, v, "");
+    if (n.is_double) {
+        return quotient(&n, one, add(&n, math_exp(x, u), one));
+    }
+    Reduced r = reduce(&n, u, false);
+    LLVMValueRef scale = two_to_k(&n, &r);
+    LLVMValueRef y = reciprocal(&n, fma3(&n, r.expm1, scale, add(&n, scale, one)));
+    return if_less(&n, v, c(&n, -large), c(&n, 0), if_less(&n, c(&n, large), v, one, y));
 }
 
-/* 1 / (1 + exp(-v)): exp may be inf, which gives 0. */
 LLVMValueRef math_sigmoid(Emit *x, LLVMValueRef v)
 {
-    if (wide_can(x, v)) {
-        return wide_value(x, "sigmoid", wide_sigmoid, v);
-    }
-    Num n = num(x, v);
-    if (!n.is_double) {
-        LLVMValueRef u = LLVMBuildFNeg(x->b, v, ""), low = c(&n, -LARGE), high = c(&n, LARGE);
-        u = if_less(&n, high, u, high, u);
-        Reduced r = reduce(&n, if_less(&n, u, low, low, u), false);
-        return reciprocal(&n, fma3(&n, add(&n, r.expm1, c(&n, 1)), power_of_two(&n, r.whole), c(&n, 1)));
-    }
-    LLVMValueRef e = math_exp(x, LLVMBuildFNeg(x->b, v, ""));
-    return quotient(&n, c(&n, 1), add(&n, e, c(&n, 1)));
-}
-
-static LLVMValueRef wide_tanh(Emit *x, LLVMValueRef v)
-{
-    Num n = num(x, v);
-    LLVMValueRef a = unary(&n, "llvm.fabs", v), limit = c(&n, 10);
-    a = if_less(&n, limit, a, limit, a);
-    Reduced r = reduce(&n, add(&n, a, a), false);
-    LLVMValueRef scale = wide_scale(x, c(&n, 1), r.k);
-    LLVMValueRef m = fma3(&n, r.expm1, scale, sub(&n, scale, c(&n, 1)));
-    return copysign3(&n, mul(&n, m, refined(&n, add(&n, m, c(&n, 2)))), v);
+    return made(x, "sigmoid", sigmoid_body, v);
 }
 
 /* With m = expm1(2|v|): m / (m + 2). No cancellation near 0, no overflow: beyond the clamp the result is 1. */
-LLVMValueRef math_tanh(Emit *x, LLVMValueRef v)
+static LLVMValueRef tanh_body(Emit *x, LLVMValueRef v)
 {
-    if (wide_can(x, v)) {
-        return wide_value(x, "tanh", wide_tanh, v);
-    }
     Num n = num(x, v);
     LLVMValueRef a = unary(&n, "llvm.fabs", v), limit = c(&n, n.is_double ? 20 : 10);
     a = if_less(&n, limit, a, limit, a);
     Reduced r = reduce(&n, add(&n, a, a), false);
-    LLVMValueRef scale = power_of_two(&n, r.whole);
-    LLVMValueRef m = fma3(&n, r.expm1, scale, sub(&n, scale, c(&n, 1)));
-    return copysign3(&n, quotient(&n, m, add(&n, m, c(&n, 2))), v);
+    LLVMValueRef scale = two_to_k(&n, &r), m = fma3(&n, r.expm1, scale, sub(&n, scale, c(&n, 1)));
+    LLVMValueRef d = add(&n, m, c(&n, 2));
+    return copysign3(&n, n.wide ? mul(&n, m, reciprocal(&n, d)) : quotient(&n, m, d), v);
+}
+
+LLVMValueRef math_tanh(Emit *x, LLVMValueRef v)
+{
+    return made(x, "tanh", tanh_body, v);
 }
 
 /* ---- log ---- */
