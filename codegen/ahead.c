@@ -7,25 +7,16 @@
 
 enum { AHEAD = 4096, LINE = 64, MOST_LINES = 16, MOST_OPERANDS = 64 };
 
-static int64_t element_bytes(const KernelInfo *k, int tensor)
+static int64_t bytes_of(const Emit *x, int tensor, int64_t elements)
 {
-    switch (k->tensors[tensor]->elem) {
-    case ELEM_BOOL:
-        return 1;
-    case ELEM_I64:
-        return 8;
-    case ELEM_REAL:
-        return k->real == DT_F64 ? 8 : 4;
-    default:
-        return 4;
-    }
+    return elements * emit_bytes(x, emit_elem_type(x, x->k->tensors[tensor]));
 }
 
 static void ask(Emit *x, int tensor, LLVMValueRef address, int64_t elements)
 {
     LLVMTypeRef type = LLVMTypeOf(address);
     bool writes = tensor == 0;
-    for (int64_t at = 0; at < elements * element_bytes(x->k, tensor); at += LINE) {
+    for (int64_t at = 0; at < bytes_of(x, tensor, elements); at += LINE) {
         LLVMValueRef far = emit_i64(x, AHEAD + at);
         LLVMValueRef args[4] = {LLVMBuildGEP2(x->b, x->i8, address, &far, 1, ""), LLVMConstInt(x->i32, writes, 0),
                                 LLVMConstInt(x->i32, 3, 0), LLVMConstInt(x->i32, 1, 0)};
@@ -79,7 +70,7 @@ void ahead_of_row(Emit *x, int inner)
     for (int i = 0, count = list_places(k, places); i < count; i++) {
         const Place *p = &places[i];
         LLVMValueRef index[MAX_DIMS];
-        bool is_row = p->ndim > 1 && size > 0 && size * element_bytes(k, p->tensor) <= MOST_LINES * LINE &&
+        bool is_row = p->ndim > 1 && size > 0 && bytes_of(x, p->tensor, size) <= MOST_LINES * LINE &&
                       access_ascends(k->tensors[p->tensor], p->index, inner);
         for (int d = 0; d < p->ndim && is_row; d++) {
             bool is_letter = p->index[d]->op == OP_LETTER;

@@ -87,14 +87,13 @@ static bool describe(Build *b, Call *c, int writers, bool unread, int letter, co
     k->scan = letter;
     k->tile = c->e->cluster && !c->e->by_rows ? c->e->tile : NULL;
     k->row = c->e->by_rows ? equation_tile_letter(c->e) : -1;
-    k->touched = touched;
     k->sole = writers == 1;
     k->unread = unread;
     k->item = k->key_dim = -1;
     if (!product_choose(k)) {
         loops_choose(k);
     }
-    return kernel_describe(k, b->target, why);
+    return kernel_describe(k, touched, b->target, why);
 }
 
 /* Of a tensor that a group keeps a tile of; found once for all equations that define it. */

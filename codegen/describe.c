@@ -10,6 +10,7 @@
 
 typedef struct {
     KernelInfo *k;
+    const bool *touched;
     int naxes;
     const Axis **axes; /* those whose identity matters, numbered by first use */
     const char *why;
@@ -151,7 +152,7 @@ static int put_tensor(Describe *d, const Tensor *t)
     k->far = grow(k->far, k->ntensors, sizeof *k->far);
     int n = k->ntensors++;
     k->tensors[n] = t;
-    k->far[n] = k->touched && !k->touched[t->id] && (k->scan < 0 || k->tile);
+    k->far[n] = d->touched && !d->touched[t->id] && (k->scan < 0 || k->tile);
     if (!tensor_layout(t, &k->layouts[n], &d->why)) {
         return n;
     }
@@ -307,9 +308,9 @@ static void hash_name(KernelInfo *k, const Target *target)
     text_free(&head);
 }
 
-bool kernel_describe(KernelInfo *k, const Target *target, Text *why)
+bool kernel_describe(KernelInfo *k, const bool *touched, const Target *target, Text *why)
 {
-    Describe d = {.k = k};
+    Describe d = {.k = k, .touched = touched};
     const Equation *e = k->e;
     Text *t = &k->text;
     k->nslots = 64;

@@ -41,6 +41,11 @@ LLVMTypeRef emit_elem_type(const Emit *x, const Tensor *t)
     bug("unknown element type %d", (int)t->elem);
 }
 
+unsigned emit_bytes(const Emit *x, LLVMTypeRef element)
+{
+    return element == x->i8 ? 1 : element == x->i32 || element == x->f32 ? 4 : 8;
+}
+
 LLVMValueRef emit_i64(const Emit *x, int64_t v)
 {
     return LLVMConstInt(x->i64, (unsigned long long)v, 1);

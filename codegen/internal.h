@@ -85,8 +85,7 @@ typedef struct {
     int ntensors;
     const Tensor **tensors;
     Layout *layouts;
-    bool *far;           /* no call before this one in its group has touched it */
-    const bool *touched; /* by tensor, while the kernel is being described: whether one has; NULL: not known */
+    bool *far; /* no call before this one in its group has touched it */
     int noffsets;
     OffsetInfo *offsets;
     int nkeys;
@@ -141,6 +140,7 @@ void emit_finish(Emit *x);
 
 LLVMTypeRef emit_type(const Emit *x, Type t);               /* BOOL i1, INT i64, REAL float or double, F32 float */
 LLVMTypeRef emit_elem_type(const Emit *x, const Tensor *t); /* in memory: BOOL i8 */
+unsigned emit_bytes(const Emit *x, LLVMTypeRef element);    /* of one in memory */
 LLVMValueRef emit_i64(const Emit *x, int64_t v);
 LLVMValueRef emit_number(const Emit *x, LLVMTypeRef type, double v);
 LLVMValueRef emit_local(Emit *x, LLVMTypeRef type, const char *name); /* alloca in the entry block */
@@ -266,8 +266,9 @@ bool product_link_parts(int n, const LLVMMemoryBufferRef *objects, const Codegen
 bool kernels_compile(int n, KernelInfo **infos, const CodegenOptions *o, const Target *t, Jit *jit, void **fn,
                      CodegenStats *stats, Text *why);
 
-/* describe.c: fills arguments, nodes, text and name from e, g, real and the choices. */
-bool kernel_describe(KernelInfo *k, const Target *target, Text *why);
+/* describe.c: fills arguments, nodes, text and name from e, g, real and the choices. touched: by tensor, whether a call
+ * before this one in its group has; NULL: not known, and nothing counts as far. */
+bool kernel_describe(KernelInfo *k, const bool *touched, const Target *target, Text *why);
 void kernel_info_free(KernelInfo *k);
 
 #endif

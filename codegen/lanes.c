@@ -165,7 +165,7 @@ LLVMValueRef lanes_below(Emit *x, int lanes, LLVMValueRef n)
 LLVMValueRef lanes_load(Emit *x, int n, LLVMTypeRef element, LLVMValueRef address, int lanes, LLVMValueRef mask)
 {
     LLVMTypeRef type = LLVMVectorType(element, (unsigned)lanes);
-    unsigned bytes = element == x->i8 ? 1 : element == x->i32 || element == x->f32 ? 4 : 8;
+    unsigned bytes = emit_bytes(x, element);
     LLVMValueRef v;
     if (!mask) {
         v = LLVMBuildLoad2(x->b, type, address, "");
@@ -182,7 +182,7 @@ LLVMValueRef lanes_load(Emit *x, int n, LLVMTypeRef element, LLVMValueRef addres
 void lanes_store(Emit *x, int n, LLVMValueRef v, LLVMValueRef address, LLVMValueRef mask)
 {
     LLVMTypeRef type = LLVMTypeOf(v);
-    unsigned bytes = LLVMGetElementType(type) == x->f32 ? 4 : 8;
+    unsigned bytes = emit_bytes(x, LLVMGetElementType(type));
     LLVMValueRef store;
     if (!mask) {
         store = LLVMBuildStore(x->b, v, address);

@@ -290,7 +290,7 @@ static bool run_case(const Case *c, const Target *target, Jit *jit)
         printf("%s: split %d over '%s', not %d over '%s'\n", c->name, (int)k.split, item, c->split, c->item);
         ok = false;
     }
-    if (!kernel_describe(&k, target, &why)) {
+    if (!kernel_describe(&k, NULL, target, &why)) {
         printf("%s: %s\n", c->name, why.s);
         ok = false;
         goto done;
