@@ -205,6 +205,15 @@ static double flop_guess(const KernelInfo *k)
     return n;
 }
 
+/* Whether the tile's letter counts the rows of the result within an example. */
+static bool writes_own_rows(const KernelInfo *k)
+{
+    const Layout *l = &k->layouts[0];
+    const Tensor *t = k->e->dst;
+    return k->tile && !k->accumulate && t->per_example && t->ndim > 1 && l->order[0] == 0 &&
+           k->e->lhs[l->order[1]] == k->tile && axis_same(t->dims[l->order[1]], k->e->letters[k->item].axis);
+}
+
 static PlanCall build_call(Build *b, const Call *c, void *fn)
 {
     const KernelInfo *k = &c->info;
@@ -214,6 +223,7 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
                   .grain = k->grain,
                   .zero = c->zero,
                   .adds = k->tile && k->accumulate,
+                  .own_rows = writes_own_rows(k),
                   .keeps = k->keeps,
                   .ends = k->turns,
                   .ntensors = k->ntensors,

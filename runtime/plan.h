@@ -137,6 +137,7 @@ typedef struct {
     int64_t grain;  /* REDUCE: items per chunk. Else: a hint, items per task */
     bool zero;      /* tensors[0] is zeroed before the (first) call; a tiled one before each tile */
     bool adds;      /* SPLIT_TILE: tiles of an example add into the same cells, so they run one after another */
+    bool own_rows;  /* SPLIT_TILE: a tile writes cells at its own positions alone, which lie side by side */
     bool keeps;     /* SPLIT_TILE: it has phases */
     bool ends;      /* it keeps sums of all tiles of an example, and writes its result in the last phase */
     int ntensors;   /* tensors[0] is the one written */

@@ -54,10 +54,15 @@ typedef struct {
     int64_t at; /* in a copy of all of them */
 } Shared;
 
+/* How a result that is not tiled and wants zeros gets them: all before the step; or, unless the examples come in
+ * levels, an example before its first tile, or the rows of a tile before the call that writes them. */
+typedef enum { ZERO_NONE, ZERO_ALL, ZERO_EXAMPLE, ZERO_ROWS } Zeroing;
+
 /* What a step needs whatever the batch is. */
 struct TileStep {
-    int npointers; /* tensors of all calls */
-    int *tiled_at; /* per pointer: number of the tiled tensor, or -1 */
+    Zeroing *zeroing; /* per call */
+    int npointers;    /* tensors of all calls */
+    int *tiled_at;    /* per pointer: number of the tiled tensor, or -1 */
     int ntiled;
     Tiled *tiled; /* bytes and places: of no example yet */
     int nshared;  /* results that are the same for all examples */
@@ -183,22 +188,10 @@ static void run_phase(const Tiles *x, void **tensors, int64_t b, int64_t phase)
     x->ready[pool_worker()] = b;
 }
 
-/* How a result that is not tiled and wants zeros gets them: all before the step, an example before its first tile, or
- * the rows of a tile before the call that writes them, if that is how they lie. */
-typedef enum { ZERO_NONE, ZERO_ALL, ZERO_EXAMPLE, ZERO_ROWS } Zeroing;
-
 static Zeroing zeroing(const Tiles *x, int c)
 {
-    const PlanCall *call = &x->step->calls[c];
-    const PlanTensor *t = &x->s->plan->tensors[call->tensors[0]];
-    if (!call->zero || is_tiled(t)) {
-        return ZERO_NONE;
-    }
-    if (x->step->kind == STEP_ROWS || x->step->is_whole || !zeroes_examples(x->s, call->tensors[0])) {
-        return ZERO_ALL;
-    }
-    bool by_position = t->ndim > 1 && t->order[0] == 0 && t->dims[t->order[1]] == x->step->tile_axis;
-    return !call->adds && by_position ? ZERO_ROWS : x->fixed->by_tile ? ZERO_ALL : ZERO_EXAMPLE;
+    Zeroing z = x->fixed->zeroing[c];
+    return z > ZERO_ALL && !zeroes_examples(x->s, x->step->calls[c].tensors[0]) ? ZERO_ALL : z;
 }
 
 static void zero_rows(const Tiles *x, int c, int64_t b, int64_t lo, int64_t hi)
@@ -402,6 +395,18 @@ static void note_matrices(const Session *s, const PlanStep *step, int c, int64_t
     *bytes = *bytes < MATRIX_BYTES ? *bytes : MATRIX_BYTES;
 }
 
+static Zeroing choose_zeroing(const Plan *p, const PlanStep *step, const PlanCall *call, bool by_tile)
+{
+    const PlanTensor *t = &p->tensors[call->tensors[0]];
+    if (!call->zero || is_tiled(t)) {
+        return ZERO_NONE;
+    }
+    if (step->kind == STEP_ROWS || step->is_whole || !t->per_example) {
+        return ZERO_ALL;
+    }
+    return call->own_rows ? ZERO_ROWS : by_tile ? ZERO_ALL : ZERO_EXAMPLE;
+}
+
 static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
 {
     const Plan *p = s->plan;
@@ -414,8 +419,9 @@ static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
         t->tiled_at = calloc(n, sizeof *t->tiled_at);
         t->tiled = calloc(n, sizeof *t->tiled);
         t->shared = calloc(n, sizeof *t->shared);
+        t->zeroing = calloc((size_t)step->ncalls + 1, sizeof *t->zeroing);
     }
-    if (!t || !t->tiled_at || !t->tiled || !t->shared) {
+    if (!t || !t->tiled_at || !t->tiled || !t->shared || !t->zeroing) {
         tile_step_free(t);
         return NULL;
     }
@@ -438,6 +444,9 @@ static struct TileStep *tile_step_new(const Session *s, const PlanStep *step)
             note_shared(s, t, dst);
         }
     }
+    for (int c = 0; c < step->ncalls; c++) {
+        t->zeroing[c] = choose_zeroing(p, step, &step->calls[c], t->by_tile);
+    }
     return t;
 }
 
@@ -447,6 +456,7 @@ void tile_step_free(struct TileStep *t)
         free(t->tiled_at);
         free(t->tiled);
         free(t->shared);
+        free(t->zeroing);
         free(t);
     }
 }
