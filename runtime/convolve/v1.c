@@ -1,0 +1,3 @@
+#define VECTOR_BYTES     16
+#define VARIANT(f, type) f##_##type##_v1
+#include "variant.h"
