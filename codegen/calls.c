@@ -90,7 +90,7 @@ static bool describe(Build *b, Call *c, int writers, bool unread, int letter, co
     k->sole = writers == 1;
     k->unread = unread;
     k->item = k->key_dim = -1;
-    if (!product_choose(k)) {
+    if (!convolve_choose(k) && !product_choose(k)) {
         loops_choose(k);
     }
     return kernel_describe(k, touched, b->target, why);

@@ -314,7 +314,7 @@ void emit_start(Emit *x, KernelInfo *k, const Target *target, LLVMModuleRef modu
     x->hi = field(x, args, 5, x->i64, "hi");
     x->t = field(x, args, 6, x->i64, "t");
     x->last = field(x, args, 7, x->i64, "last");
-    if (k->keeps) {
+    if (k->keeps || k->convolves) {
         x->kept = field(x, args, 8, x->ptr, "kept");
         x->phase = field(x, args, 9, x->i64, "phase");
     }

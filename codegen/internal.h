@@ -8,6 +8,7 @@
  *                                                       product_choose.c   how they are cut, what their tiles keep
  *                                                       product_amx.c   the same in bf16, on tile registers
  *                                                       product_turned.c   sums over tiles, kept transposed
+ *   convolve.c   sums along a list by distance: calls of runtime/convolve.h
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
  *     runs.c   its step functions of an ascending input, run by run      tables.c   params that a step updates by rows
  *     flat.c   without a sum, all in memory alike: one loop over elements
@@ -76,6 +77,7 @@ typedef struct {
     bool zero;          /* wants dst zeroed: it does not reach every cell */
     int64_t grain;
     bool keeps;               /* a product in tiles packs an operand once per example: PlanCall.keeps */
+    bool convolves;           /* convolve_emit makes it: a call of runtime/convolve.h for each list */
     bool turns;               /* a product in tiles sums transposed, in memory that it keeps: PlanCall.ends */
     bool too_large;           /* has more conditions than a loop nest can take: reported as the user's mistake */
     bool is_product;          /* product_emit makes it; already vectorised, so it gets the short pipeline */
@@ -238,6 +240,19 @@ void loops_emit(Emit *x);
 bool product_choose(KernelInfo *k);
 void product_emit(Emit *x);
 double product_flop(const KernelInfo *k); /* per item, 0 if it is none */
+
+/* convolve.c: the same for convolutions along lists (passes/convolution.h), which functions of the runtime compute. */
+bool convolve_choose(KernelInfo *k);
+void convolve_emit(Emit *x);
+double convolve_flop(const KernelInfo *k);
+/* Memory of the thread that it wants for each position of the longest list of *axis, and besides. */
+void convolve_scratch_of(const KernelInfo *k, const Axis **axis, int64_t *row, int64_t *fixed);
+typedef struct {
+    const char *name;
+    void (*fn)(void);
+} Function;
+/* The functions that kernels call, by symbol; ends with a NULL. */
+extern const Function convolve_functions[];
 
 /* ---- compilation (target.c, kernel.c, cache.c, jit.c) --------------------------------------------------------- */
 

@@ -32,6 +32,20 @@ static bool failed(Jit *j, LLVMErrorRef error, const char *what, Text *why)
     return true;
 }
 
+/* Functions of this program that kernels call. */
+static LLVMErrorRef define_functions(LLVMOrcLLJITRef jit)
+{
+    enum { MOST = 64 };
+    LLVMOrcCSymbolMapPair pair[MOST];
+    size_t n = 0;
+    for (const Function *f = convolve_functions; f->name && n < MOST; f++) {
+        LLVMJITSymbolFlags flags = {LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
+        LLVMJITEvaluatedSymbol symbol = {(LLVMOrcExecutorAddress)(uintptr_t)f->fn, flags};
+        pair[n++] = (LLVMOrcCSymbolMapPair){LLVMOrcLLJITMangleAndIntern(jit, f->name), symbol};
+    }
+    return LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(jit), LLVMOrcAbsoluteSymbols(pair, n));
+}
+
 Jit *jit_new(Text *why)
 {
     Jit *j = calloc(1, sizeof *j);
@@ -44,6 +58,10 @@ Jit *jit_new(Text *why)
         return NULL;
     }
     LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(j->jit), report, j);
+    if (failed(j, define_functions(j->jit), "cannot start the linker for generated code", why)) {
+        jit_free(j);
+        return NULL;
+    }
     return j;
 }
 

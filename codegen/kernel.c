@@ -80,6 +80,8 @@ static void compile(Jobs *jobs, int i, LLVMTargetMachineRef tm)
     emit_start(&x, k, jobs->target, m);
     if (k->is_product) {
         product_emit(&x);
+    } else if (k->convolves) {
+        convolve_emit(&x);
     } else {
         loops_emit(&x);
     }

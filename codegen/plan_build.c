@@ -259,7 +259,12 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
         x.keys[i] = text_of(b, k->keys[i]);
         x.key_by_step[i] = k->key_by_step[i];
     }
-    double flop = k->is_product ? product_flop(k) : 0;
+    if (k->convolves) {
+        const Axis *a;
+        convolve_scratch_of(k, &a, &x.scratch_row, &x.scratch);
+        x.scratch_of = a->id;
+    }
+    double flop = k->is_product ? product_flop(k) : k->convolves ? convolve_flop(k) : 0;
     x.flop_per_item = flop > 0 ? flop : flop_guess(k);
     return x;
 }

@@ -73,6 +73,7 @@ struct Axis {
     const int64_t *sizes; /* TABLE: size per position of the parent */
     int nparts;           /* SUM */
     Axis *parts[MAX_PARTS];
+    bool is_distance;   /* FIXED: counts how far two positions of a list are apart; pass_convolve */
     const char *vocab;  /* FIXED: name of the vocabulary this axis enumerates, or NULL */
     const char *fields; /* FIXED, TABLE: the group of the data's fields it enumerates, or NULL */
     int nmembers;       /* FIXED with named members */

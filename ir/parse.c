@@ -157,6 +157,7 @@ static void parse_axis(File *f)
             parse_parts(f, &a);
         }
     }
+    a.is_distance = a.kind == AXIS_FIXED && parse_accept(p, "distance");
     a.vocab = parse_accept(p, "vocab") ? arena_strdup(f->g->arena, parse_name(p, "a vocabulary")) : NULL;
     if (!p->failed) {
         a.name = arena_strdup(f->g->arena, a.name);

@@ -459,6 +459,7 @@ static void print_axis(Printer *p, Text *out, const Axis *a)
     case AXIS_BATCH:
         break;
     }
+    text_printf(out, "%s", a->is_distance ? " distance" : "");
     if (a->vocab != NULL) {
         text_printf(out, " vocab ");
         print_name(out, a->vocab);

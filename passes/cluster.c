@@ -15,6 +15,7 @@
  *
  * Whole sinks have clusters of their own, whose tiles go through all examples, one after another. */
 #include "cluster.h"
+#include "convolution.h"
 
 #include <string.h>
 
@@ -286,7 +287,8 @@ static bool is_row_by_row(const Join *j, const Equation *e)
     each_load(j->c, e, look_for_candidate, &f);
     bool gathers = false;
     each_load(j->c, e, look_for_gather, &gathers);
-    if (f.found || gathers) {
+    Convolution v;
+    if (f.found || gathers || convolution_match(j->c->u.g, e, &v)) {
         return false;
     }
     int nbatch = 0;

@@ -17,6 +17,7 @@
  *
  * A sum of which no part is such a product stays as it is: a plain loop. */
 #include "contract.h"
+#include "convolution.h"
 #include "fault.h"
 
 #include "intervals.h"
@@ -713,7 +714,8 @@ static void sum_first(const Factors *f)
 
 static void contract(Graph *g, Equation *e)
 {
-    if (e->op != RED_SUM || e->body->type != TYPE_REAL) {
+    Convolution c;
+    if (e->op != RED_SUM || e->body->type != TYPE_REAL || convolution_match(g, e, &c)) {
         return;
     }
     Factors f = {.g = g, .e = e, .scale = 1, .outputs = output_letters(e)};

@@ -17,6 +17,7 @@
  * Sums and outputs have the earliest stage that they can have, so that what they sum need not be kept; everything else
  * the latest at which none of those is late. */
 #include "contract.h"
+#include "convolution.h"
 #include "units.h"
 
 #include <limits.h>
@@ -114,7 +115,8 @@ static int summed_row(const Graph *g, const Equation *e, int b)
 int equation_row_letter(const Graph *g, const Equation *e)
 {
     int b = only_batch_letter(e);
-    if (b < 0 || e->cluster || equation_is_extern(e) || e->dst->is_draw ||
+    Convolution c;
+    if (b < 0 || e->cluster || convolution_match(g, e, &c) || equation_is_extern(e) || e->dst->is_draw ||
         (e->dst->elem != ELEM_REAL && e->dst->elem != ELEM_BOOL)) {
         return -1;
     }

@@ -1,8 +1,8 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
- *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► prefix ─► differentiate ─► optimize ─► clean
- *        ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► fuse-sums ─► fuse-rows ─► remake
- *        ─► plan ─► code generation
+ *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► prefix ─► convolve ─► differentiate
+ *        ─► optimize ─► clean ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► fuse-sums ─►
+ * fuse-rows ─► remake ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -29,6 +29,9 @@ void pass_gather(Graph *g);
 
 /* prefix: sums over a list, weighted by a step function of an ascending input, become sums over its runs. */
 void pass_prefix(Graph *g);
+
+/* convolve: sums over a list that weigh by distance alone become equations of their own, with kernels of their own. */
+void pass_convolve(Graph *g);
 
 /* differentiate: reverse mode from g->loss to every real PARAM; sets param->grad and appends adjoint equations. Needs
  * batch. */

@@ -14,6 +14,7 @@ const Pass pipeline[] = {
     {"batch", pass_batch, "before differentiate: the adjoint of a param sums over the examples"},
     {"gather", pass_gather, "before differentiate: the gradient of what is gathered once is scattered once"},
     {"prefix", pass_prefix, "before differentiate: gradients of sums over runs are sums over runs"},
+    {"convolve", pass_convolve, "before differentiate: gradients of convolutions are convolutions"},
     {"differentiate", pass_differentiate, "on expanded equations, one reduction each, before anything is fused"},
     {"optimize", pass_optimize, "the update reads what differentiate made"},
     {"clean", pass_clean, "derivatives leave equal equations, constants and ones behind"},

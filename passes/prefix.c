@@ -30,25 +30,30 @@ enum { BLOCK = 256, MAX_RESOLVED = 64 };
 
 /* ---- the equations ---- */
 
-static Axis *axis_of_size(Prefix *p, int64_t n)
+Axis *prefix_axis(Prefix *p, Axis proto)
 {
     for (int i = 0; i < p->nsizes; i++) {
-        if (p->sizes[i]->size == n) {
+        if (p->sizes[i]->size == proto.size) {
             return p->sizes[i];
         }
     }
-    Axis *a = graph_axis(
-        p->g, (Axis){.name = arena_printf(p->g->arena, "runs%lld", (long long)n), .kind = AXIS_FIXED, .size = n});
+    proto.name = arena_printf(p->g->arena, "%s%lld", proto.name, (long long)proto.size);
+    Axis *a = graph_axis(p->g, proto);
     ARENA_PUSH(p->g->arena, p->sizes, p->nsizes, a);
     return a;
 }
 
-static Tensor *new_tensor(const Sum *s, const char *suffix, Elem elem, int64_t lo, int64_t hi, int ndim, Axis **dims)
+static Axis *runs_axis(Prefix *p, int64_t n)
+{
+    return prefix_axis(p, (Axis){.name = "runs", .kind = AXIS_FIXED, .size = n});
+}
+
+Tensor *prefix_tensor(const Sum *s, const char *suffix, Elem elem, int64_t lo, int64_t hi, int ndim, Axis **dims)
 {
     Graph *g = s->p->g;
-    Tensor t = {
-        .elem = elem, .role = ROLE_VALUE, .per_example = true, .ndim = ndim, .span = s->e->span, .lo = lo, .hi = hi};
+    Tensor t = {.elem = elem, .role = ROLE_VALUE, .ndim = ndim, .span = s->e->span, .lo = lo, .hi = hi};
     memcpy(t.dims, dims, (size_t)ndim * sizeof *dims);
+    t.per_example = dims[0] == g->batch;
     t.name = arena_printf(g->arena, "%s.%s", s->e->dst->name, suffix);
     for (int k = 2; graph_find(g, t.name); k++) {
         t.name = arena_printf(g->arena, "%s.%s%d", s->e->dst->name, suffix, k);
@@ -149,8 +154,8 @@ static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most
     Scalar *index[MAX_DIMS];
     int n = list_letters(s, s->rows, 1, dims, index);
     unsigned set = 1u << s->example | s->rows;
-    dims[1] = axis_of_size(s->p, *most + 1); /* the last cell is always 0 */
-    *runs = new_tensor(s, "runs", ELEM_I32, 0, (bound + 1) * width, n, dims);
+    dims[1] = runs_axis(s->p, *most + 1); /* the last cell is always 0 */
+    *runs = prefix_tensor(s, "runs", ELEM_I32, 0, (bound + 1) * width, n, dims);
     (*runs)->in_order = true; /* neighbours have their ends in the same few places: their lists side by side */
     Draft d = part_draft(s, *runs, RED_NTH, set | 1u << s->j);
     index[1] = sc_letter(g, draft_letter(&d, (Letter){dims[1], "u", -1}));
@@ -168,7 +173,7 @@ static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most
 
     Axis *longest = dims[1];
     n = list_letters(s, s->rows, 0, dims, index);
-    *count = new_tensor(s, "nruns", ELEM_I32, 0, *most, n, dims);
+    *count = prefix_tensor(s, "nruns", ELEM_I32, 0, *most, n, dims);
     d = part_draft(s, *count, RED_SUM, set);
     memcpy(d.e.lhs, index, (size_t)n * sizeof *index);
     n = list_letters(s, s->rows, 1, dims, index);
@@ -199,7 +204,7 @@ static Tensor *make_sums(const Sum *s)
             v = fold_op3(g, OP_select, e->conds[i], v, sc_real(g, 0));
         }
     }
-    Tensor *t = new_tensor(s, "prefix", ELEM_REAL, 0, -1, n, dims);
+    Tensor *t = prefix_tensor(s, "prefix", ELEM_REAL, 0, -1, n, dims);
     Draft d = part_draft(s, t, RED_NONE, 1u << s->example | 1u << s->j | s->row);
     memcpy(d.e.lhs, index, (size_t)n * sizeof *index);
     index[1] = sc_op(g, OP_sub, j, sc_int(g, 1));
@@ -213,8 +218,7 @@ static Tensor *make_sums(const Sum *s)
     return t;
 }
 
-/* The equation without the case that was taken out of it. */
-static void keep_other_members(const Sum *s, Equation *e)
+void prefix_keep_other_members(const Sum *s, Equation *e)
 {
     Graph *g = s->p->g;
     Draft d = draft_from(g, e);
@@ -249,7 +253,7 @@ static bool rewrite_sum(const Sum *s, Equation *e)
     Draft d = draft_from(g, e);
     d.conds = NULL;
     d.nconds = 0;
-    Scalar *u = sc_letter(g, draft_letter(&d, (Letter){axis_of_size(s->p, most), "u", -1}));
+    Scalar *u = sc_letter(g, draft_letter(&d, (Letter){runs_axis(s->p, most), "u", -1}));
     Scalar *after = sc_op(g, OP_add, u, sc_int(g, 1)), *index[MAX_DIMS];
     Axis *dims[MAX_DIMS];
     int n = list_letters(s, s->rows, 0, dims, index);
@@ -286,7 +290,7 @@ static bool rewrite_sum(const Sum *s, Equation *e)
     }
     draft_replace(&d, s->peeled, sc_int(g, s->member));
     draft_commit(&d);
-    keep_other_members(s, e);
+    prefix_keep_other_members(s, e);
     return true;
 }
 
@@ -315,7 +319,7 @@ static void look_at_load(const Scalar *load, void *ctx)
     r->reads |= !other;
 }
 
-static void drop_unread_cases(Prefix *p)
+void prefix_drop_unread_cases(Prefix *p)
 {
     Graph *g = p->g;
     bool *keep = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof *keep);
@@ -337,15 +341,22 @@ static void drop_unread_cases(Prefix *p)
     graph_drop_equations(g, keep);
 }
 
-void pass_prefix(Graph *g)
+Prefix prefix_start(Graph *g)
 {
     Order order = order_equations(g);
-    Prefix p = {.g = g, .defs = equations_by_tensor(g), .in_cycle = order.in_cycle};
+    return (Prefix){.g = g,
+                    .defs = equations_by_tensor(g),
+                    .in_cycle = order.in_cycle,
+                    .nequations = g->nequations,
+                    .ntensors = g->ntensors,
+                    .gone = arena_alloc(g->arena, (size_t)(g->nequations + 1) * sizeof(bool))};
+}
+
+void pass_prefix(Graph *g)
+{
+    Prefix p = prefix_start(g);
     int n = g->nequations;
     bool any = false;
-    p.nequations = n;
-    p.ntensors = g->ntensors;
-    p.gone = arena_alloc(g->arena, (size_t)(n + 1) * sizeof *p.gone);
     for (int i = 0; i < n; i++) {
         Equation *e = g->equations[i];
         Sum s;
@@ -361,7 +372,7 @@ void pass_prefix(Graph *g)
         }
     }
     if (any) {
-        drop_unread_cases(&p);
+        prefix_drop_unread_cases(&p);
         graph_reorder(g);
     }
 }

@@ -1,4 +1,6 @@
-/* Sums that a step function of an ascending list weighs: prefix_proof.c finds them, prefix.c takes them apart. */
+/* Sums that a step function of an ascending list weighs: prefix_proof.c finds them, prefix.c takes them apart; and what
+ * it takes to make an equation of its own of one case of a sum, which convolve.c does with those weighed by distance.
+ */
 #ifndef HEDDLE_PREFIX_H
 #define HEDDLE_PREFIX_H
 
@@ -40,5 +42,20 @@ bool prefix_find_sum(Prefix *p, const Equation *e, Sum *s);
 bool prefix_is_of_row(const Sum *s, const Scalar *c);
 /* `to` in place of a node of s. */
 Scalar *prefix_swap(Graph *g, Scalar *s, const Scalar *from, Scalar *to);
+
+Prefix prefix_start(Graph *g);
+bool prefix_take_factors(Sum *s, Scalar *x); /* appends those of a product; false: they are too many */
+/* What a definition says at the load, or NULL; *peel: the dim that it has for one member only, or -1. */
+Scalar *prefix_look_up(Sum *s, const Scalar *load, const Equation *def, int *peel);
+/* Sets the case that this definition is for. False: it cannot be taken out of the equation, or was before. */
+bool prefix_take_case(Sum *s, const Scalar *load, const Equation *def, int dim);
+/* The equation without the case that was taken out of it. */
+void prefix_keep_other_members(const Sum *s, Equation *e);
+/* Drops cases of definitions that nobody reads any more, and equations whose cases are all gone. */
+void prefix_drop_unread_cases(Prefix *p);
+/* Of this kind and size, one for all sums; its name gets the size behind it. */
+Axis *prefix_axis(Prefix *p, Axis proto);
+/* A value named after the sum; of each example if the first dim is the batch. */
+Tensor *prefix_tensor(const Sum *s, const char *suffix, Elem elem, int64_t lo, int64_t hi, int ndim, Axis **dims);
 
 #endif

@@ -166,7 +166,6 @@ static bool holds_there(const Sum *s, const Equation *def, Scalar **map)
 
 static Scalar *resolve(Sum *s, Scalar *x, int depth);
 
-/* What the definition says at the load, or NULL. */
 static Scalar *look_up(Sum *s, const Scalar *load, const Equation *def, int depth, int *peel)
 {
     Scalar *map[MAX_LETTERS];
@@ -203,6 +202,11 @@ static Scalar *resolve(Sum *s, Scalar *x, int depth)
     return x;
 }
 
+Scalar *prefix_look_up(Sum *s, const Scalar *load, const Equation *def, int *peel)
+{
+    return look_up(s, load, def, 0, peel);
+}
+
 /* ---- the proof ---- */
 
 static bool stands_bare_on_the_left(const Equation *e, int l)
@@ -215,10 +219,10 @@ static bool stands_bare_on_the_left(const Equation *e, int l)
     return false;
 }
 
-static bool take_factors(Sum *s, Scalar *x)
+bool prefix_take_factors(Sum *s, Scalar *x)
 {
     if (x->op == OP_mul && x->type == TYPE_REAL) {
-        return take_factors(s, x->args[0]) && take_factors(s, x->args[1]);
+        return prefix_take_factors(s, x->args[0]) && prefix_take_factors(s, x->args[1]);
     }
     if (s->n == MAX_FACTORS) {
         return false;
@@ -323,9 +327,26 @@ static bool check_weight(Sum *s, Scalar *weight)
     return check_domain(s);
 }
 
-static bool look_at_factor(Sum *s, int which)
+bool prefix_take_case(Sum *s, const Scalar *load, const Equation *def, int dim)
 {
     const Equation *e = s->e;
+    int l = (int)load->args[dim]->inum;
+    s->peeled = l;
+    s->member = def->lhs[dim]->inum;
+    if (e->letters[l].axis->kind != AXIS_FIXED || !stands_bare_on_the_left(e, l) || equation_is_parent(e, l)) {
+        return false;
+    }
+    for (int i = 0; i < e->nconds; i++) {
+        if (e->conds[i]->op == OP_ne && e->conds[i]->args[0] == load->args[dim] &&
+            sc_is_const(e->conds[i]->args[1], (double)s->member)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool look_at_factor(Sum *s, int which)
+{
     Scalar *x = s->factor[which];
     s->which = which;
     s->peeled = -1;
@@ -342,18 +363,7 @@ static bool look_at_factor(Sum *s, int which)
         if (!found || peel < 0) {
             continue;
         }
-        int l = (int)x->args[peel]->inum;
-        s->peeled = l;
-        s->member = defs[k]->lhs[peel]->inum;
-        if (e->letters[l].axis->kind != AXIS_FIXED || !stands_bare_on_the_left(e, l) || equation_is_parent(e, l)) {
-            continue;
-        }
-        bool is_done = false;
-        for (int i = 0; i < e->nconds; i++) {
-            is_done |= e->conds[i]->op == OP_ne && e->conds[i]->args[0] == x->args[peel] &&
-                       sc_is_const(e->conds[i]->args[1], (double)s->member);
-        }
-        if (!is_done && check_weight(s, found)) {
+        if (prefix_take_case(s, x, defs[k], peel) && check_weight(s, found)) {
             return true;
         }
     }
@@ -364,8 +374,8 @@ bool prefix_find_sum(Prefix *p, const Equation *e, Sum *s)
 {
     *s = (Sum){.p = p, .e = e};
     if (e->op != RED_SUM || e->dst->elem != ELEM_REAL || e->body->type != TYPE_REAL || !e->dst->per_example ||
-        e->lhs[0]->op != OP_LETTER || equation_has_keyed_lhs(e) || p->in_cycle[e->id] || !take_factors(s, e->body) ||
-        e->nletters == MAX_LETTERS) {
+        e->lhs[0]->op != OP_LETTER || equation_has_keyed_lhs(e) || p->in_cycle[e->id] ||
+        !prefix_take_factors(s, e->body) || e->nletters == MAX_LETTERS) {
         return false;
     }
     s->example = (int)e->lhs[0]->inum;

@@ -2,6 +2,7 @@
  * every use, so that is done where it is nearly free (a few cheap operations), or where there is one use that reads
  * each element once. Products are never disturbed: what they read is stored. */
 #include "contract.h"
+#include "convolution.h"
 #include "uses.h"
 
 enum { CHEAP_OPS = 5, CHEAP_LOADS = 3 };
@@ -161,13 +162,21 @@ static bool is_copy(const Equation *e)
     return true;
 }
 
+/* Of a product or convolution, which a kernel of its own computes from stored values alone. */
+static bool is_operand(const Graph *g, const Equation *reader, const Tensor *t)
+{
+    Contraction c;
+    Convolution v;
+    return (contract_match(g, reader, &c) && (c.a->tensor == t || c.b->tensor == t)) ||
+           (convolution_match(g, reader, &v) && (v.x->tensor == t || v.weights == t || (v.y && v.y->tensor == t)));
+}
+
 bool pays_to_inline(const Uses *u, const Equation *e, const Equation *reader)
 {
     if (is_copy(e)) {
         return true; /* also in a product: a load stays a load */
     }
-    Contraction c;
-    if (contract_match(u->g, reader, &c) && (c.a->tensor == e->dst || c.b->tensor == e->dst)) {
+    if (is_operand(u->g, reader, e->dst)) {
         return false;
     }
     Cost cost = cost_of(e->body);
@@ -210,11 +219,10 @@ static const char *why_not_inlined(const Uses *u, const Equation *e)
     }
     for (int i = 0; i < u->nreaders[t->id]; i++) {
         const Equation *reader = u->readers[t->id][i];
-        Contraction c;
         if (pays_to_inline(u, e, reader)) {
             continue;
         }
-        if (contract_match(u->g, reader, &c) && (c.a->tensor == t || c.b->tensor == t)) {
+        if (is_operand(u->g, reader, t)) {
             return "a matrix product reads it";
         }
         return reads_repeatedly(t, reader) ? "a reader needs each value several times, and it is not free to compute"

@@ -103,7 +103,20 @@ typedef struct {
     KernelArgs args;
     int64_t from, items, grain; /* items from .. from + items - 1, `grain` to a task */
     bool zeroes;                /* a task zeroes its examples' results first */
+    char *scratch;              /* of the first thread, or NULL */
+    int64_t scratch_bytes;      /* of each */
 } Job;
+
+/* Memory that a call wants for itself, of each thread. */
+static int64_t scratch_bytes(const Session *s, const PlanCall *c)
+{
+    return c->scratch <= 0 ? 0 : with_slack(c->scratch + c->scratch_row * s->shapes.longest[c->scratch_of]);
+}
+
+static void *scratch_of(const Job *j)
+{
+    return j->scratch ? j->scratch + pool_worker() * j->scratch_bytes : NULL;
+}
 
 static void run_task(void *ctx, int64_t task)
 {
@@ -112,6 +125,7 @@ static void run_task(void *ctx, int64_t task)
     int64_t lo = task * j->grain, hi = lo + j->grain < j->items ? lo + j->grain : j->items;
     a.lo = j->from + lo;
     a.hi = j->from + hi;
+    a.kept = scratch_of(j);
     if (j->zeroes) {
         zero_examples(j->s, j->call->tensors[0], a.lo, a.hi);
     }
@@ -146,6 +160,7 @@ static void reduce_chunk(void *ctx, int64_t i)
     int64_t lo = chunk * r->job.grain, hi = lo + r->job.grain < r->job.items ? lo + r->job.grain : r->job.items;
     a.lo = r->job.from + lo;
     a.hi = r->job.from + hi;
+    a.kept = scratch_of(&r->job);
     if (!(chunk == 0 && r->in_place)) {
         void **tensors = r->pointers + i * c->ntensors;
         memcpy(tensors, r->job.args.tensors, (size_t)c->ntensors * sizeof *tensors);
@@ -213,14 +228,16 @@ static bool run_reduction(Session *s, Job job, bool is_zero, Error *e)
     int64_t wave = WAVE_BYTES / r.copy_bytes, least = 2 * pool_threads(s->pool);
     wave = wave < least ? least : wave > MAX_WAVE ? MAX_WAVE : wave;
     wave = wave > chunks ? chunks : wave;
-    if (chunks > (is_zero ? 1 : 0)) {
+    int64_t kept = job.scratch_bytes * pool_threads(s->pool);
+    if (chunks > (is_zero ? 1 : 0) || kept > 0) {
         int64_t bytes;
-        if (!size_mul(wave, r.copy_bytes, &bytes) || !memory_scratch(s, bytes, wave * c->ntensors, e)) {
+        if (!size_mul(wave, r.copy_bytes, &bytes) || !memory_scratch(s, bytes + kept, wave * c->ntensors, e)) {
             return error_set(e, EXIT_RESOURCES, "no memory for private sums of '%s' (%lld copies of %.1f MiB)",
                              s->plan->tensors[out].name, (long long)wave, (double)r.bytes / 1048576);
         }
     }
-    r.copies = s->scratch;
+    r.job.scratch = kept > 0 ? s->scratch : NULL;
+    r.copies = s->scratch + kept;
     r.pointers = s->scratch_tensors;
     for (r.first = 0; r.first < chunks; r.first += wave) {
         r.ncopies = chunks - r.first < wave ? chunks - r.first : wave;
@@ -250,8 +267,15 @@ static bool run_call(Session *s, const PlanCall *c, const CallArgs *a, int64_t t
     if (is_zero && !job.zeroes && !tables_keep_zero(s, c->tensors[0])) {
         zero_tensor(s, c->tensors[0]);
     }
+    job.scratch_bytes = scratch_bytes(s, c);
     if (c->split == SPLIT_REDUCE) {
         return run_reduction(s, job, is_zero, e);
+    }
+    if (job.scratch_bytes > 0) {
+        if (!memory_scratch(s, job.scratch_bytes * pool_threads(s->pool), 0, e)) {
+            return false;
+        }
+        job.scratch = s->scratch;
     }
     pool_run(s->pool, tasks(job.items, job.grain), run_task, &job);
     return true;

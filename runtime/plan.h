@@ -99,7 +99,7 @@ typedef struct {
     int64_t lo, hi;       /* items of this call: see Split */
     int64_t t;            /* position of the scan around it */
     int64_t last;         /* scans: the number of positions; else 0 */
-    void *kept;           /* calls that keep something: PlanCall.keeps */
+    void *kept;           /* calls that keep something: PlanCall.keeps; or their scratch memory */
     int64_t phase;        /* and what of it to do */
 } KernelArgs;
 typedef void (*Kernel)(const KernelArgs *);
@@ -139,8 +139,12 @@ typedef struct {
     bool adds;      /* SPLIT_TILE: tiles of an example add into the same cells, so they run one after another */
     bool own_rows;  /* SPLIT_TILE: a tile writes cells at its own positions alone, which lie side by side */
     bool keeps;     /* SPLIT_TILE: it has phases */
-    bool ends;      /* it keeps sums of all tiles of an example, and writes its result in the last phase */
-    int ntensors;   /* tensors[0] is the one written */
+    /* BATCH, REDUCE: bytes that it wants of memory of the thread, in KernelArgs.kept, and for each position of the
+     * longest list of an axis; scratch 0: none. */
+    int64_t scratch, scratch_row;
+    int scratch_of;
+    bool ends;    /* it keeps sums of all tiles of an example, and writes its result in the last phase */
+    int ntensors; /* tensors[0] is the one written */
     int *tensors;
     int noffsets;
     int *offsets; /* into Plan.offsets */

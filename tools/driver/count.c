@@ -1,6 +1,8 @@
 /* The domain of an equation is walked over the letters that its conditions mention; the others multiply. Rows of one
  * length are counted once. */
 #include "count.h"
+#include "../../passes/convolution.h"
+#include "../../runtime/convolve.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,8 +223,28 @@ static double tuples_sorted(const Graph *g, const Equation *e, int64_t batch, co
     return total;
 }
 
+/* Of the kernel that computes it in fewer operations than it has terms. */
+static double count_convolution(const Equation *e, const Convolution *c, int64_t batch, const int64_t *lengths)
+{
+    double total = 0, lists = 1;
+    for (int l = 0; l < e->nletters; l++) {
+        bool is_outer = l != c->example && l != c->later && l != c->earlier && l != c->column;
+        lists *= is_outer ? (double)e->letters[l].axis->size : 1;
+    }
+    const Axis *list = e->letters[c->later].axis;
+    for (int64_t b = 0; b < batch; b++) {
+        int64_t n = lengths[b] < list->size ? lengths[b] : list->size;
+        total += lists * convolve_operations(n, e->letters[c->column].axis->size, c->is_gradient);
+    }
+    return total;
+}
+
 static double count_sorted(const Graph *g, const Equation *e, int64_t batch, const int64_t *sorted)
 {
+    Convolution c;
+    if (convolution_match(g, e, &c)) {
+        return count_convolution(e, &c, batch, sorted);
+    }
     double per_tuple = e->op == RED_NONE ? 0 : 1;
     sc_walk(e->body, count_node, &per_tuple);
     return per_tuple == 0 ? 0 : per_tuple * tuples_sorted(g, e, batch, sorted);

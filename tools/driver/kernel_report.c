@@ -20,7 +20,8 @@ enum {
     COST_LOAD = 4,
     COST_OP = 2
 };
-static const double PRODUCT_SHARE = 0.75; /* of the peak that a blocked product reaches */
+static const double PRODUCT_SHARE = 0.75;  /* of the peak that a blocked product reaches */
+static const double CONVOLVE_SHARE = 0.35; /* and a convolution: half of its operations are sums alone */
 
 static void find_load(const Scalar *s, void *ctx)
 {
@@ -80,6 +81,9 @@ static double weight(const Kernels *k, const Equation *e, const Machine *m)
     const char *reason;
     if (strcmp(kernel_kind(k->g, e, &reason), "product") == 0) {
         return count_equation(k->g, e, k->batch, k->lengths) * slowness(k, e, m) / PRODUCT_SHARE;
+    }
+    if (strcmp(kernel_kind(k->g, e, &reason), "convolve") == 0) {
+        return count_equation(k->g, e, k->batch, k->lengths) / CONVOLVE_SHARE;
     }
     double cost = e->op == RED_NONE ? 0 : COST_OP;
     sc_walk(e->body, add_cost, &cost);

@@ -1,6 +1,7 @@
 /* Groups of a schedule become kernels; see kernels.h. */
 #include "kernels.h"
 #include "../../passes/contract.h"
+#include "../../passes/convolution.h"
 #include "count.h"
 #include <math.h>
 #include <stdlib.h>
@@ -20,9 +21,13 @@ static bool is_keyed(const Equation *e)
 const char *kernel_kind(const Graph *g, const Equation *e, const char **reason)
 {
     Contraction product;
+    Convolution by_distance;
     *reason = NULL;
     if (equation_is_extern(e)) {
         return "extern";
+    }
+    if (convolution_match(g, e, &by_distance)) {
+        return "convolve";
     }
     if (is_keyed(e)) {
         *reason = "the cell that is written depends on data or on several letters";

@@ -7,7 +7,7 @@
 #include "../../runtime/plan.h"
 
 typedef struct {
-    const char *kind;   /* cluster, product, map, rows, scatter, scan, extern */
+    const char *kind;   /* cluster, product, convolve, map, rows, scatter, scan, extern */
     const char *reason; /* why it is not a better kind, or NULL */
     const Axis *axis;   /* cluster: whose positions are tiled; scan: whose positions it runs along */
     bool by_rows;       /* cluster: positions of all examples one after another; or axis is the batch itself */
@@ -32,7 +32,7 @@ typedef struct {
 Kernels kernels_of(const Schedule *s, int real_bytes, int64_t batch, const int64_t *lengths);
 /* Notes what the compiled plan of that schedule does with each equation. */
 void kernels_plan(Kernels *k, const Plan *p);
-/* Kind of one equation that runs by itself or inside another kernel: product, map, rows, scatter, extern. */
+/* Kind of one equation that runs by itself or inside another kernel: product, convolve, map, rows, scatter, extern. */
 const char *kernel_kind(const Graph *g, const Equation *e, const char **reason);
 
 /* A list of names, each once. */
