@@ -1,6 +1,6 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
- *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► prefix ─► convolve ─► differentiate
+ *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► members ─► prefix ─► convolve ─► differentiate
  *        ─► optimize ─► clean ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► fuse-sums ─►
  * fuse-rows ─► remake ─► plan ─► code generation
  *
@@ -26,6 +26,9 @@ void pass_batch(Graph *g);
 /* gather: rows that are the same for all examples are gathered once; cells that ids pick out of a large value are
  * computed where they are read. Needs batch. */
 void pass_gather(Graph *g);
+
+/* members: reductions that ask which member of a small axis a letter is become one equation per member. */
+void pass_members(Graph *g);
 
 /* prefix: sums over a list, weighted by a step function of an ascending input, become sums over its runs. */
 void pass_prefix(Graph *g);

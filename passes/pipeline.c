@@ -13,6 +13,7 @@ const Pass pipeline[] = {
     {"simplify", pass_simplify, "before batch: there is less to give a batch index to"},
     {"batch", pass_batch, "before differentiate: the adjoint of a param sums over the examples"},
     {"gather", pass_gather, "before differentiate: the gradient of what is gathered once is scattered once"},
+    {"members", pass_members, "before prefix: each case of a sum gets a domain of its own"},
     {"prefix", pass_prefix, "before differentiate: gradients of sums over runs are sums over runs"},
     {"convolve", pass_convolve, "before differentiate: gradients of convolutions are convolutions"},
     {"differentiate", pass_differentiate, "on expanded equations, one reduction each, before anything is fused"},

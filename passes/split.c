@@ -6,7 +6,14 @@
  *                                                             s[b, inject(1, f)] = x
  *
  * An output letter gives cases of the same tensor. A reduced letter gives one equation per part, and their results
- * are put together: sums are added, any by or, maxima of the parts that reach something are compared. */
+ * are put together: sums are added, any by or, maxima of the parts that reach something are compared.
+ *
+ * A domain that is one interval or another, a window and the first few, becomes two that do not meet in the same way:
+ *
+ *     o[i] sum= a[i,j] * v[j] where j <= i, i - j < 64 or j < 4
+ *                                   gives     o.of1[i] sum= ..  where j <= i, i - j < 64
+ *                                             o.of2[i] sum= ..  where j <= i, 64 <= i - j, j < 4 */
+#include "fault.h"
 #include "rewrite.h"
 
 #include <math.h>
@@ -128,17 +135,9 @@ static void keep_output_conds(Draft *d, const Equation *e)
     }
 }
 
-static bool split_reduced(Graph *g, Equation *e, int letter, StepTables *tables)
+/* Of n parts, which are those of these numbers, tuples are reached by one at most. */
+static bool join_reduced(Graph *g, Equation *e, int n, Draft *parts, const int *number)
 {
-    if (e->op == RED_ARGMAX || e->op == RED_NTH) {
-        return false; /* its value is an index into the whole axis, or counts along it */
-    }
-    Draft parts[MAX_PARTS];
-    int n = 0, number[MAX_PARTS];
-    for (int p = 0; p < e->letters[letter].axis->nparts; p++) {
-        number[n] = p;
-        n += part_of(g, e, letter, p, tables, &parts[n]);
-    }
     if (n == 1) {
         draft_store(&parts[0], e);
         return true;
@@ -165,13 +164,23 @@ static bool split_reduced(Graph *g, Equation *e, int letter, StepTables *tables)
     return true;
 }
 
-static bool split_output(Graph *g, Equation *e, int letter, StepTables *tables)
+static bool split_reduced(Graph *g, Equation *e, int letter, StepTables *tables)
 {
+    if (e->op == RED_ARGMAX || e->op == RED_NTH) {
+        return false; /* its value is an index into the whole axis, or counts along it */
+    }
     Draft parts[MAX_PARTS];
-    int n = 0;
+    int n = 0, number[MAX_PARTS];
     for (int p = 0; p < e->letters[letter].axis->nparts; p++) {
+        number[n] = p;
         n += part_of(g, e, letter, p, tables, &parts[n]);
     }
+    return join_reduced(g, e, n, parts, number);
+}
+
+/* Cells that the parts define are of one part at most. */
+static bool store_cases(Equation *e, int n, Draft *parts)
+{
     if (n == 0) {
         return false;
     }
@@ -180,6 +189,95 @@ static bool split_output(Graph *g, Equation *e, int letter, StepTables *tables)
     }
     draft_store(&parts[0], e);
     return true;
+}
+
+static bool split_output(Graph *g, Equation *e, int letter, StepTables *tables)
+{
+    Draft parts[MAX_PARTS];
+    int n = 0;
+    for (int p = 0; p < e->letters[letter].axis->nparts; p++) {
+        n += part_of(g, e, letter, p, tables, &parts[n]);
+    }
+    return store_cases(e, n, parts);
+}
+
+/* ---- one interval or another ---- */
+
+static void look_for_more(const Scalar *s, void *ctx)
+{
+    *(bool *)ctx |= s->op == OP_LOAD || s->op == OP_PART || s->op == OP_LOCAL || s->op == OP_STEP || s->op == OP_RAND;
+}
+
+/* An inequality of letters and sizes. */
+static bool is_interval(const Scalar *s)
+{
+    const Scalar *x = s->op == OP_not ? s->args[0] : s;
+    if (x->op == OP_and || x->op == OP_or) {
+        return x == s && is_interval(x->args[0]) && is_interval(x->args[1]);
+    }
+    bool more = false;
+    sc_walk(x, look_for_more, &more);
+    return (x->op == OP_lt || x->op == OP_le) && x->args[0]->type == TYPE_INT && !more;
+}
+
+/* The condition that is one interval or another along a list; -1: there is none. */
+static int find_alternative(const Equation *e)
+{
+    for (int i = 0; i < e->nconds; i++) {
+        const Scalar *c = e->conds[i];
+        if (c->op != OP_or || !is_interval(c)) {
+            continue;
+        }
+        for (int l = 0; l < e->nletters; l++) {
+            if (sc_uses_letter(c, l) && axis_is_ragged(e->letters[l].axis)) {
+                return i;
+            }
+        }
+    }
+    return -1;
+}
+
+/* The equation where the first of the two holds, or where only the other one does. False if that never happens. */
+static bool alternative_of(Graph *g, const Equation *e, int cond, int which, StepTables *tables, Draft *out)
+{
+    *out = draft_from(g, e);
+    out->conds = NULL;
+    out->nconds = 0;
+    for (int i = 0; i < e->nconds; i++) {
+        const Scalar *c = e->conds[i];
+        if (i != cond) {
+            draft_cond(out, e->conds[i]);
+        } else if (which == 0) {
+            draft_cond(out, c->args[0]);
+        } else {
+            draft_cond(out, FAULT(46) ? sc_bool(g, true) : fold_op1(g, OP_not, c->args[0]));
+            draft_cond(out, c->args[1]);
+        }
+    }
+    if (!simplify_draft(out, tables)) {
+        return false;
+    }
+    *out = draft_settle(out);
+    return true;
+}
+
+static bool split_alternative(Graph *g, Equation *e, int cond, StepTables *tables)
+{
+    static const int number[2] = {0, 1};
+    Draft parts[2];
+    int n = 0;
+    if (e->op == RED_ARGMAX || e->op == RED_NTH || equation_has_keyed_lhs(e)) {
+        return false;
+    }
+    for (int which = 0; which < 2; which++) {
+        n += alternative_of(g, e, cond, which, tables, &parts[n]);
+    }
+    for (int l = 0; l < e->nletters; l++) {
+        if (sc_uses_letter(e->conds[cond], l) && !is_output(e, l)) {
+            return join_reduced(g, e, n, parts, number);
+        }
+    }
+    return store_cases(e, n, parts);
 }
 
 void pass_split(Graph *g)
@@ -198,6 +296,8 @@ void pass_split(Graph *g)
                     again = is_output(e, l) ? split_output(g, e, l, &tables) : split_reduced(g, e, l, &tables);
                 }
             }
+            int cond = again ? -1 : find_alternative(e);
+            again = again || (cond >= 0 && split_alternative(g, e, cond, &tables));
         }
     }
     if (g->nequations != first) {

@@ -39,6 +39,7 @@ typedef enum {
     SEEN_BUCKET,
     SEEN_TWINS,
     SEEN_OR,
+    SEEN_MEMBER,
     SEEN_ZERO_CHOICE,
     SEEN_LOCAL,
     SEEN_POINT,

@@ -190,8 +190,25 @@ static Scalar *load_value(Gen *r, Frame *f, const Value *v, bool *ok)
     return load;
 }
 
+/* Which member a letter is, and what that decides; NULL: none has members. */
+static Scalar *member_expr(Gen *r, Frame *f)
+{
+    int k = pick(r, f->n);
+    const Axis *a = f->letters[k].axis;
+    if (a->kind != AXIS_FIXED || a->size < 2 || a->size > 16) {
+        return NULL;
+    }
+    Scalar *is = op2(r, chance(r, 70) ? OP_eq : OP_ne, sc_letter(r->g, k), sc_int(r->g, pick(r, (int)a->size)));
+    r->seen[SEEN_MEMBER]++;
+    return op2(r, chance(r, 70) ? OP_or : OP_and, is, bool_expr(r, f, 0));
+}
+
 Scalar *bool_expr(Gen *r, Frame *f, int depth)
 {
+    Scalar *member = depth > 0 && f->n > 1 && chance(r, 20) ? member_expr(r, f) : NULL;
+    if (member) {
+        return member;
+    }
     if (depth > 0 && f->n > 1 && chance(r, 15)) { /* a comparison the other way round, of two positions */
         Scalar *less =
             op2(r, chance(r, 50) ? OP_lt : OP_le, sc_letter(r->g, pick(r, f->n)), sc_letter(r->g, pick(r, f->n)));

@@ -1,0 +1,85 @@
+/* members: a reduction whose conditions ask which member of a small axis a letter is becomes one equation per member,
+ * each with a domain of its own. Needs: batch. Before differentiate, so that gradients have those domains, too.
+ *
+ *     o[b,i,c,f] sum= a[b,c,i,j] * v[b,j,f]    where j <= i, c == 2 and i - j < 64 or (c == 0 or c == 1)
+ *
+ *         =>  o[b,i,2,f] sum= a[b,2,i,j] * v[b,j,f]    where j <= i, i - j < 64
+ *             o[b,i,0,f] sum= a[b,0,i,j] * v[b,j,f]    where j <= i     and for 1 the same */
+#include "fault.h"
+#include "rewrite.h"
+
+enum { MOST_MEMBERS = 16 };
+
+typedef struct {
+    int letter;
+    bool found;
+} Question;
+
+static void ask(const Scalar *s, void *ctx)
+{
+    Question *q = ctx;
+    for (int i = 0; (s->op == OP_eq || s->op == OP_ne) && i < 2; i++) {
+        const Scalar *a = s->args[i];
+        q->found |= a->op == OP_LETTER && a->inum == q->letter && s->args[1 - i]->op == OP_CONST;
+    }
+}
+
+static bool asks_for_member(const Equation *e, int letter)
+{
+    const Axis *a = e->letters[letter].axis;
+    Question q = {.letter = letter};
+    bool bare = false;
+    for (int d = 0; d < e->dst->ndim; d++) {
+        bare |= e->lhs[d]->op == OP_LETTER && e->lhs[d]->inum == letter;
+    }
+    if (!bare || a->kind != AXIS_FIXED || a->size > MOST_MEMBERS || equation_is_parent(e, letter)) {
+        return false;
+    }
+    for (int i = 0; i < e->nconds; i++) {
+        sc_walk(e->conds[i], ask, &q);
+    }
+    return q.found;
+}
+
+/* The equation keeps the first member whose conditions can hold; the others become equations behind it. */
+static void take_members(Graph *g, Equation *e, int letter, StepTables *tables)
+{
+    Draft kept;
+    bool any = false;
+    for (int64_t m = 0; m < e->letters[letter].axis->size - FAULT(47); m++) {
+        Draft d = draft_from(g, e);
+        draft_replace(&d, letter, sc_int(g, m));
+        d = draft_settle(&d);
+        if (!simplify_draft(&d, tables)) {
+            continue;
+        }
+        if (any) {
+            draft_commit(&d);
+        } else {
+            kept = d;
+            any = true;
+        }
+    }
+    if (any) {
+        draft_store(&kept, e);
+    }
+}
+
+void pass_members(Graph *g)
+{
+    Order order = order_equations(g);
+    StepTables tables = {0};
+    int n = g->nequations;
+    for (int i = 0; i < n; i++) {
+        Equation *e = g->equations[i];
+        for (int l = 0; l < e->nletters && e->op != RED_NONE && !order.in_cycle[i]; l++) {
+            if (asks_for_member(e, l)) {
+                take_members(g, e, l, &tables);
+                break;
+            }
+        }
+    }
+    if (g->nequations != n) {
+        graph_reorder(g);
+    }
+}
