@@ -132,10 +132,12 @@ static bool sums_all(const Sum *fine)
 
 static bool is_finer(Graph *g, const Sum *fine, const Sum *coarse)
 {
-    return fine->body == coarse->body && fine->e != coarse->e && !fine->is_keyed && coarse->e->op == RED_SUM &&
-           fine->e->nletters == coarse->e->nletters && fine->e->nconds == coarse->e->nconds &&
-           (fine->outputs & coarse->used) == coarse->used && fine->outputs != coarse->outputs &&
-           same_letters(fine, coarse) && same_conditions(g, fine, coarse) && sums_all(fine);
+    /* not another case of one tensor, which would be defined through itself */
+    return fine->body == coarse->body && fine->e->dst != coarse->e->dst && !fine->is_keyed &&
+           coarse->e->op == RED_SUM && fine->e->nletters == coarse->e->nletters &&
+           fine->e->nconds == coarse->e->nconds && (fine->outputs & coarse->used) == coarse->used &&
+           fine->outputs != coarse->outputs && same_letters(fine, coarse) && same_conditions(g, fine, coarse) &&
+           sums_all(fine);
 }
 
 static void take(Graph *g, const Sum *fine, const Sum *coarse)
