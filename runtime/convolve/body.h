@@ -33,4 +33,3 @@ typedef struct {
 #undef Pair
 #undef Point
 #undef Sums
-#undef Sums

@@ -14,6 +14,6 @@ double convolve_operations(int64_t n, int64_t columns, bool is_gradient)
     enum { BLOCK = 32, POINTS = 2 * BLOCK };
     const double transform = 5. * POINTS * 6 / 2; /* of one column: two go through one transform */
     double blocks = (double)((n + BLOCK - 1) / BLOCK), pairs = blocks * (blocks + (is_gradient ? 1 : -1)) / 2;
-    double within = is_gradient ? 0 : blocks * BLOCK * (BLOCK + 1);
+    double within = is_gradient ? 0 : (2 * blocks - 1) * BLOCK * (BLOCK + 1); /* a block's own, and with the first */
     return (double)columns * (2 * blocks * transform + pairs * POINTS * 4 + within);
 }
