@@ -65,6 +65,16 @@ static bool adds_rows(const KernelInfo *k)
     return n.mode == NEST_KEYED && access_ascends(k->e->dst, k->e->lhs, n.order[n.n - 1]);
 }
 
+/* Another equation defines cells of the rows that this one sums into: they must not be filled with zeros first. */
+static bool shares_rows(const KernelInfo *k, const Nest *n)
+{
+    bool shares = false;
+    for (int i = 0; i < k->e->nconds; i++) {
+        shares |= sc_uses_letter(k->e->conds[i], n->order[n->n - 1]);
+    }
+    return shares && n->mode == NEST_MEMORY && !k->sole && k->e->op == RED_SUM;
+}
+
 void loops_choose(KernelInfo *k)
 {
     const Equation *e = k->e;
@@ -110,7 +120,8 @@ void loops_choose(KernelInfo *k)
     Nest n;
     nest_choose(k, &n);
     k->too_large = n.too_many;
-    k->accumulate = n.mode == NEST_KEYED || (k->scan >= 0 && e->op != RED_NONE && !(n.outputs >> k->scan & 1)) ||
+    k->accumulate = n.mode == NEST_KEYED || shares_rows(k, &n) ||
+                    (k->scan >= 0 && e->op != RED_NONE && !(n.outputs >> k->scan & 1)) ||
                     (k->item >= 0 && k->tile && e->op != RED_NONE && !(n.outputs >> k->item & 1));
     for (int i = 0; i < n.nouter && e->op != RED_NONE; i++) {
         k->accumulate = k->accumulate || !(n.outputs >> n.order[i] & 1);

@@ -41,27 +41,25 @@ static bool asks_for_member(const Equation *e, int letter)
     return q.found;
 }
 
-/* The equation keeps the first member whose conditions can hold; the others become equations behind it. */
+/* The equation keeps the first member; the others become equations behind it. Where the conditions of one never hold it
+ * stays as it is: cells of that member, which hold 0, would have no equation. */
 static void take_members(Graph *g, Equation *e, int letter, StepTables *tables)
 {
-    Draft kept;
-    bool any = false;
-    for (int64_t m = 0; m < e->letters[letter].axis->size - FAULT(47); m++) {
-        Draft d = draft_from(g, e);
-        draft_replace(&d, letter, sc_int(g, m));
-        d = draft_settle(&d);
-        if (!simplify_draft(&d, tables)) {
-            continue;
-        }
-        if (any) {
-            draft_commit(&d);
-        } else {
-            kept = d;
-            any = true;
+    Draft of[MOST_MEMBERS];
+    int n = (int)e->letters[letter].axis->size;
+    for (int m = 0; m < n; m++) {
+        of[m] = draft_from(g, e);
+        draft_replace(&of[m], letter, sc_int(g, m));
+        of[m] = draft_settle(&of[m]);
+        if (!simplify_draft(&of[m], tables)) {
+            return;
         }
     }
-    if (any) {
-        draft_store(&kept, e);
+    for (int m = 1; m < n - FAULT(47); m++) {
+        draft_commit(&of[m]);
+    }
+    if (n > 0) {
+        draft_store(&of[0], e);
     }
 }
 

@@ -266,7 +266,7 @@ static bool split_alternative(Graph *g, Equation *e, int cond, StepTables *table
     static const int number[2] = {0, 1};
     Draft parts[2];
     int n = 0;
-    if (e->op == RED_ARGMAX || e->op == RED_NTH || equation_has_keyed_lhs(e)) {
+    if ((e->op != RED_NONE && !can_join(e)) || equation_has_keyed_lhs(e)) {
         return false;
     }
     for (int which = 0; which < 2; which++) {
@@ -277,7 +277,8 @@ static bool split_alternative(Graph *g, Equation *e, int cond, StepTables *table
             return join_reduced(g, e, n, parts, number);
         }
     }
-    return store_cases(e, n, parts);
+    /* A kernel that sums can leave out cells of others among its own; one that looks for a maximum cannot. */
+    return (e->op == RED_NONE || e->op == RED_SUM) && store_cases(e, n, parts);
 }
 
 void pass_split(Graph *g)
