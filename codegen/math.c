@@ -411,16 +411,41 @@ LLVMValueRef math_cos(Emit *x, LLVMValueRef v)
 
 /* ---- pow ---- */
 
+/* a^b of floats, a not negative, as f64: 35 bits of the logarithm and of the power, as b log a may be large, instead of
+ * all that f64 has, and no division. log(1 + f) = s (2 + s^2 P(s^2)) with s = f / (2 + f). */
+static LLVMValueRef power_of_floats(Emit *x, LLVMValueRef a, LLVMValueRef b)
+{
+    static const double p[] = {2. / 3, 2. / 5, 2. / 7, 2. / 9, 2. / 11, 2. / 13};
+    static const double q[] = {1, 1, 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320};
+    a = widen(x, a);
+    b = widen(x, b);
+    Num n = num(x, a);
+    LLVMValueRef k, f = split_exponent(&n, a, &k), d = add(&n, f, c(&n, 2)), rough = narrow(x, d);
+    Num short_n = num(x, rough);
+    LLVMValueRef y = widen(x, reciprocal(&short_n, rough));
+    y = fma3(&n, y, fma3(&n, LLVMBuildFNeg(x->b, d, ""), y, c(&n, 1)), y);
+    LLVMValueRef s = mul(&n, f, y), z = mul(&n, s, s);
+    LLVMValueRef log_m = mul(&n, s, fma3(&n, z, polynomial(&n, 6, p, z), c(&n, 2)));
+    LLVMValueRef log_a = fma3(&n, log_m, c(&n, 1.4426950408889634), k);
+    log_a = if_less(&n, a, c(&n, 0x1p-1022), c(&n, -INFINITY), log_a);
+    log_a = if_less(&n, a, c(&n, INFINITY), log_a, a);
+    LLVMValueRef t = mul(&n, b, log_a), high = c(&n, 200), low = c(&n, -200), magic = c(&n, 0x1.8p52);
+    t = if_less(&n, high, t, high, t);
+    t = if_less(&n, t, low, low, t);
+    LLVMValueRef shifted = add(&n, t, magic), rest = sub(&n, t, sub(&n, shifted, magic));
+    LLVMValueRef whole = LLVMBuildSub(x->b, bits(&n, shifted), ci(&n, 0x4338000000000000), "");
+    LLVMValueRef e = polynomial(&n, 9, q, mul(&n, rest, c(&n, 0.69314718055994531)));
+    return mul(&n, e, power_of_two(&n, whole));
+}
+
 /* exp(b log |a|), then the cases: b = 0 or a = 1 gives 1; a negative base needs an integer exponent, odd ones keep
  * the sign. */
 LLVMValueRef math_pow(Emit *x, LLVMValueRef a, LLVMValueRef b)
 {
     Num n = num(x, a);
-    if (!n.is_double) {
-        return narrow(x, math_pow(x, widen(x, a), widen(x, b)));
-    }
-    LLVMValueRef one = c(&n, 1), zero = c(&n, 0);
-    LLVMValueRef y = math_exp(x, mul(&n, b, math_log(x, unary(&n, "llvm.fabs", a))));
+    LLVMValueRef one = c(&n, 1), zero = c(&n, 0), magnitude = unary(&n, "llvm.fabs", a);
+    LLVMValueRef y =
+        n.is_double ? math_exp(x, mul(&n, b, math_log(x, magnitude))) : narrow(x, power_of_floats(x, magnitude, b));
     LLVMValueRef half = mul(&n, b, c(&n, 0.5));
     LLVMValueRef whole = LLVMBuildFCmp(x->b, LLVMRealOEQ, unary(&n, "llvm.floor", b), b, "");
     LLVMValueRef even = LLVMBuildFCmp(x->b, LLVMRealOEQ, unary(&n, "llvm.floor", half), half, "");
