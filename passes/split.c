@@ -261,16 +261,43 @@ static bool alternative_of(Graph *g, const Equation *e, int cond, int which, Ste
     return true;
 }
 
-static bool split_alternative(Graph *g, Equation *e, int cond, StepTables *tables)
+/* A keyed sum, the only definition of its tensor, as two that are added cell by cell. */
+static bool join_keyed(Graph *g, Equation *e, int n, Draft *parts)
+{
+    Draft whole = draft_new(g, e->dst, RED_NONE, e->span);
+    Scalar *body = NULL;
+    for (int d = 0; d < e->dst->ndim; d++) {
+        if (e->dst->dims[d]->kind != AXIS_FIXED) {
+            return false;
+        }
+        whole.e.lhs[d] = sc_letter(g, draft_letter(&whole, (Letter){e->dst->dims[d], "p", -1}));
+    }
+    for (int i = 0; i < n; i++) {
+        Tensor *t = parts[i].e.dst = partial(g, e->dst, i, "of", e->dst->elem);
+        Scalar *part = sc_load(g, t, t->ndim, whole.e.lhs);
+        draft_commit(&parts[i]);
+        body = body ? sc_op(g, OP_add, body, part) : part;
+    }
+    whole.e.body = body;
+    draft_store(&whole, e);
+    return true;
+}
+
+/* is_sole: no other equation defines cells of its tensor. */
+static bool split_alternative(Graph *g, Equation *e, int cond, bool is_sole, StepTables *tables)
 {
     static const int number[2] = {0, 1};
     Draft parts[2];
     int n = 0;
-    if ((e->op != RED_NONE && !can_join(e)) || equation_has_keyed_lhs(e)) {
+    bool is_keyed = equation_has_keyed_lhs(e);
+    if ((e->op != RED_NONE && !can_join(e)) || (is_keyed && (e->op != RED_SUM || !is_sole))) {
         return false;
     }
     for (int which = 0; which < 2; which++) {
         n += alternative_of(g, e, cond, which, tables, &parts[n]);
+    }
+    if (is_keyed) {
+        return n == 2 && join_keyed(g, e, n, parts);
     }
     for (int l = 0; l < e->nletters; l++) {
         if (sc_uses_letter(e->conds[cond], l) && !is_output(e, l)) {
@@ -285,6 +312,7 @@ void pass_split(Graph *g)
 {
     Order order = order_equations(g);
     bool *in_cycle = order.in_cycle;
+    Equation ***defs = equations_by_tensor(g);
     StepTables tables = {0};
     int first = g->nequations;
     for (int i = 0; i < g->nequations; i++) { /* equations made on the way are looked at in turn */
@@ -298,7 +326,8 @@ void pass_split(Graph *g)
                 }
             }
             int cond = again ? -1 : find_alternative(e);
-            again = again || (cond >= 0 && split_alternative(g, e, cond, &tables));
+            bool is_sole = cond >= 0 && i < first && !defs[e->dst->id][1];
+            again = again || (cond >= 0 && split_alternative(g, e, cond, is_sole, &tables));
         }
     }
     if (g->nequations != first) {
