@@ -61,12 +61,8 @@ double convolve_flop(const KernelInfo *k)
 {
     Convolution c;
     convolution_match(k->g, k->e, &c);
-    double lists = 1;
-    for (int l = 0; l < k->e->nletters; l++) {
-        bool is_outer = l != c.example && l != c.later && l != c.earlier && l != c.column;
-        lists *= is_outer ? (double)k->e->letters[l].axis->size : 1;
-    }
-    return lists * convolve_operations(axis_bound(k->e->letters[c.later].axis) / 2, columns_of(k, &c), c.is_gradient);
+    int64_t n = axis_bound(k->e->letters[c.later].axis) / 2; /* a list of moderate length */
+    return convolution_lists(k->e, &c) * convolve_operations(n, columns_of(k, &c), c.is_gradient);
 }
 
 /* ---- emission ---- */

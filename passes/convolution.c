@@ -201,3 +201,13 @@ bool convolution_match(const Graph *g, const Equation *e, Convolution *c)
     return list == e->letters[c->earlier].axis && e->letters[c->example].axis == g->batch &&
            axis_bound(list) >= CONVOLUTION_POSITIONS && axis_bound(e->letters[c->column].axis) >= CONVOLUTION_COLUMNS;
 }
+
+double convolution_lists(const Equation *e, const Convolution *c)
+{
+    double lists = 1;
+    for (int l = 0; l < e->nletters; l++) {
+        bool is_outer = l != c->example && l != c->later && l != c->earlier && l != c->column;
+        lists *= is_outer ? (double)e->letters[l].axis->size : 1;
+    }
+    return lists;
+}

@@ -28,6 +28,9 @@ typedef struct {
  * distances. All other letters are those of fixed axes, without conditions. */
 bool convolution_match(const Graph *g, const Equation *e, Convolution *out);
 
+/* How many of them there are in one example: one for each value of the letters that are no position and no column. */
+double convolution_lists(const Equation *e, const Convolution *c);
+
 /* A condition that says which of two letters is later, and the least distance between them; false: it is
  * none, or that is negative. */
 bool distance_condition(const Graph *g, const Equation *e, const Scalar *cond, int *later, int *earlier,

@@ -226,17 +226,13 @@ static double tuples_sorted(const Graph *g, const Equation *e, int64_t batch, co
 /* Of the kernel that computes it in fewer operations than it has terms. */
 static double count_convolution(const Equation *e, const Convolution *c, int64_t batch, const int64_t *lengths)
 {
-    double total = 0, lists = 1;
-    for (int l = 0; l < e->nletters; l++) {
-        bool is_outer = l != c->example && l != c->later && l != c->earlier && l != c->column;
-        lists *= is_outer ? (double)e->letters[l].axis->size : 1;
-    }
+    double total = 0;
     const Axis *list = e->letters[c->later].axis;
     for (int64_t b = 0; b < batch; b++) {
         int64_t n = lengths[b] < list->size ? lengths[b] : list->size;
-        total += lists * convolve_operations(n, e->letters[c->column].axis->size, c->is_gradient);
+        total += convolve_operations(n, e->letters[c->column].axis->size, c->is_gradient);
     }
-    return total;
+    return convolution_lists(e, c) * total;
 }
 
 static double count_sorted(const Graph *g, const Equation *e, int64_t batch, const int64_t *sorted)
