@@ -210,7 +210,7 @@ static bool writes_own_rows(const KernelInfo *k)
 {
     const Layout *l = &k->layouts[0];
     const Tensor *t = k->e->dst;
-    return k->tile && !k->accumulate && t->per_example && t->ndim > 1 && l->order[0] == 0 &&
+    return k->tile && k->item >= 0 && !k->accumulate && t->per_example && t->ndim > 1 && l->order[0] == 0 &&
            k->e->lhs[l->order[1]] == k->tile && axis_same(t->dims[l->order[1]], k->e->letters[k->item].axis);
 }
 
