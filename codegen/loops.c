@@ -69,10 +69,11 @@ static bool adds_rows(const KernelInfo *k)
 static bool shares_rows(const KernelInfo *k, const Nest *n)
 {
     bool shares = false;
-    for (int i = 0; i < k->e->nconds; i++) {
+    bool may = n->mode == NEST_MEMORY && !k->sole && k->e->op == RED_SUM;
+    for (int i = 0; i < k->e->nconds && may; i++) {
         shares |= sc_uses_letter(k->e->conds[i], n->order[n->n - 1]);
     }
-    return shares && n->mode == NEST_MEMORY && !k->sole && k->e->op == RED_SUM;
+    return shares;
 }
 
 void loops_choose(KernelInfo *k)
