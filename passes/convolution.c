@@ -179,10 +179,30 @@ static bool match_sum(const Graph *g, const Equation *e, Convolution *c)
     return false;
 }
 
+static bool has_distances(const Tensor *t)
+{
+    bool found = false;
+    for (int d = 0; d < t->ndim; d++) {
+        found |= t->dims[d]->is_distance;
+    }
+    return found;
+}
+
+/* What nearly all equations fail at, asked first, as every sum is asked many times. */
+static bool touches_distances(const Equation *e)
+{
+    const Scalar *a = e->body->args[0], *b = e->body->args[1];
+    return has_distances(e->dst) || (a->op == OP_LOAD && has_distances(a->tensor)) ||
+           (b->op == OP_LOAD && has_distances(b->tensor));
+}
+
 bool convolution_match(const Graph *g, const Equation *e, Convolution *c)
 {
     *c = (Convolution){.to = -1};
-    if (e->op != RED_SUM || e->body->op != OP_mul || e->dst->elem != ELEM_REAL || e->nconds != 1 || e->dst->ndim == 0 ||
+    if (e->op != RED_SUM || e->body->op != OP_mul || !touches_distances(e)) {
+        return false;
+    }
+    if (e->dst->elem != ELEM_REAL || e->nconds != 1 || e->dst->ndim == 0 ||
         !distance_condition(g, e, e->conds[0], &c->later, &c->earlier, &c->first)) {
         return false;
     }

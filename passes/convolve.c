@@ -115,6 +115,15 @@ static bool loads_are_in_range(Graph *g, const Equation *e)
     return ok;
 }
 
+/* The equation that a draft would be. */
+static Equation equation_of(Draft *d)
+{
+    Draft settled = draft_settle(d);
+    settled.e.conds = settled.conds;
+    settled.e.nconds = settled.nconds;
+    return settled.e;
+}
+
 /* The weights as a tensor of their own, read at the distance; NULL: some would lie outside of what they read. */
 static Scalar *make_weights(Candidate *c)
 {
@@ -144,10 +153,8 @@ static Scalar *make_weights(Candidate *c)
     }
     d.e.body = at_distance(c, index[n]);
     d.e.dst = prefix_tensor(&c->s, "weights", ELEM_REAL, 0, -1, n + 1, dims);
-    Draft settled = draft_settle(&d);
-    settled.e.conds = settled.conds;
-    settled.e.nconds = settled.nconds;
-    if (!loads_are_in_range(g, &settled.e)) {
+    Equation made = equation_of(&d);
+    if (!loads_are_in_range(g, &made)) {
         return NULL;
     }
     draft_commit(&d);
@@ -168,11 +175,9 @@ static bool rewrite(Candidate *c, Equation *e)
     if (c->s.peeled >= 0) {
         draft_replace(&d, c->s.peeled, sc_int(g, c->s.member));
     }
-    Draft made = draft_settle(&d);
-    made.e.conds = made.conds;
-    made.e.nconds = made.nconds;
+    Equation made = equation_of(&d);
     Convolution match;
-    if (!convolution_match(g, &made.e, &match)) {
+    if (!convolution_match(g, &made, &match)) {
         return false;
     }
     if (c->s.peeled >= 0) {
