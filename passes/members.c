@@ -10,25 +10,20 @@
 
 enum { MOST_MEMBERS = 16 };
 
-typedef struct {
-    int letter;
-    bool found;
-} Question;
-
-static void ask(const Scalar *s, void *ctx)
+static bool compares(const Scalar *s, int letter)
 {
-    Question *q = ctx;
+    bool found = false;
     for (int i = 0; (s->op == OP_eq || s->op == OP_ne) && i < 2; i++) {
         const Scalar *a = s->args[i];
-        q->found |= a->op == OP_LETTER && a->inum == q->letter && s->args[1 - i]->op == OP_CONST;
+        found |= a->op == OP_LETTER && a->inum == letter && s->args[1 - i]->op == OP_CONST;
     }
+    return found;
 }
 
 static bool asks_for_member(const Equation *e, int letter)
 {
     const Axis *a = e->letters[letter].axis;
-    Question q = {.letter = letter};
-    bool bare = false;
+    bool bare = false, found = false;
     for (int d = 0; d < e->dst->ndim; d++) {
         bare |= e->lhs[d]->op == OP_LETTER && e->lhs[d]->inum == letter;
     }
@@ -36,9 +31,9 @@ static bool asks_for_member(const Equation *e, int letter)
         return false;
     }
     for (int i = 0; i < e->nconds; i++) {
-        sc_walk(e->conds[i], ask, &q);
+        found |= sc_asks(e->conds[i], compares, letter);
     }
-    return q.found;
+    return found;
 }
 
 /* The equation keeps the first member; the others become equations behind it. Where the conditions of one never hold it
@@ -55,11 +50,8 @@ static void take_members(Graph *g, Equation *e, int letter, StepTables *tables)
             return;
         }
     }
-    for (int m = 1; m < n - FAULT(47); m++) {
-        draft_commit(&of[m]);
-    }
     if (n > 0) {
-        draft_store(&of[0], e);
+        draft_store_cases(e, n - FAULT(47), of);
     }
 }
 

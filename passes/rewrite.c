@@ -184,6 +184,14 @@ void draft_store(Draft *d, Equation *into)
     *into = e;
 }
 
+void draft_store_cases(Equation *into, int n, Draft *d)
+{
+    for (int i = 1; i < n; i++) {
+        draft_commit(&d[i]);
+    }
+    draft_store(&d[0], into);
+}
+
 Draft draft_settle(Draft *d)
 {
     Equation e;
@@ -192,6 +200,25 @@ Draft draft_settle(Draft *d)
 }
 
 /* ---- questions ---- */
+
+typedef struct {
+    bool (*asks)(const Scalar *s, int letter);
+    int letter;
+    bool found;
+} Question;
+
+static void ask(const Scalar *s, void *ctx)
+{
+    Question *q = ctx;
+    q->found = q->found || q->asks(s, q->letter);
+}
+
+bool sc_asks(const Scalar *s, bool (*asks)(const Scalar *s, int letter), int letter)
+{
+    Question q = {asks, letter, false};
+    sc_walk(s, ask, &q);
+    return q.found;
+}
 
 int lhs_letter(const Scalar *index)
 {

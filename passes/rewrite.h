@@ -24,7 +24,9 @@ void draft_replace(Draft *d, int letter, Scalar *by); /* letter := by, everywher
 bool draft_is_parent(const Draft *d, int letter);     /* some other letter is read at this one */
 Equation *draft_commit(Draft *d);                     /* appends the equation to the graph */
 void draft_store(Draft *d, Equation *into);           /* overwrites an existing equation */
-Draft draft_settle(Draft *d);                         /* the same with its letters in their final order */
+void draft_store_cases(Equation *into, int n,
+                       Draft *d); /* the first of several overwrites it, the others are appended */
+Draft draft_settle(Draft *d);     /* the same with its letters in their final order */
 
 /* The letter that a left-hand index stands for: bare, or inside an inject; -1 if it is anything else. */
 int lhs_letter(const Scalar *index);
@@ -55,6 +57,9 @@ void equation_rewrite(Graph *g, Equation *e, Rewriter f, void *ctx); /* lhs, con
 
 /* Calls f on every load of the equation (lhs, conds, body), each distinct one at least once. */
 void equation_loads(const Equation *e, void (*f)(const Scalar *load, void *ctx), void *ctx);
+
+/* Whether a node of s asks something of a letter. */
+bool sc_asks(const Scalar *s, bool (*asks)(const Scalar *s, int letter), int letter);
 
 /* Whether data decide the value: there is a load in it. */
 bool has_load(const Scalar *s);

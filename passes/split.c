@@ -19,29 +19,22 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct {
-    int letter;
-    bool found;
-} Question;
-
-static void ask(const Scalar *s, void *ctx)
+static bool is_about_part(const Scalar *s, int letter)
 {
-    Question *q = ctx;
-    q->found |= (s->op == OP_PART || s->op == OP_LOCAL) && s->args[0]->op == OP_LETTER && s->args[0]->inum == q->letter;
+    return (s->op == OP_PART || s->op == OP_LOCAL) && s->args[0]->op == OP_LETTER && s->args[0]->inum == letter;
 }
 
 /* Whether the equation asks for the part or the local position of this letter. */
 static bool asks_for_part(const Equation *e, int letter)
 {
-    Question q = {.letter = letter};
+    bool found = sc_asks(e->body, is_about_part, letter);
     for (int k = 0; k < e->dst->ndim; k++) {
-        sc_walk(e->lhs[k], ask, &q);
+        found |= sc_asks(e->lhs[k], is_about_part, letter);
     }
     for (int i = 0; i < e->nconds; i++) {
-        sc_walk(e->conds[i], ask, &q);
+        found |= sc_asks(e->conds[i], is_about_part, letter);
     }
-    sc_walk(e->body, ask, &q);
-    return q.found;
+    return found;
 }
 
 static bool is_output(const Equation *e, int letter)
@@ -179,16 +172,12 @@ static bool split_reduced(Graph *g, Equation *e, int letter, StepTables *tables)
 }
 
 /* Cells that the parts define are of one part at most. */
-static bool store_cases(Equation *e, int n, Draft *parts)
+static bool store_parts(Equation *e, int n, Draft *parts)
 {
-    if (n == 0) {
-        return false;
+    if (n > 0) {
+        draft_store_cases(e, n, parts);
     }
-    for (int i = 1; i < n; i++) {
-        draft_commit(&parts[i]);
-    }
-    draft_store(&parts[0], e);
-    return true;
+    return n > 0;
 }
 
 static bool split_output(Graph *g, Equation *e, int letter, StepTables *tables)
@@ -198,7 +187,7 @@ static bool split_output(Graph *g, Equation *e, int letter, StepTables *tables)
     for (int p = 0; p < e->letters[letter].axis->nparts; p++) {
         n += part_of(g, e, letter, p, tables, &parts[n]);
     }
-    return store_cases(e, n, parts);
+    return store_parts(e, n, parts);
 }
 
 /* ---- one interval or another ---- */
@@ -305,7 +294,7 @@ static bool split_alternative(Graph *g, Equation *e, int cond, bool is_sole, Ste
         }
     }
     /* A kernel that sums can leave out cells of others among its own; one that looks for a maximum cannot. */
-    return (e->op == RED_NONE || e->op == RED_SUM) && store_cases(e, n, parts);
+    return (e->op == RED_NONE || e->op == RED_SUM) && store_parts(e, n, parts);
 }
 
 void pass_split(Graph *g)
