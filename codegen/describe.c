@@ -318,14 +318,12 @@ bool kernel_describe(KernelInfo *k, const bool *touched, const Target *target, T
     if (!k->slots) {
         bug("out of memory while describing a kernel");
     }
-    text_printf(t, "kernel %s %s split %d item %d key %d scan %d%s%s%s%s%s%s%s%s%s\n",
+    text_printf(t, "kernel %s %s split %d item %d key %d scan %d%s%s%s%s%s%s%s%s%s%s\n",
                 reduce_name[e->op] ? reduce_name[e->op] : "", k->real == DT_F64 ? "f64" : "f32", (int)k->split, k->item,
                 k->key_dim, k->scan, k->sole ? " sole" : "", k->unread ? " unread" : "",
                 k->accumulate ? " accumulate" : "", k->zero ? " zero" : "", k->is_product ? " product" : "",
-                k->convolves ? " convolves"
-                : k->keeps   ? " keeps"
-                             : "",
-                k->turns ? " turns" : "", k->products != PRODUCTS_F32 ? " in " : "",
+                k->convolves ? " convolves" : "", k->keeps ? " keeps" : "", k->turns ? " turns" : "",
+                k->products != PRODUCTS_F32 ? " in " : "",
                 k->products != PRODUCTS_F32 ? products_name[k->products] : "");
     put_tensor(&d, e->dst);
     for (int i = 0; i < e->nletters; i++) {

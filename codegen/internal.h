@@ -123,7 +123,7 @@ typedef struct {
     LLVMValueRef *offsets;                                  /* addresses of int64 arrays */
     LLVMValueRef *keys;                                     /* i64 */
     LLVMValueRef batch, lo, hi, t, last;
-    LLVMValueRef kept, phase;         /* of a kernel that keeps something */
+    LLVMValueRef kept, phase;         /* of a kernel that keeps something, or has scratch memory */
     LLVMValueRef letter[MAX_LETTERS]; /* i64, bound by the loop nest; NULL: not yet */
     /* Values of nodes already emitted in a block that dominates the builder's position. */
     LLVMValueRef *memo;

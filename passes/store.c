@@ -223,7 +223,7 @@ static const char *why_not_inlined(const Uses *u, const Equation *e)
             continue;
         }
         if (is_operand(u->g, reader, t)) {
-            return "a matrix product reads it";
+            return "a matrix product or a convolution reads it";
         }
         return reads_repeatedly(t, reader) ? "a reader needs each value several times, and it is not free to compute"
                                            : "several kernels read it, and it is not cheap to compute";

@@ -6,7 +6,8 @@
  * The list is cut into blocks of 32 positions. Between blocks both are products of Fourier transforms of 64 points;
  * inside a block convolve adds term by term. So no rounding, and no value that is no number, goes from a position to
  * one before it, and y[i] is the same whatever comes behind i. Errors are some units in the last place of the largest
- * sum of a block, not of each.
+ * sum of a block, not of each. Behind a value that is no number, in later blocks, it also reaches the column that it is
+ * transformed together with, a vector away, and rounding of the one depends on the other.
  *
  * Against the list's direction (y[j] = sum over i >= j + first: w(i - j) * x[i]) they run from its other end: x and y
  * point at the last position, and the steps are negative. */
@@ -26,20 +27,16 @@ typedef struct {
     int64_t x_step;
     void *y; /* convolve writes the columns of y and nothing beside them */
     int64_t y_step;
-    void *scratch; /* convolve_scratch(n, columns) bytes, aligned to 64 */
+    void *scratch; /* n * convolve_scratch_row(columns) + CONVOLVE_SCRATCH bytes, aligned to 64 */
 } ConvolveArgs;
 
-/* Never more than n * convolve_scratch_row(columns) + CONVOLVE_SCRATCH. */
 enum { CONVOLVE_SCRATCH = 1 << 16 };
 int64_t convolve_scratch_row(int64_t columns);
 
 /* Operations for one list, of its columns alone. */
 double convolve_operations(int64_t n, int64_t columns, bool is_gradient);
 
-/* In the blocks behind a value that is no number it also reaches the column that it is transformed together with, a
- * vector away, and rounding of the one depends on the other.
- *
- * The same in f32 and f64, for the CPUs of x86-64-v4 (AVX-512), x86-64-v3 (AVX2) and x86-64. */
+/* The same in f32 and f64, for the CPUs of x86-64-v4 (AVX-512), x86-64-v3 (AVX2) and x86-64. */
 #define CONVOLVE_VARIANTS(X) X(f32_v4) X(f32_v3) X(f32_v1) X(f64_v4) X(f64_v3) X(f64_v1)
 #define CONVOLVE_DECLARE(variant)                                                                                      \
     void convolve_##variant(const ConvolveArgs *c);                                                                    \
