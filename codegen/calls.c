@@ -73,11 +73,11 @@ static int count_equations(const Schedule *s)
 }
 
 /* letter: of the scan, or of a cluster's example; -1: neither. */
-static bool describe(Build *b, Call *c, int writers, bool unread, int letter, const bool *touched, Text *why)
+static void choose(Build *b, Call *c, int writers, bool unread, int letter)
 {
     KernelInfo *k = &c->info;
     if (equation_is_extern(c->e)) {
-        return true; /* the user's code */
+        return; /* the user's code */
     }
     k->e = c->e;
     k->g = b->schedule->graph;
@@ -93,7 +93,34 @@ static bool describe(Build *b, Call *c, int writers, bool unread, int letter, co
     if (!convolve_choose(k) && !product_choose(k)) {
         loops_choose(k);
     }
-    return kernel_describe(k, touched, b->target, why);
+}
+
+/* Whether a call may leave anything in cells of its tensor that are not its own: those that it has set before keep
+ * their values, and later ones of the group set all of theirs. */
+static bool is_loose(const Call *calls, int n, int at)
+{
+    const Tensor *t = calls[at].e->dst;
+    for (int i = 0; i < n && calls[at].info.unread; i++) {
+        if (calls[i].e->dst == t && (i < at || calls[i].info.accumulate) && i != at) {
+            return false;
+        }
+    }
+    return calls[at].info.unread;
+}
+
+static bool describe(const Group *group, Call *calls, bool *touched, const Target *target, Text *why)
+{
+    for (int i = 0; i < group->n; i++) {
+        KernelInfo *k = &calls[i].info;
+        k->loose = is_loose(calls, group->n, i);
+        if (!equation_is_extern(calls[i].e) && !kernel_describe(k, touched, target, why)) {
+            return false;
+        }
+        for (int t = 0; t < k->ntensors; t++) {
+            touched[k->tensors[t]->id] = true;
+        }
+    }
+    return true;
 }
 
 /* Of a tensor that a group keeps a tile of; found once for all equations that define it. */
@@ -151,24 +178,24 @@ bool build_calls(Build *b, Text *why)
     for (int i = 0; i < s->ngroups; i++) {
         const Group *group = &s->groups[i];
         memset(touched, 0, (size_t)g->ntensors * sizeof *touched);
+        Call *calls = &b->calls[b->ncalls];
         for (int j = 0; j < group->n; j++) {
             Call *c = &b->calls[b->ncalls++];
             c->e = group->equations[j];
             const Tensor *t = c->e->dst;
-            if (!describe(b, c, writers[t->id], is_unread(g, group, t, unread), group->scan_letter[j], touched, why)) {
-                return false;
-            }
-            for (int k = 0; k < c->info.ntensors; k++) {
-                touched[c->info.tensors[k]->id] = true;
-            }
+            choose(b, c, writers[t->id], is_unread(g, group, t, unread), group->scan_letter[j]);
             wants[t->id] = wants[t->id] || c->info.zero;
+        }
+        if (!describe(group, calls, touched, b->target, why)) {
+            return false;
         }
     }
     for (int i = 0; i < ncopies; i++) {
         Call *c = &b->calls[b->ncalls++];
         c->e = copies[i];
         memset(touched, 0, (size_t)g->ntensors * sizeof *touched);
-        if (!describe(b, c, 1, false, -1, touched, why)) {
+        choose(b, c, 1, false, -1);
+        if (!kernel_describe(&c->info, touched, b->target, why)) {
             return false;
         }
     }

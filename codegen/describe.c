@@ -318,9 +318,9 @@ bool kernel_describe(KernelInfo *k, const bool *touched, const Target *target, T
     if (!k->slots) {
         bug("out of memory while describing a kernel");
     }
-    text_printf(t, "kernel %s %s split %d item %d key %d scan %d%s%s%s%s%s%s%s%s%s%s\n",
+    text_printf(t, "kernel %s %s split %d item %d key %d scan %d%s%s%s%s%s%s%s%s%s%s%s\n",
                 reduce_name[e->op] ? reduce_name[e->op] : "", k->real == DT_F64 ? "f64" : "f32", (int)k->split, k->item,
-                k->key_dim, k->scan, k->sole ? " sole" : "", k->unread ? " unread" : "",
+                k->key_dim, k->scan, k->sole ? " sole" : "", k->unread ? " unread" : "", k->loose ? " loose" : "",
                 k->accumulate ? " accumulate" : "", k->zero ? " zero" : "", k->is_product ? " product" : "",
                 k->convolves ? " convolves" : "", k->keeps ? " keeps" : "", k->turns ? " turns" : "",
                 k->products != PRODUCTS_F32 ? " in " : "",

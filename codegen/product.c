@@ -309,7 +309,7 @@ static void emit_product(Frame *f)
                .a_list = f->list[0],
                .c_list = f->list[1],
                .accumulate = x->k->accumulate,
-               .loose = x->k->unread,
+               .loose = x->k->loose,
                .range_ctx = f};
     for (int i = 0; i < f->p->nbounds; i++) {
         const ProductBound *b = &f->p->bound[i];

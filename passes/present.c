@@ -2,9 +2,10 @@
  * there; for a value that is made anew with every tile that is a good part of the work, and mostly nobody reads it:
  * what multiplies a score under a mask goes over the same mask.
  *
- * A load is of a present cell if the conditions of each definition that its constant indices allow, with the load's
- * indices in place of the letters, follow from the conditions of the equation that has it; and so does that it is of no
- * member (a channel of attention that is computed otherwise) without a definition. */
+ * A load is of a present cell if, for each member that its constant indices allow, the conditions of one of the
+ * member's definitions, with the load's indices in place of the letters, follow from the conditions of the equation
+ * that has it; and so does that it is of no member (a channel of attention that is computed otherwise) without a
+ * definition. A member has several where its domain is one interval or another. */
 #include "fault.h"
 #include "intervals.h"
 #include "rewrite.h"
@@ -42,15 +43,14 @@ static bool runs_over(const Equation *def, int d)
     return at->op == OP_LETTER && def->letters[at->inum].axis == def->dst->dims[d];
 }
 
-/* Whether each definition is of whole dims, but for one of which they have different members: finds that one. */
+/* Whether each definition is of whole dims, but for one of which all have a member: finds that one. */
 static bool split_by_members(Present *p)
 {
     int fixed = -1;
     for (int d = 0; d < p->t->ndim; d++) {
         for (int k = 0; k < p->ndefs; k++) {
-            int64_t c, other;
-            const Scalar *at = p->defs[k]->lhs[d];
-            if (!constant_at(at, &c)) {
+            int64_t c;
+            if (!constant_at(p->defs[k]->lhs[d], &c)) {
                 if (fixed == d || !runs_over(p->defs[k], d)) {
                     return false;
                 }
@@ -60,15 +60,16 @@ static bool split_by_members(Present *p)
                 return false;
             }
             fixed = d;
-            for (int i = 0; i < k; i++) {
-                if (constant_at(p->defs[i]->lhs[d], &other) && other == c) {
-                    return false;
-                }
-            }
         }
     }
     p->fixed = fixed;
-    return fixed >= 0 ? axis_bound(p->t->dims[fixed]) > 0 : p->ndefs == 1;
+    return fixed < 0 || axis_bound(p->t->dims[fixed]) > 0;
+}
+
+/* The member that a definition is of; 0 where none has one. */
+static int64_t member_of(const Present *p, const Equation *def)
+{
+    return p->fixed >= 0 ? def->lhs[p->fixed]->inum : 0;
 }
 
 /* Whether a load never is of a member that nobody defines. */
@@ -87,6 +88,25 @@ static bool avoids_missing_members(const Present *p, const Scalar *load)
     return true;
 }
 
+/* Whether a definition reaches the cell that is loaded. */
+static bool reaches(const Present *p, const Equation *def, const Scalar *load)
+{
+    Scalar *map[MAX_LETTERS] = {0};
+    bool ok = true;
+    for (int d = 0; d < p->t->ndim; d++) {
+        if (def->lhs[d]->op == OP_LETTER) {
+            map[def->lhs[d]->inum] = load->args[d];
+        }
+    }
+    for (int i = 0; i < def->nconds && ok; i++) {
+        for (int l = 0; l < def->nletters; l++) {
+            ok = ok && (map[l] || !sc_uses_letter(def->conds[i], l));
+        }
+        ok = ok && prover_holds(p->facts, fold_substitute(p->g, def->conds[i], def->nletters, map));
+    }
+    return ok;
+}
+
 static void look_at_load(const Scalar *load, void *ctx)
 {
     Present *p = ctx;
@@ -95,24 +115,14 @@ static void look_at_load(const Scalar *load, void *ctx)
     }
     p->facts = p->facts ? p->facts : prover_new(p->g, p->reader, p->reader->nconds);
     p->ok = avoids_missing_members(p, load);
+    const Scalar *at = p->fixed >= 0 ? load->args[p->fixed] : NULL;
     for (int k = 0; k < p->ndefs && p->ok; k++) {
-        const Equation *def = p->defs[k];
-        Scalar *map[MAX_LETTERS] = {0};
-        bool other_member = false;
-        for (int d = 0; d < p->t->ndim; d++) {
-            int64_t c;
-            if (constant_at(def->lhs[d], &c)) {
-                other_member = other_member || (load->args[d]->op == OP_CONST && load->args[d]->inum != c);
-            } else {
-                map[def->lhs[d]->inum] = load->args[d];
-            }
+        int64_t member = member_of(p, p->defs[k]);
+        bool reached = at && at->op == OP_CONST && at->inum != member; /* or rather, of another member */
+        for (int i = 0; i < p->ndefs && !reached; i++) {
+            reached = member_of(p, p->defs[i]) == member && reaches(p, p->defs[i], load);
         }
-        for (int i = 0; i < def->nconds && !other_member && p->ok; i++) {
-            for (int l = 0; l < def->nletters; l++) {
-                p->ok = p->ok && (map[l] || !sc_uses_letter(def->conds[i], l));
-            }
-            p->ok = p->ok && prover_holds(p->facts, fold_substitute(p->g, def->conds[i], def->nletters, map));
-        }
+        p->ok = reached;
     }
 }
 

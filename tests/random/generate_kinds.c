@@ -295,7 +295,8 @@ void keyed(Gen *r)
     r->seen[SEEN_KEYED]++;
 }
 
-/* s[i,j] = sum[a] q[i,a] * k[j,a], o[i,a] = sum[j] s[i,j] * v[j,a], the domain causal, a window, or all. */
+/* s[i,j] = sum[a] q[i,a] * k[j,a], o[i,a] = sum[j] s[i,j] * v[j,a], the domain causal, a window, a window
+ * and what is far away, or all. */
 void attention(Gen *r)
 {
     Graph *g = r->g;
@@ -314,7 +315,7 @@ void attention(Gen *r)
         }
         t[i] = define(r, stems[i], &f, 2, RED_NONE, body, false)->t;
     }
-    int domain = pick(r, 4);
+    int domain = pick(r, 5);
     for (int step = 0; step < 2; step++) {
         Frame f = {0};
         int i = add_letter(r, &f, r->T), j, a;
@@ -332,6 +333,10 @@ void attention(Gen *r)
         if (domain == 3) {
             add_cond(&f, op2(r, OP_le, op2(r, OP_sub, li, lj), sc_int(g, 2)));
         }
+        if (domain == 4) {
+            Scalar *near = op2(r, OP_lt, op2(r, OP_sub, li, lj), sc_int(g, 1));
+            add_cond(&f, op2(r, OP_or, near, op2(r, OP_lt, lj, sc_int(g, 2))));
+        }
         Scalar *left =
             step == 0 ? sc_load(g, t[0], 2, (Scalar *[]){li, la}) : sc_load(g, t[0], 2, (Scalar *[]){li, lj});
         Scalar *right = sc_load(g, t[step == 0 ? 1 : 2], 2, (Scalar *[]){lj, la});
@@ -343,7 +348,7 @@ void attention(Gen *r)
     }
     r->seen[SEEN_ATTENTION]++;
     r->seen[SEEN_PRODUCT] += 2;
-    r->seen[domain == 3 ? SEEN_WINDOW : domain ? SEEN_CAUSAL : SEEN_NO_COND]++;
+    r->seen[domain >= 3 ? SEEN_WINDOW : domain ? SEEN_CAUSAL : SEEN_NO_COND]++;
 }
 
 /* A value without a domain of its own over the given axes. */
