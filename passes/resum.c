@@ -47,13 +47,12 @@ static Scalar *renumbered(Graph *g, const Sum *x, Scalar *s)
     return sc_substitute(g, s, x->e->nletters, map);
 }
 
-/* False: the equation is no sum of this kind, and no value that is the body of one. is_sole: no other defines cells of
- * its result; another may wait for the sum. */
-static bool sum_of(Graph *g, Equation *e, bool is_sole, Sum *x)
+/* False: the equation is no sum of this kind, and no value that is the body of one. */
+static bool sum_of(Graph *g, Equation *e, Sum *x)
 {
     *x = (Sum){.e = e, .is_keyed = equation_has_keyed_lhs(e)};
-    if ((e->op != RED_SUM && (e->op != RED_NONE || x->is_keyed || !is_sole)) || e->body->type != TYPE_REAL ||
-        e->body->nargs == 0 || e->body->op == OP_LOAD || e->dst->elem != ELEM_REAL || equation_is_extern(e)) {
+    if ((e->op != RED_SUM && (e->op != RED_NONE || x->is_keyed)) || e->body->type != TYPE_REAL || e->body->nargs == 0 ||
+        e->body->op == OP_LOAD || e->dst->elem != ELEM_REAL || equation_is_extern(e)) {
         return false;
     }
     memset(x->number, -1, sizeof x->number);
@@ -130,14 +129,24 @@ static bool sums_all(const Sum *fine)
     return true;
 }
 
+/* Whether an equation may read all of a tensor that holds its body: of the others that define cells of it none waits
+ * for the equation, as all stand before it. */
+static bool may_read(const Order *o, Equation *const *defs, const Equation *e)
+{
+    for (int i = 0; defs[1] && defs[i]; i++) {
+        if (o->component[defs[i]->id] >= o->component[e->id]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool is_finer(Graph *g, const Sum *fine, const Sum *coarse)
 {
-    /* not another case of one tensor, which would be defined through itself */
-    return fine->body == coarse->body && fine->e->dst != coarse->e->dst && !fine->is_keyed &&
-           coarse->e->op == RED_SUM && fine->e->nletters == coarse->e->nletters &&
-           fine->e->nconds == coarse->e->nconds && (fine->outputs & coarse->used) == coarse->used &&
-           fine->outputs != coarse->outputs && same_letters(fine, coarse) && same_conditions(g, fine, coarse) &&
-           sums_all(fine);
+    return fine->body == coarse->body && !fine->is_keyed && coarse->e->op == RED_SUM &&
+           fine->e->nletters == coarse->e->nletters && fine->e->nconds == coarse->e->nconds &&
+           (fine->outputs & coarse->used) == coarse->used && fine->outputs != coarse->outputs &&
+           same_letters(fine, coarse) && same_conditions(g, fine, coarse) && sums_all(fine);
 }
 
 static void take(Graph *g, const Sum *fine, const Sum *coarse)
@@ -185,7 +194,7 @@ void pass_resum(Graph *g)
     Equation ***defs = equations_by_tensor(g);
     for (int i = 0; i < g->nequations; i++) {
         Equation *e = g->equations[i];
-        n += !order.in_cycle[e->id] && sum_of(g, e, !defs[e->dst->id][1], &sums[n]);
+        n += !order.in_cycle[e->id] && sum_of(g, e, &sums[n]);
     }
     qsort(sums, (size_t)n, sizeof *sums, by_body);
     for (int first = 0, end; first < n; first = end) {
@@ -194,7 +203,7 @@ void pass_resum(Graph *g)
         for (int i = first; i < end; i++) { /* the finer sum with the fewest cells */
             int best = -1;
             for (int k = first; k < end; k++) {
-                if (is_finer(g, &sums[k], &sums[i]) &&
+                if (is_finer(g, &sums[k], &sums[i]) && may_read(&order, defs[sums[k].e->dst->id], sums[i].e) &&
                     (best < 0 || letters_in(sums[k].outputs) < letters_in(sums[best].outputs))) {
                     best = k;
                 }
