@@ -1,7 +1,7 @@
 /* Elementary functions as straight-line IR over float, double or vectors of them: polynomials and selects, no calls
- * and no branches, so that the loop vectoriser takes them as they stand; but with AVX-512, exp, tanh and sigmoid of f32
- * are calls that it widens (wide.h). Coefficients: interpolation at Chebyshev nodes in 60 digits, rounded. f32 sin, cos
- * and pow go through f64.
+ * and no branches, so that the loop vectoriser takes them as they stand; but with AVX-512, exp, tanh, sigmoid and pow
+ * of f32 are calls that it widens (wide.h). Coefficients: interpolation at Chebyshev nodes in 60 digits, rounded. f32
+ * sin, cos and, without AVX-512, pow go through f64.
  *
  * Largest errors, in units in the last place of the result, measured by tests/codegen/math_test.c over all
  * exponents (results below the smallest normal number are flushed):
@@ -13,111 +13,8 @@
  *
  * NaN goes through every one. Arguments are tested with ordered comparisons that leave a NaN in the "other" arm;
  * float to integer conversion of a NaN would be poison, so integers come from adding 1.5 * 2^p ("magic"). */
-#include "wide.h"
+#include "num.h"
 #include <math.h>
-
-typedef struct {
-    Emit *x;
-    LLVMTypeRef type, itype; /* the floating type and the integer type of equal width and lanes */
-    bool is_double;
-    bool wide; /* a vector for which AVX-512 has instructions of its own: wide.h */
-} Num;
-
-static LLVMTypeRef like(LLVMTypeRef shape, LLVMTypeRef element)
-{
-    return LLVMGetTypeKind(shape) == LLVMVectorTypeKind ? LLVMVectorType(element, LLVMGetVectorSize(shape)) : element;
-}
-
-static Num num(Emit *x, LLVMValueRef v)
-{
-    LLVMTypeRef type = LLVMTypeOf(v);
-    LLVMTypeRef element = LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
-    bool is_double = element == x->f64;
-    bool wide = element != type && wide_can(x, v);
-    return (Num){x, type, like(type, is_double ? x->i64 : x->i32), is_double, wide};
-}
-
-static LLVMValueRef c(const Num *n, double v)
-{
-    return emit_number(n->x, n->type, v);
-}
-
-static LLVMValueRef ci(const Num *n, int64_t v)
-{
-    LLVMTypeRef t = n->itype;
-    if (LLVMGetTypeKind(t) != LLVMVectorTypeKind) {
-        return LLVMConstInt(t, (unsigned long long)v, 1);
-    }
-    LLVMValueRef lane[64];
-    unsigned lanes = LLVMGetVectorSize(t);
-    for (unsigned i = 0; i < lanes && i < 64; i++) {
-        lane[i] = LLVMConstInt(LLVMGetElementType(t), (unsigned long long)v, 1);
-    }
-    return LLVMConstVector(lane, lanes);
-}
-
-static LLVMValueRef add(const Num *n, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFAdd(n->x->b, a, b, "");
-}
-
-static LLVMValueRef sub(const Num *n, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFSub(n->x->b, a, b, "");
-}
-
-static LLVMValueRef mul(const Num *n, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFMul(n->x->b, a, b, "");
-}
-
-static LLVMValueRef quotient(const Num *n, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFDiv(n->x->b, a, b, "");
-}
-
-static LLVMValueRef fma3(const Num *n, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d)
-{
-    return math_fma(n->x, a, b, d);
-}
-
-/* a < b ? yes : no, with a NaN to "no". */
-static LLVMValueRef if_less(const Num *n, LLVMValueRef a, LLVMValueRef b, LLVMValueRef yes, LLVMValueRef no)
-{
-    return LLVMBuildSelect(n->x->b, LLVMBuildFCmp(n->x->b, LLVMRealOLT, a, b, ""), yes, no, "");
-}
-
-static LLVMValueRef bits(const Num *n, LLVMValueRef v)
-{
-    return LLVMBuildBitCast(n->x->b, v, n->itype, "");
-}
-
-static LLVMValueRef number(const Num *n, LLVMValueRef v)
-{
-    return LLVMBuildBitCast(n->x->b, v, n->type, "");
-}
-
-static LLVMValueRef unary(const Num *n, const char *intrinsic, LLVMValueRef v)
-{
-    LLVMTypeRef t = n->type;
-    return emit_intrinsic(n->x, intrinsic, 1, &t, 1, &v);
-}
-
-static LLVMValueRef copysign3(const Num *n, LLVMValueRef magnitude, LLVMValueRef sign)
-{
-    LLVMTypeRef t = n->type;
-    return emit_intrinsic(n->x, "llvm.copysign", 1, &t, 2, (LLVMValueRef[]){magnitude, sign});
-}
-
-/* p[0] + p[1] v + ... by Horner. */
-static LLVMValueRef polynomial(const Num *n, int count, const double *p, LLVMValueRef v)
-{
-    LLVMValueRef y = c(n, p[count - 1]);
-    for (int i = count - 2; i >= 0; i--) {
-        y = fma3(n, y, v, c(n, p[i]));
-    }
-    return y;
-}
 
 LLVMValueRef math_fma(Emit *x, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d)
 {
@@ -179,11 +76,12 @@ static LLVMValueRef power_of_two(const Num *n, LLVMValueRef k)
 /* The function that body makes, at v. */
 static LLVMValueRef made(Emit *x, const char *name, WideBody *body, LLVMValueRef v)
 {
-    return wide_can(x, v) ? wide_value(x, name, body, v) : body(x, v);
+    return wide_can(x, v) ? wide_value(x, name, body, 1, &v) : body(x, &v);
 }
 
-static LLVMValueRef exp_body(Emit *x, LLVMValueRef v)
+static LLVMValueRef exp_body(Emit *x, const LLVMValueRef *args)
 {
+    LLVMValueRef v = args[0];
     Num n = num(x, v);
     LLVMValueRef high = c(&n, n.is_double ? 720 : 90), low = c(&n, n.is_double ? -750 : -105);
     v = if_less(&n, high, v, high, v);
@@ -230,8 +128,9 @@ static LLVMValueRef reciprocal(const Num *n, LLVMValueRef d)
 /* 1 / (1 + exp(-v)). f64: exp may be inf, which gives 0. f32: cut off where exp(-v) is lost beside 1, and where the
  * result is below the smallest normal number; v is tested beside the way from it to the result, which is long as it is.
  */
-static LLVMValueRef sigmoid_body(Emit *x, LLVMValueRef v)
+static LLVMValueRef sigmoid_body(Emit *x, const LLVMValueRef *args)
 {
+    LLVMValueRef v = args[0];
     static const double large = 88.3;
     Num n = num(x, v);
     LLVMValueRef one = c(&n, 1), u = LLVMBuildFNeg(x->b, v, "");
@@ -250,8 +149,9 @@ LLVMValueRef math_sigmoid(Emit *x, LLVMValueRef v)
 }
 
 /* With m = expm1(2|v|): m / (m + 2). No cancellation near 0, no overflow: beyond the clamp the result is 1. */
-static LLVMValueRef tanh_body(Emit *x, LLVMValueRef v)
+static LLVMValueRef tanh_body(Emit *x, const LLVMValueRef *args)
 {
+    LLVMValueRef v = args[0];
     Num n = num(x, v);
     LLVMValueRef a = unary(&n, "llvm.fabs", v), limit = c(&n, n.is_double ? 20 : 10);
     a = if_less(&n, limit, a, limit, a);
@@ -442,6 +342,9 @@ static LLVMValueRef power_of_floats(Emit *x, LLVMValueRef a, LLVMValueRef b)
  * the sign. */
 LLVMValueRef math_pow(Emit *x, LLVMValueRef a, LLVMValueRef b)
 {
+    if (wide_can(x, a)) {
+        return wide_pow(x, a, b);
+    }
     Num n = num(x, a);
     LLVMValueRef one = c(&n, 1), zero = c(&n, 0), magnitude = unary(&n, "llvm.fabs", a);
     LLVMValueRef y =
@@ -451,8 +354,8 @@ LLVMValueRef math_pow(Emit *x, LLVMValueRef a, LLVMValueRef b)
     LLVMValueRef even = LLVMBuildFCmp(x->b, LLVMRealOEQ, unary(&n, "llvm.floor", half), half, "");
     LLVMValueRef signed_y = LLVMBuildSelect(x->b, even, y, copysign3(&n, y, a), "");
     LLVMValueRef negative = LLVMBuildSelect(x->b, whole, signed_y, c(&n, NAN), "");
-    negative = LLVMBuildSelect(x->b, LLVMBuildFCmp(x->b, LLVMRealOEQ, a, zero, ""),
-                               LLVMBuildSelect(x->b, whole, signed_y, y, ""), negative, "");
+    LLVMValueRef zero_or_infinite = LLVMBuildFCmp(x->b, LLVMRealOEQ, mul(&n, a, c(&n, 0.5)), a, "");
+    negative = LLVMBuildSelect(x->b, zero_or_infinite, LLVMBuildSelect(x->b, whole, signed_y, y, ""), negative, "");
     LLVMValueRef sign_bit = LLVMBuildICmp(x->b, LLVMIntSLT, bits(&n, a), ci(&n, 0), "");
     LLVMValueRef is_nan = LLVMBuildFCmp(x->b, LLVMRealUNO, a, a, "");
     y = LLVMBuildSelect(x->b, sign_bit, LLVMBuildSelect(x->b, is_nan, y, negative, ""), y, "");
