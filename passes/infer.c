@@ -10,6 +10,7 @@ typedef struct {
     Graph *g;
     const Equation *e;
     Prover *facts;
+    bool is_silent; /* who asks has another way */
     bool failed;
 } Check;
 
@@ -19,6 +20,9 @@ static void report(Check *c, const Scalar *load, int k)
         return; /* one mistake, one message */
     }
     c->failed = true;
+    if (c->is_silent) {
+        return;
+    }
     const Axis *a = load->tensor->dims[k];
     Span at = load->span.source ? load->span : c->e->span;
     int64_t n = axis_bound(a);
@@ -64,6 +68,31 @@ static void check_scalar(Check *c, const Scalar *s)
     if (s->op == OP_LOAD && !prover_in_range(c->facts, s, &which)) {
         report(c, s, which);
     }
+}
+
+/* The facts are then those of all conditions. */
+static void check_equation(Check *c)
+{
+    const Equation *e = c->e;
+    c->facts = prover_new(c->g, e, 0);
+    for (int k = 0; k < e->nconds; k++) {
+        check_scalar(c, e->conds[k]);
+        prover_assume(c->facts, e->conds[k], true);
+    }
+    for (int k = 0; k < e->dst->ndim; k++) {
+        check_scalar(c, e->lhs[k]);
+    }
+    if (!equation_is_extern(e)) {
+        check_scalar(c, e->body);
+    }
+}
+
+bool equation_in_range(Graph *g, const Equation *e)
+{
+    Check c = {.g = g, .e = e, .is_silent = true};
+    check_equation(&c);
+    prover_free(c.facts);
+    return !c.failed;
 }
 
 static int64_t rounded(double v)
@@ -114,18 +143,9 @@ void pass_infer(Graph *g)
     bool *seen = arena_alloc(g->arena, (size_t)(g->ntensors + 1) * sizeof *seen);
     Order order = order_equations(g);
     for (int i = 0; i < g->nequations; i++) {
-        Equation *e = order.order[i];
-        Check c = {.g = g, .e = e, .facts = prover_new(g, e, 0)};
-        for (int k = 0; k < e->nconds; k++) {
-            check_scalar(&c, e->conds[k]);
-            prover_assume(c.facts, e->conds[k], true);
-        }
-        for (int k = 0; k < e->dst->ndim; k++) {
-            check_scalar(&c, e->lhs[k]);
-        }
-        if (!equation_is_extern(e)) {
-            check_scalar(&c, e->body);
-        }
+        const Equation *e = order.order[i];
+        Check c = {.g = g, .e = e};
+        check_equation(&c);
         Tensor *t = e->dst;
         if (elem_type(t->elem) == TYPE_INT && defs[t->id] && !order.in_cycle[e->id]) {
             widen(t, value_range(&c), !seen[t->id]);

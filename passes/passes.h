@@ -2,7 +2,7 @@
  *
  *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► members ─► prefix ─► convolve ─► differentiate
  *        ─► optimize ─► clean ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► fuse-sums ─►
- * fuse-rows ─► remake ─► plan ─► code generation
+ * fuse-rows ─► remake ─► share ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -76,6 +76,9 @@ void pass_fuse_rows(Graph *g);
 
 /* remake: what a cluster of rows can make again of what it reads anyway is not stored for it. */
 void pass_remake(Graph *g);
+
+/* share: what several equations of one cluster compute alike is computed once, by an equation of its own in it. */
+void pass_share(Graph *g);
 
 /* A result of a cluster that is a sum over the batch: whether it is larger than what is kept once per group of
  * examples. Then the cluster's tiles go through all examples, each adding to the cells at its positions. */

@@ -30,6 +30,7 @@ const Pass pipeline[] = {
     {"fuse-sums", pass_fuse_sums, "after fuse-stream: what its clusters make is summed in them"},
     {"fuse-rows", pass_fuse_rows, "after fuse-stream: what its clusters leave between them"},
     {"remake", pass_remake, "after fuse-rows: what its clusters can make again"},
+    {"share", pass_share, "after remake: clusters are what they stay, and what they compute alike is seen"},
 };
 const int npasses = (int)(sizeof pipeline / sizeof *pipeline);
 

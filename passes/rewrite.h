@@ -101,9 +101,10 @@ typedef struct {
     int n;
 } StepTables;
 Scalar *tabulate_steps(Graph *g, StepTables *tables, const Equation *e, Scalar *s); /* steps.c */
-bool simplify_draft(Draft *d, StepTables *tables); /* simplify.c; false: its conditions never hold */
-bool merge_equal_equations(Graph *g);              /* cse.c */
-bool drop_dead_equations(Graph *g);                /* dce.c */
-void hoist_factors(Graph *g, Equation *e);         /* hoist.c, the end of fuse-map */
+bool simplify_draft(Draft *d, StepTables *tables);   /* simplify.c; false: its conditions never hold */
+bool merge_equal_equations(Graph *g);                /* cse.c */
+bool equation_in_range(Graph *g, const Equation *e); /* infer.c: its loads are, as far as can be proven */
+bool drop_dead_equations(Graph *g);                  /* dce.c */
+void hoist_factors(Graph *g, Equation *e);           /* hoist.c, the end of fuse-map */
 
 #endif

@@ -36,6 +36,7 @@ const char *const seen_name[SEEN_COUNT] = {"sum",
                                            "one position",
                                            "product over two indices",
                                            "value with two readers",
+                                           "power of pairs that two sums have",
                                            "rows of length 0",
                                            "rows of length 1",
                                            "rows of full length",
@@ -158,6 +159,9 @@ Graph *generate_graph(Arena *arena, Diag *diag, uint64_t seed, int64_t *seen)
     }
     if (chance(r, 30)) {
         any_equation(r);
+    }
+    if (seed % 9 == 4) { /* every other of them has all values in memory (random.c) */
+        powers(r);
     }
     loss(r);
     return g;

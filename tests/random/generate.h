@@ -45,6 +45,7 @@ typedef enum {
     SEEN_POINT,
     SEEN_DOUBLE_PRODUCT,
     SEEN_SHARED,
+    SEEN_POWERS,
     SEEN_LENGTH_0,
     SEEN_LENGTH_1,
     SEEN_LENGTH_MAX,

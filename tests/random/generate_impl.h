@@ -64,6 +64,7 @@ void keyed(Gen *r);
 void attention(Gen *r);
 void twins(Gen *r);
 void shared(Gen *r);
+void powers(Gen *r);
 void double_product(Gen *r);
 
 #endif

@@ -425,3 +425,36 @@ void twins(Gen *r)
     r->seen[SEEN_TWINS]++;
     r->seen[SEEN_SUM] += 2;
 }
+
+/* Two sums over one power of each pair of positions, perhaps over domains of their own. */
+void powers(Gen *r)
+{
+    Graph *g = r->g;
+    Tensor *x = g->tensors[graph_find(g, "x")->id], *vec = g->tensors[graph_find(g, "vec")->id], *score = NULL;
+    bool causal = chance(r, 60);
+    int near = pick(r, 4);
+    for (int step = 0; step < 3; step++) {
+        Frame f = {0};
+        Scalar *i = sc_letter(g, add_letter(r, &f, r->T)), *j = sc_letter(g, add_letter(r, &f, r->T));
+        if (causal) {
+            add_cond(&f, op2(r, OP_le, j, i));
+        }
+        if (step == 0) {
+            Scalar *a = sc_letter(g, add_letter(r, &f, r->A));
+            Scalar *product =
+                op2(r, OP_mul, sc_load(g, x, 2, (Scalar *[]){i, a}), sc_load(g, x, 2, (Scalar *[]){j, a}));
+            score = define(r, "score", &f, 2, RED_SUM, product, false)->t;
+            continue;
+        }
+        if (near >> (step - 1) & 1) {
+            add_cond(&f, op2(r, OP_le, op2(r, OP_sub, i, j), sc_int(g, 1)));
+        }
+        Scalar *base = op2(r, OP_add, sc_real(g, 1.25), op1(r, OP_sigmoid, sc_load(g, score, 2, (Scalar *[]){i, j})));
+        Scalar *power = op2(r, OP_pow, base, sc_load(g, vec, 1, (Scalar *[]){sc_int(g, 0)}));
+        Scalar *value = sc_load(g, x, 2, (Scalar *[]){j, sc_int(g, 0)});
+        Scalar *body = op2(r, step == 1 ? OP_mul : OP_add, power, op2(r, OP_mul, value, value));
+        define(r, "powers", &f, 1, RED_SUM, body, false);
+    }
+    r->seen[SEEN_POWERS]++;
+    r->seen[SEEN_PRODUCT]++;
+}
