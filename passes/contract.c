@@ -169,20 +169,6 @@ static bool take_apart(Factors *f, Scalar *s)
     return true;
 }
 
-/* How many elements a set of letters stands for, roughly: a ragged axis counts half its bound. */
-static double extent(const Factors *f, unsigned set)
-{
-    double n = 1;
-    for (int l = 0; l < f->e->nletters; l++) {
-        if (set >> l & 1) {
-            const Axis *a = f->e->letters[l].axis;
-            int64_t size = axis_bound(a);
-            n *= size < 0 ? 64 : axis_is_ragged(a) ? 1 + (double)size / 2 : (double)size;
-        }
-    }
-    return n;
-}
-
 static unsigned side_letters(const Factors *f, unsigned side)
 {
     unsigned set = 0;
@@ -211,10 +197,10 @@ static double deal_cost(const Factors *f, unsigned side)
         !(a & f->outputs & ~b) || !(b & f->outputs & ~a)) {
         return -1;
     }
-    double whole = extent(f, f->outputs | f->reduced), cost = 0;
+    double whole = letters_extent(f->e, f->outputs | f->reduced), cost = 0;
     for (int i = 0; i < 2; i++) {
         if (!is_bare(f, i ? other : side)) {
-            double n = extent(f, i ? b : a);
+            double n = letters_extent(f->e, i ? b : a);
             if (2 * n > whole) {
                 return -1; /* making it costs as much as the sum */
             }
@@ -225,49 +211,6 @@ static double deal_cost(const Factors *f, unsigned side)
 }
 
 /* ---- a side as a value of its own ---- */
-
-/* Every load in s is in range where only the conditions of facts hold. */
-static bool is_safe(Prover *facts, const Scalar *s)
-{
-    if (!s->nargs) {
-        int which;
-        return s->op != OP_LOAD || prover_in_range(facts, s, &which);
-    }
-    for (int i = 0; i < s->nargs; i++) {
-        bool guarded = i && (s->op == OP_select || s->op == OP_and || s->op == OP_or);
-        ProverMark mark = prover_mark(facts);
-        if (guarded) {
-            prover_assume(facts, s->args[0], s->op == OP_select ? i == 1 : s->op == OP_and);
-        }
-        bool ok = is_safe(facts, s->args[i]);
-        if (guarded) {
-            prover_release(facts, mark);
-        }
-        if (!ok) {
-            return false;
-        }
-    }
-    int which;
-    return s->op != OP_LOAD || prover_in_range(facts, s, &which);
-}
-
-/* Of the equation's conditions those that speak of these letters alone. Whether body is safe under them. */
-static bool keep_conds(Draft *d, const Equation *e, unsigned letters, const Scalar *body)
-{
-    d->conds = NULL;
-    d->nconds = 0;
-    Prover *facts = prover_new(d->graph, e, 0);
-    for (int i = 0; i < e->nconds; i++) {
-        unsigned used = equation_with_parents(e, sc_letters(e->conds[i]));
-        if (!(used & ~letters) && is_safe(facts, e->conds[i])) {
-            draft_cond(d, e->conds[i]);
-            prover_assume(facts, e->conds[i], true);
-        }
-    }
-    bool safe = !body || is_safe(facts, body);
-    prover_free(facts);
-    return safe;
-}
 
 static Scalar *side_product(const Factors *f, unsigned side)
 {
@@ -356,16 +299,6 @@ static int dims_of(const Factors *f, unsigned set, const Scalar *body, int *out)
     return n <= MAX_DIMS ? n : -1;
 }
 
-static bool has_cond(const Draft *d, const Scalar *cond)
-{
-    for (int i = 0; i < d->nconds; i++) {
-        if (d->conds[i] == cond) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* is_masked: conditions are worked into this side. */
 static Scalar *make_side(Factors *f, unsigned side, bool is_masked, const char *suffix)
 {
@@ -387,19 +320,16 @@ static Scalar *make_side(Factors *f, unsigned side, bool is_masked, const char *
                     .lo = 0,
                     .hi = -1,
                     .per_example = n && e->letters[letters[0]].axis == g->batch};
-    proto.name = arena_printf(g->arena, "%s.%s", e->dst->name, suffix);
-    for (int k = 2; graph_find(g, proto.name); k++) {
-        proto.name = arena_printf(g->arena, "%s.%s%d", e->dst->name, suffix, k);
-    }
+    proto.name = unused_name(g, e->dst->name, suffix);
     Draft d = draft_from(g, e);
     d.e.op = RED_NONE;
     d.e.body = body;
-    if (!keep_conds(&d, e, set, body)) {
+    if (!draft_keep_conds(&d, e, set, body)) {
         return NULL;
     }
     for (int i = 0; i < e->nconds && is_masked; i++) {
         bool moved = f->moved >> i & 1 && !(equation_with_parents(e, sc_letters(e->conds[i])) & ~set);
-        if (moved && !has_cond(&d, e->conds[i])) {
+        if (moved && !draft_has_cond(&d, e->conds[i])) {
             return NULL;
         }
     }
@@ -441,9 +371,9 @@ static void deal_conds(Factors *f, const unsigned *side)
     const Equation *e = f->e;
     unsigned letters[2] = {side_letters(f, side[0]), side_letters(f, side[1])};
     unsigned own[2] = {letters[0] & f->outputs & ~letters[1], letters[1] & f->outputs & ~letters[0]};
-    double whole = extent(f, f->outputs | f->reduced);
+    double whole = letters_extent(f->e, f->outputs | f->reduced);
     Draft map = draft_from(f->g, e);
-    keep_conds(&map, e, f->outputs, NULL);
+    draft_keep_conds(&map, e, f->outputs, NULL);
     for (int i = 0; i < e->nconds; i++) {
         bool loads = false;
         unsigned used = equation_with_parents(e, sc_letters(e->conds[i]));
@@ -452,12 +382,12 @@ static void deal_conds(Factors *f, const unsigned *side)
             continue;
         }
         if (!(used & f->reduced)) {
-            bool ties = used & own[0] && used & own[1] && has_cond(&map, e->conds[i]);
+            bool ties = used & own[0] && used & own[1] && draft_has_cond(&map, e->conds[i]);
             f->behind |= ties ? 1u << i : 0;
             continue;
         }
         for (int k = 0; k < 2 && !(f->moved >> i & 1); k++) {
-            bool may = !(used & ~letters[k]) && 2 * extent(f, letters[k]) <= whole &&
+            bool may = !(used & ~letters[k]) && 2 * letters_extent(f->e, letters[k]) <= whole &&
                        !(e->dst->per_example && has_example(e, letters[!k]));
             f->moved |= may ? 1u << i : 0;
             f->masks |= may ? 1u << k : 0;
@@ -475,12 +405,12 @@ static bool keep_rest(const Factors *f, Draft *d, const Scalar *product)
     d->nconds = 0;
     for (int i = 0; i < e->nconds; i++) {
         if (!((f->moved | f->behind) >> i & 1)) {
-            ok = ok && is_safe(facts, e->conds[i]);
+            ok = ok && prover_is_safe(facts, e->conds[i]);
             draft_cond(d, e->conds[i]);
             prover_assume(facts, e->conds[i], true);
         }
     }
-    ok = ok && is_safe(facts, product);
+    ok = ok && prover_is_safe(facts, product);
     prover_free(facts);
     return ok;
 }
@@ -509,10 +439,7 @@ static Tensor *product_tensor(const Factors *f, Scalar **lhs)
     }
     proto.is_output = proto.is_draw = false;
     proto.next = proto.grad = NULL;
-    proto.name = arena_printf(g->arena, "%s.sum", e->dst->name);
-    for (int k = 2; graph_find(g, proto.name); k++) {
-        proto.name = arena_printf(g->arena, "%s.sum%d", e->dst->name, k);
-    }
+    proto.name = unused_name(g, e->dst->name, "sum");
     return graph_tensor(g, proto);
 }
 
@@ -527,7 +454,7 @@ static void move_behind(const Factors *f, Draft *sum)
         return;
     }
     sum->e.dst = t;
-    keep_conds(&map, e, f->outputs, NULL);
+    draft_keep_conds(&map, e, f->outputs, NULL);
     for (int l = 0; l < e->nletters; l++) {
         map.gone[l] = !(f->outputs >> l & 1);
     }
@@ -675,21 +602,19 @@ static void sum_first(const Factors *f)
     Scalar *body = side_product(&in, (1u << in.n) - 1), *rest = side_product(f, others), *index[MAX_DIMS];
     int dims[MAX_DIMS], n = dims_of(&in, in.outputs, rest, dims);
     Draft inner = draft_from(g, e), outer = draft_from(g, e);
-    if (n < 0 || !keep_conds(&inner, e, in.outputs | chosen, body) || !keep_conds(&outer, e, ~chosen, rest)) {
+    if (n < 0 || !draft_keep_conds(&inner, e, in.outputs | chosen, body) ||
+        !draft_keep_conds(&outer, e, ~chosen, rest)) {
         return;
     }
     for (int i = 0; i < e->nconds; i++) {
         bool moves = equation_with_parents(e, sc_letters(e->conds[i])) & chosen;
-        if (!has_cond(moves ? &inner : &outer, e->conds[i])) {
+        if (!draft_has_cond(moves ? &inner : &outer, e->conds[i])) {
             return;
         }
     }
     Tensor proto = {.elem = ELEM_REAL, .role = ROLE_VALUE, .ndim = n, .span = e->span, .lo = 0, .hi = -1};
     proto.per_example = n && e->letters[dims[0]].axis == g->batch;
-    proto.name = arena_printf(g->arena, "%s.inner", e->dst->name);
-    for (int k = 2; graph_find(g, proto.name); k++) {
-        proto.name = arena_printf(g->arena, "%s.inner%d", e->dst->name, k);
-    }
+    proto.name = unused_name(g, e->dst->name, "inner");
     for (int k = 0; k < n; k++) {
         proto.dims[k] = e->letters[dims[k]].axis;
         inner.e.lhs[k] = index[k] = sc_letter(g, dims[k]);

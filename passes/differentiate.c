@@ -339,16 +339,6 @@ static bool are_disjoint(const Draft *a, const Draft *b)
     return false;
 }
 
-static bool has_cond(const Draft *d, const Scalar *cond)
-{
-    for (int i = 0; i < d->nconds; i++) {
-        if (d->conds[i] == cond) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Two maps over the same letters and the same domain. */
 static bool same_domain(const Draft *a, const Draft *b)
 {
@@ -358,7 +348,7 @@ static bool same_domain(const Draft *a, const Draft *b)
         same = a->e.letters[l].axis == b->e.letters[l].axis && a->e.letters[l].parent == b->e.letters[l].parent;
     }
     for (int i = 0; i < a->nconds && same; i++) {
-        same = has_cond(b, a->conds[i]);
+        same = draft_has_cond(b, a->conds[i]);
     }
     return same;
 }

@@ -13,7 +13,7 @@
 #include "rewrite.h"
 
 /* LEAST_USES: of each gathered value, or cells there are for each that is picked. */
-enum { LEAST_USES = 8, LIST_GUESS = 64 };
+enum { LEAST_USES = 8 };
 
 typedef struct {
     Graph *g;
@@ -38,22 +38,6 @@ static bool is_gather(const Scalar *load)
     return found;
 }
 
-static double size_of(const Axis *a)
-{
-    int64_t n = axis_bound(a);
-    return n < 0 ? LIST_GUESS : axis_is_ragged(a) ? 1 + (double)n / 2 : (double)n;
-}
-
-/* Values that the letters of a set take together. */
-static double extent(const Equation *e, unsigned set)
-{
-    double n = 1;
-    for (int l = 0; l < e->nletters; l++) {
-        n *= set >> l & 1 ? size_of(e->letters[l].axis) : 1;
-    }
-    return n;
-}
-
 static void look_at_load(const Scalar *load, void *ctx)
 {
     void **at = ctx;
@@ -71,40 +55,18 @@ static bool is_in_range(Graph *g, const Equation *e)
     return ok;
 }
 
-/* The example, its lists, then the other letters of the set. */
-static int order_dims(const Equation *e, unsigned set, int *dims)
-{
-    int n = 0;
-    for (int rank = 0; rank < 3; rank++) {
-        for (int l = 0; l < e->nletters; l++) {
-            const Axis *a = e->letters[l].axis;
-            int r = a->kind == AXIS_BATCH ? 0 : axis_is_ragged(a) ? 1 : 2;
-            if (set >> l & 1 && r == rank) {
-                if (n == MAX_DIMS || (r == 0 && n > 0)) {
-                    return -1;
-                }
-                dims[n++] = l;
-            }
-        }
-    }
-    return n;
-}
-
 /* A value of its own over the letters `set` of x->e: body, in the letters of d, which are those and `summed`, which
  * are summed. NULL: there can be no such value. */
 static Scalar *make_value(Gather *x, Draft *d, unsigned set, unsigned summed, Scalar *body, const char *name)
 {
     Graph *g = x->g;
-    int dims[MAX_DIMS], n = order_dims(x->e, set, dims);
+    int dims[MAX_DIMS], n = letters_as_dims(x->e, set, dims);
     if (n < 0) {
         return NULL;
     }
     Tensor proto = {.elem = ELEM_REAL, .role = ROLE_VALUE, .ndim = n, .span = x->e->span, .lo = 0, .hi = -1};
     proto.per_example = n > 0 && x->e->letters[dims[0]].axis->kind == AXIS_BATCH;
-    proto.name = arena_printf(g->arena, "%s.at", name);
-    for (int k = 2; graph_find(g, proto.name); k++) {
-        proto.name = arena_printf(g->arena, "%s.at%d", name, k);
-    }
+    proto.name = unused_name(g, name, "at");
     Scalar *index[MAX_DIMS];
     for (int k = 0; k < n; k++) {
         proto.dims[k] = x->e->letters[dims[k]].axis;
@@ -142,7 +104,7 @@ static Scalar *gather_once(Graph *g, Scalar *s, void *ctx)
             return s;
         }
     }
-    if (set == 0 || extent(e, all & ~set) < LEAST_USES) {
+    if (set == 0 || letters_extent(e, all & ~set) < LEAST_USES) {
         return s;
     }
     Draft d = draft_from(g, e);
@@ -198,7 +160,7 @@ static Scalar *pick_cell(Graph *g, Scalar *s, void *ctx)
     for (int k = 0; k < def->dst->ndim; k++) {
         outputs |= 1u << def->lhs[k]->inum;
     }
-    if (extent(x->e, set) * LEAST_USES > extent(def, outputs)) {
+    if (letters_extent(x->e, set) * LEAST_USES > letters_extent(def, outputs)) {
         return s;
     }
     Draft d = draft_from(g, x->e);

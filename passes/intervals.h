@@ -32,5 +32,7 @@ bool prover_fails(Prover *f, const Scalar *cond);                             /*
 
 /* A load (or an inject) whose indices all lie in range. `which` gets the first index that may not. */
 bool prover_in_range(Prover *f, const Scalar *load, int *which);
+/* Every load in s is, where only what f knows and the choices around it hold. */
+bool prover_is_safe(Prover *f, const Scalar *s);
 
 #endif

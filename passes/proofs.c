@@ -227,3 +227,23 @@ bool prover_in_range(Prover *f, const Scalar *load, int *which)
     }
     return true;
 }
+
+bool prover_is_safe(Prover *f, const Scalar *s)
+{
+    for (int i = 0; i < s->nargs; i++) {
+        bool guarded = i && (s->op == OP_select || s->op == OP_and || s->op == OP_or);
+        ProverMark mark = prover_mark(f);
+        if (guarded) {
+            prover_assume(f, s->args[0], s->op == OP_select ? i == 1 : s->op == OP_and);
+        }
+        bool ok = prover_is_safe(f, s->args[i]);
+        if (guarded) {
+            prover_release(f, mark);
+        }
+        if (!ok) {
+            return false;
+        }
+    }
+    int which;
+    return s->op != OP_LOAD || prover_in_range(f, s, &which);
+}

@@ -88,6 +88,18 @@ Equation ***equations_by_tensor(const Graph *g);
 /* Drops equations for which keep[e->id] is false, renumbers the rest. */
 void graph_drop_equations(Graph *g, const bool *keep);
 
+/* ---- a part of an equation as one of its own (part.c) ---- */
+
+/* How many tuples a set of letters stands for, roughly: a ragged axis counts half its bound. */
+double letters_extent(const Equation *e, unsigned set);
+/* Lists the letters of a set as dims: the example, its lists, then the others. -1: that is no tensor. */
+int letters_as_dims(const Equation *e, unsigned set, int *dims);
+/* NAME.SUFFIX, with a number behind it if there is such a tensor. */
+const char *unused_name(Graph *g, const char *name, const char *suffix);
+bool draft_has_cond(const Draft *d, const Scalar *cond);
+/* Gives the draft those of e's conditions that speak of these letters alone. Whether body is safe under them. */
+bool draft_keep_conds(Draft *d, const Equation *e, unsigned letters, const Scalar *body);
+
 /* ---- parts of passes that others use ---- */
 
 /* Tables made so far, so that a chain that stands in many layers is tabulated once. */
