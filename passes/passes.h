@@ -1,8 +1,8 @@
 /* The passes: each one function on the graph, in its own file, dumpable and testable alone.
  *
- *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► members ─► prefix ─► convolve ─► differentiate
- *        ─► optimize ─► clean ─► split ─► recompute ─► resum ─► contract ─► fuse-map ─► fuse-stream ─► fuse-sums ─►
- * fuse-rows ─► remake ─► share ─► plan ─► code generation
+ *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► members ─► prefix ─► convolve ─► lookup
+ *        ─► differentiate ─► optimize ─► clean ─► split ─► recompute ─► resum ─► contract ─► fuse-map
+ *        ─► fuse-stream ─► fuse-sums ─► fuse-rows ─► remake ─► share ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -35,6 +35,9 @@ void pass_prefix(Graph *g);
 
 /* convolve: sums over a list that weigh by distance alone become equations of their own, with kernels of their own. */
 void pass_convolve(Graph *g);
+
+/* lookup: sums with rows of a small param that data pick are formed once with each of its rows. */
+void pass_lookup(Graph *g);
 
 /* differentiate: reverse mode from g->loss to every real PARAM; sets param->grad and appends adjoint equations. Needs
  * batch. */

@@ -16,6 +16,7 @@ const Pass pipeline[] = {
     {"members", pass_members, "before prefix: each case of a sum gets a domain of its own"},
     {"prefix", pass_prefix, "before differentiate: gradients of sums over runs are sums over runs"},
     {"convolve", pass_convolve, "before differentiate: gradients of convolutions are convolutions"},
+    {"lookup", pass_lookup, "before differentiate: gradients of sums with all rows of a table are products, too"},
     {"differentiate", pass_differentiate, "on expanded equations, one reduction each, before anything is fused"},
     {"optimize", pass_optimize, "the update reads what differentiate made"},
     {"clean", pass_clean, "derivatives leave equal equations, constants and ones behind"},

@@ -37,6 +37,8 @@ const char *const seen_name[SEEN_COUNT] = {"sum",
                                            "product over two indices",
                                            "value with two readers",
                                            "power of pairs that two sums have",
+                                           "row of a table, picked in a sum",
+                                           "rows of a table, summed",
                                            "rows of length 0",
                                            "rows of length 1",
                                            "rows of full length",
@@ -162,6 +164,9 @@ Graph *generate_graph(Arena *arena, Diag *diag, uint64_t seed, int64_t *seen)
     }
     if (seed % 9 == 4) { /* every other of them has all values in memory (random.c) */
         powers(r);
+    }
+    if (chance(r, 12)) {
+        looked_up(r);
     }
     loss(r);
     return g;

@@ -66,5 +66,6 @@ void twins(Gen *r);
 void shared(Gen *r);
 void powers(Gen *r);
 void double_product(Gen *r);
+void looked_up(Gen *r);
 
 #endif

@@ -458,3 +458,42 @@ void powers(Gen *r)
     r->seen[SEEN_POWERS]++;
     r->seen[SEEN_PRODUCT]++;
 }
+
+/* s[i,j] = sum[a,b] q[i,a,b] * (k[j,a,b] +- w[key,a,b]), or o[i,a,b] = sum[j] p[i,j] * (k[j,a,b] +- w[key,a,b]): rows
+ * of a small table that two positions pick. */
+void looked_up(Gen *r)
+{
+    Graph *g = r->g;
+    Axis *rows = graph_axis(g, (Axis){.name = fresh(r, "W"), .kind = AXIS_FIXED, .size = 2});
+    Tensor *w = graph_tensor(
+        g,
+        (Tensor){.name = fresh(r, "w"), .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = 3, .dims = {rows, r->A, r->B}});
+    w->init = arena_alloc(g->arena, sizeof *w->init);
+    *w->init = (Init){.text = "normal(0, 0.5)", .kind = INIT_NORMAL, .a = sc_real(g, 0), .b = sc_real(g, 0.5)};
+    bool is_summed = chance(r, 50); /* the position that is looked up */
+    Frame f = {0};
+    Scalar *i = sc_letter(g, add_letter(r, &f, r->T)), *j = NULL;
+    if (!is_summed) {
+        j = sc_letter(g, add_letter(r, &f, r->T));
+    }
+    Scalar *a = sc_letter(g, add_letter(r, &f, r->A)), *b = sc_letter(g, add_letter(r, &f, r->B));
+    if (is_summed) {
+        j = sc_letter(g, add_letter(r, &f, r->T));
+    }
+    int domain = pick(r, 3);
+    if (domain > 0) {
+        add_cond(&f, op2(r, OP_le, j, i));
+    }
+    if (domain > 1) {
+        add_cond(&f, op2(r, OP_le, op2(r, OP_sub, i, j), sc_int(g, 2)));
+    }
+    Tensor *item = g->tensors[graph_find(g, "item")->id];
+    Scalar *pair = op2(r, OP_add, sc_load(g, item, 1, &i), sc_load(g, item, 1, &j));
+    Scalar *row = sc_load(g, w, 3, (Scalar *[]){op2(r, OP_mod, pair, sc_int(g, 2)), a, b});
+    Scalar *k = plain_value(r, "k", 3, (Axis *[]){r->T, r->A, r->B}, (Scalar *[]){j, a, b});
+    Scalar *by = is_summed ? plain_value(r, "p", 2, (Axis *[]){r->T, r->T}, (Scalar *[]){i, j})
+                           : plain_value(r, "q", 3, (Axis *[]){r->T, r->A, r->B}, (Scalar *[]){i, a, b});
+    Scalar *sum = op2(r, chance(r, 50) ? OP_add : OP_sub, k, row);
+    define(r, "seen", &f, is_summed ? 3 : 2, RED_SUM, op2(r, OP_mul, by, sum), false);
+    r->seen[is_summed ? SEEN_ROW_SUMMED : SEEN_ROW_PICKED]++;
+}
