@@ -209,7 +209,7 @@ Graph *project_graph(Project *p, ProgramKind kind, const char *stop, Text *repor
 Graph *project_written(Project *p, Text *report)
 {
     const char *skip = p->options.skip;
-    p->options.skip = skip ? arena_printf(p->arena, "%s,prefix,convolve", skip) : "prefix,convolve";
+    p->options.skip = skip ? arena_printf(p->arena, "%s,prefix,convolve,lookup", skip) : "prefix,convolve,lookup";
     Graph *g = project_graph(p, PROGRAM_TRAIN, "differentiate", report);
     p->options.skip = skip;
     return g;
