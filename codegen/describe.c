@@ -164,7 +164,7 @@ static int put_tensor(Describe *d, const Tensor *t)
     if (elem_type(t->elem) == TYPE_INT && t->lo <= t->hi) {
         text_printf(&k->text, " in %lld %lld", (long long)t->lo, (long long)t->hi);
     }
-    text_printf(&k->text, "%s%s", t->in_order ? " in order" : "", k->far[n] ? " far" : "");
+    text_printf(&k->text, "%s%s", t->is_list ? " list" : "", k->far[n] ? " far" : "");
     if (t->tile_dim > 0) {
         text_printf(&k->text, " tile %d", t->tile_dim);
     }

@@ -197,6 +197,7 @@ void loop_begin(Emit *x, Loop *l, const char *name, LLVMValueRef lo, LLVMValueRe
     l->mark = scope_enter(x);
     l->inner = false;
     l->whole = 0;
+    l->apart = false;
 }
 
 static LLVMMetadataRef hint(Emit *x, const char *name, LLVMTypeRef type, int value)
@@ -210,8 +211,9 @@ static LLVMMetadataRef hint(Emit *x, const char *name, LLVMTypeRef type, int val
  * make one for the rounds of a loop unrolled over several vectors. */
 static void vectorise(Emit *x, const Loop *l, LLVMValueRef branch)
 {
-    LLVMMetadataRef hints[2] = {l->whole ? hint(x, "llvm.loop.vectorize.width", x->i32, l->whole)
-                                         : hint(x, "llvm.loop.vectorize.predicate.enable", x->i1, 1),
+    LLVMMetadataRef hints[2] = {l->apart   ? hint(x, "llvm.loop.vectorize.enable", x->i1, 0)
+                                : l->whole ? hint(x, "llvm.loop.vectorize.width", x->i32, l->whole)
+                                           : hint(x, "llvm.loop.vectorize.predicate.enable", x->i1, 1),
                                 hint(x, "llvm.loop.interleave.count", x->i32, 1)};
     LLVMMetadataRef node = distinct_nodes(x, l->whole ? 2 : 1, hints);
     set_metadata(x, branch, "llvm.loop", LLVMMetadataAsValue(x->ctx, node));
@@ -226,7 +228,7 @@ void loop_end(Emit *x, Loop *l)
     LLVMAddIncoming(l->i, &next, &l->next, 1);
     LLVMValueRef more = LLVMBuildICmp(x->b, LLVMIntSLT, next, l->hi, "");
     LLVMValueRef branch = LLVMBuildCondBr(x->b, more, l->body, l->exit);
-    if (l->inner && x->target->avx512) {
+    if (l->apart || (l->inner && x->target->avx512)) {
         vectorise(x, l, branch);
     }
     LLVMAppendExistingBasicBlock(x->fn, l->exit);

@@ -41,7 +41,6 @@ static bool deal(const Equation *e, const Scalar *s, RunEnds *r)
                 if (a != b && sc_uses_letter(a, l) && is_next(a, b, l)) {
                     r->letter = l;
                     r->step = a;
-                    r->next = b;
                     return true;
                 }
             }

@@ -2,7 +2,7 @@
  *
  *     i < j + 1 or step(t[b,i] - t[b,j]) != step(t[b,i] - t[b,j + 1])
  *
- * A list of such positions (NTH) is made run by run. */
+ * A list of such positions (NTH) is made a block of positions at a time (ends_emit.c). */
 #ifndef HEDDLE_ENDS_H
 #define HEDDLE_ENDS_H
 
@@ -14,7 +14,6 @@ typedef struct {
     int letter;         /* j */
     int cond;           /* number of the condition */
     const Scalar *step; /* at j */
-    const Scalar *next; /* the same at j + 1 */
     int nothers;        /* what else the condition allows: it holds where one of these does */
     const Scalar *others[MAX_ENDS];
 } RunEnds;

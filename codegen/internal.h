@@ -11,6 +11,7 @@
  *   convolve.c   sums along a list by distance: calls of runtime/convolve.h
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
  *     runs.c   its step functions of an ascending input, run by run      tables.c   params that a step updates by rows
+ *     ends_emit.c   lists of where these end, many positions at a time
  *     flat.c   without a sum, all in memory alike: one loop over elements
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
  *   plan_build.c the Plan: tensors, steps, splits
@@ -26,7 +27,7 @@
 /* Digest of the sources that decide what a kernel text means: the build makes it (cmake/digest.cmake). */
 extern const char codegen_version[];
 
-/* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and in_order. plan.h says what it means
+/* ---- layout (layout.c): how a tensor lies in memory, a function of its shape and is_list. plan.h says what it means
  * ---- */
 
 typedef struct {
@@ -171,6 +172,7 @@ typedef struct {
     bool inner; /* set before loop_end: to be vectorised, with masks instead of a scalar remainder where they are cheap
                  */
     int whole;  /* if not 0, too: rounds are a multiple of so many lanes, and no masks are needed */
+    bool apart; /* not to be vectorised: what it writes lies far apart */
 } Loop;
 /* The range of the letter `item` in a call: [lo, hi), of which a part of a sum of axes may have a piece. */
 void emit_item_range(Emit *x, LLVMValueRef *lo, LLVMValueRef *hi);
@@ -215,8 +217,7 @@ LLVMValueRef emit_convert(Emit *x, LLVMValueRef v, Type from, Type to);
 /* Whether s may be evaluated for every value of the letters: each index of a load is a letter over that very axis or
  * known to lie in it, so that the element exists whatever the conds say. */
 bool scalar_is_safe(const Equation *e, const Scalar *s);
-void emit_analyse(Emit *x);                      /* fills x->letters and x->safe, which says the same of every node */
-void emit_assume_safe(Emit *x, const Scalar *s); /* of this node, too: its value will be memoised, not computed */
+void emit_analyse(Emit *x); /* fills x->letters and x->safe, which says the same of every node */
 
 /* One function of scalar.def over values of one LLVM type: float, double, or vectors of them. Straight-line code. */
 LLVMValueRef math_exp(Emit *x, LLVMValueRef v);

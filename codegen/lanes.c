@@ -100,12 +100,12 @@ static bool can_load(const Scalar *s, int v)
     return known && !s->at && access_ascends(s->tensor, s->args, v);
 }
 
-bool lanes_can(const Scalar *s, int v)
+bool lanes_can_knowing(const Scalar *s, int v, const Scalar *known)
 {
     if (s->type == TYPE_F32) {
         return false; /* every operation is rounded: left to emit_scalar */
     }
-    if (!sc_uses_letter(s, v)) {
+    if (s == known || !sc_uses_letter(s, v)) {
         return true;
     }
     switch (s->op) {
@@ -117,23 +117,28 @@ bool lanes_can(const Scalar *s, int v)
     case OP_le:
     case OP_eq:
     case OP_ne:
-        return s->args[0]->type == s->args[1]->type && s->args[0]->type != TYPE_BOOL && lanes_can(s->args[0], v) &&
-               lanes_can(s->args[1], v);
+        return s->args[0]->type == s->args[1]->type && s->args[0]->type != TYPE_BOOL &&
+               lanes_can_knowing(s->args[0], v, known) && lanes_can_knowing(s->args[1], v, known);
     case OP_add:
     case OP_sub:
     case OP_mul:
     case OP_and:
     case OP_or:
-        return s->args[0]->type == s->type && s->args[1]->type == s->type && lanes_can(s->args[0], v) &&
-               lanes_can(s->args[1], v);
+        return s->args[0]->type == s->type && s->args[1]->type == s->type && lanes_can_knowing(s->args[0], v, known) &&
+               lanes_can_knowing(s->args[1], v, known);
     case OP_neg:
     case OP_not:
-        return s->args[0]->type == s->type && lanes_can(s->args[0], v);
+        return s->args[0]->type == s->type && lanes_can_knowing(s->args[0], v, known);
     case OP_abs:
-        return s->type == TYPE_INT && lanes_can(s->args[0], v);
+        return s->type == TYPE_INT && lanes_can_knowing(s->args[0], v, known);
     default:
         return false;
     }
+}
+
+bool lanes_can(const Scalar *s, int v)
+{
+    return lanes_can_knowing(s, v, NULL);
 }
 
 /* ---- vectors ---- */

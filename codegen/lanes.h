@@ -21,6 +21,7 @@ bool affine_in(const Scalar *s, int letter, int64_t *coef);
 
 /* Whether lanes_value can make s: arithmetic and comparisons of what the letter does not change or walks along. */
 bool lanes_can(const Scalar *s, int letter);
+bool lanes_can_knowing(const Scalar *s, int letter, const Scalar *known); /* ... and of `known`, in the memo */
 /* s at the `lanes` positions from x->letter[letter] on: real as the vector of TYPE_REAL, int i64, bool i1. */
 LLVMValueRef lanes_value(Emit *x, const Lanes *l, const Scalar *s);
 /* An integer likewise, but as i32 where it is loaded from a tensor of those. */

@@ -155,7 +155,7 @@ bool tensor_layout(const Tensor *t, Layout *l, const char **why)
     if (t->per_example) {
         l->order[n++] = 0;
     }
-    group = t->tile_dim > 0 ? t->tile_dim : groups == 1 && !t->in_order ? group : -1;
+    group = t->tile_dim > 0 ? t->tile_dim : groups == 1 && !t->is_list ? group : -1;
     if (group >= 0) {
         place(t, l, group, &n);
     }

@@ -363,8 +363,7 @@ static LLVMValueRef equal_at(Loops *s, int level, const Test *t)
     return t->coef == 1 ? LLVMBuildNSWNeg(s->x->b, r, "") : r;
 }
 
-/* The first position at which it holds, if it holds from one on. */
-static LLVMValueRef lower_bound(Loops *s, int level, const Test *t)
+LLVMValueRef loops_lower_bound(Loops *s, int level, const Test *t)
 {
     LLVMValueRef at = equal_at(s, level, t);
     return t->strict && !FAULT(18) ? LLVMBuildNSWAdd(s->x->b, at, emit_i64(s->x, 1), "") : at;
@@ -384,7 +383,7 @@ static void narrow(Loops *s, int level, LLVMValueRef *lo, LLVMValueRef *hi)
             *hi = emit_min(x, *hi, t->strict ? at : LLVMBuildNSWAdd(x->b, at, emit_i64(x, 1), ""));
         }
         if (t->lower) {
-            *lo = emit_max(x, *lo, lower_bound(s, level, t));
+            *lo = emit_max(x, *lo, loops_lower_bound(s, level, t));
         }
     }
 }
@@ -408,21 +407,30 @@ static void fill(Loops *s, int v, LLVMValueRef from, LLVMValueRef to)
     loop_end(x, &l);
 }
 
+void loops_list(Loops *s, LLVMValueRef at, LLVMValueRef value)
+{
+    Emit *x = s->x;
+    int rank = equation_rank_letter(x->k->e), mark = scope_enter(x);
+    x->letter[rank] = at;
+    emit_store(x, 0, value, loops_destination(s));
+    x->letter[rank] = NULL;
+    scope_leave(x, mark);
+}
+
 /* Stores the value behind the last one, if there is room. */
 static void list_value(Loops *s)
 {
     Emit *x = s->x;
-    int rank = equation_rank_letter(x->k->e);
-    LLVMValueRef at = LLVMBuildLoad2(x->b, x->i64, s->acc, ""), size = emit_letter_size(x, rank);
+    LLVMValueRef at = LLVMBuildLoad2(x->b, x->i64, s->acc, "");
+    LLVMValueRef size = emit_letter_size(x, equation_rank_letter(x->k->e)),
+                 next = LLVMBuildNSWAdd(x->b, at, emit_i64(x, 1), "");
     LLVMBasicBlockRef store = emit_block(x, "room"), full = emit_block(x, "full");
-    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, at, size, ""), store, full);
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, next, size, ""), store, full);
     LLVMPositionBuilderAtEnd(x->b, store);
     int mark = scope_enter(x);
-    x->letter[rank] = at;
-    emit_store(x, 0, body_value(s), loops_destination(s));
-    x->letter[rank] = NULL;
+    loops_list(s, next, body_value(s));
     scope_leave(x, mark);
-    LLVMBuildStore(x->b, LLVMBuildNSWAdd(x->b, at, emit_i64(x, 1), ""), s->acc);
+    LLVMBuildStore(x->b, next, s->acc);
     LLVMBuildBr(x->b, full);
     LLVMPositionBuilderAtEnd(x->b, full);
 }
@@ -524,6 +532,9 @@ static void finish_cell(Loops *s)
     if (s->n.mode == NEST_MEMORY && s->n.lanes) {
         rows_finish_cell(s);
     }
+    if (s->n.mode == NEST_LIST) {
+        loops_list(s, emit_i64(x, 0), LLVMBuildLoad2(x->b, x->i64, s->acc, ""));
+    }
     if (s->n.mode != NEST_REGISTER) {
         return;
     }
@@ -539,34 +550,6 @@ static void finish_cell(Loops *s)
         v = plus(s, emit_load(x, 0, cell), v);
     }
     emit_store(x, 0, v, cell);
-}
-
-/* Visits the ends of runs: with each run its last position, or all from where one of the tails holds. */
-static void ends_level(Loops *s, int level)
-{
-    Emit *x = s->x;
-    const Nest *n = &s->n;
-    int v = n->order[level], node = kernel_node(x->k, n->ends.next);
-    LLVMValueRef lo, hi;
-    loops_range(s, level, &lo, &hi);
-    Runs runs;
-    runs_begin(x, &runs, n->ends.step, v, lo, hi, emit_letter_size(x, v), n->block);
-    LLVMValueRef from = LLVMBuildNSWSub(x->b, runs.end, emit_i64(x, 1), "");
-    for (int i = 0; i < n->ntails; i++) {
-        from = emit_min(x, from, lower_bound(s, level, &n->tails[i]));
-    }
-    Loop l;
-    loop_begin(x, &l, x->k->e->letters[v].name, emit_max(x, from, runs.lo), runs.end, 1);
-    x->letter[v] = l.i;
-    LLVMValueRef after = LLVMBuildNSWAdd(x->b, l.i, emit_i64(x, 1), "");
-    LLVMValueRef is_last = LLVMBuildICmp(x->b, LLVMIntEQ, after, runs.end, "");
-    x->memo[node] = LLVMBuildSelect(x->b, is_last, runs.next, runs.count, "");
-    x->memo_log[x->nlog++] = node;
-    loops_require(s, level, l.next);
-    statement(s);
-    loop_end(x, &l);
-    runs_end(&runs);
-    x->letter[v] = NULL;
 }
 
 /* The loop of a level from `first` on, and what is inside. whole: all rounds fill vectors of so many lanes. */
@@ -652,7 +635,7 @@ void loops_level(Loops *s, int level)
         const Scalar *step = level == s->n.n - 1 ? runs_find(x, v) : NULL;
         Runs runs;
         if (step) {
-            runs_begin(x, &runs, step, v, lo, hi, hi, 0);
+            runs_begin(x, &runs, step, v, lo, hi);
         }
         lo = step ? runs.lo : whole_vectors(s, level, lo, hi);
         one_loop(s, level, 0, lo, step ? runs.end : hi);
@@ -700,9 +683,6 @@ void loops_emit(Emit *x)
     }
     if (s.n.mode == NEST_LIST) {
         s.acc = emit_local(x, x->i64, "count");
-    }
-    if (s.n.by_runs) { /* its value is known wherever the ends are visited */
-        emit_assume_safe(x, s.n.ends.next);
     }
     emit_item_guard(x);
     if (loops_by_rows(x->k)) {

@@ -25,7 +25,12 @@ void loops_level(Loops *s, int level);                                       /* 
 void loops_range(Loops *s, int level, LLVMValueRef *from, LLVMValueRef *to); /* positions of its letter, narrowed */
 void loops_require(Loops *s, int level, LLVMBasicBlockRef skip);             /* branches to skip where a test fails */
 void loops_hoist(Loops *s, int level);
-LLVMValueRef loops_destination(Loops *s); /* address of the cell */
+LLVMValueRef loops_destination(Loops *s);                       /* address of the cell */
+void loops_list(Loops *s, LLVMValueRef at, LLVMValueRef value); /* LIST: stores into a cell of the list at hand */
+/* Of a condition that bounds this loop: the first position at which it holds, if it holds from one on. */
+LLVMValueRef loops_lower_bound(Loops *s, int level, const Test *t);
+
+void ends_level(Loops *s, int level); /* ends_emit.c, in place of the innermost loop: LIST */
 
 void rows_start(Loops *s);             /* once, in the entry block's scope */
 void rows_finish(Loops *s);            /* frees */

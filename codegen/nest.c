@@ -211,20 +211,36 @@ static int64_t block_of(const Scalar *s, int letter)
     return next && s->args[0]->args[1]->op == OP_CONST ? s->args[0]->args[1]->inum : 0;
 }
 
-/* Whether the innermost loop can visit the ends of runs alone. */
-static bool can_visit_ends(const KernelInfo *k, Nest *n)
+bool nest_tests_ends(const Equation *e, const Nest *n, const Test *t)
 {
+    return t->level == n->n - 1 && t->bound < 0 && t->s != e->conds[n->ends.cond];
+}
+
+enum { MOST_LISTED = 1 << 14, BLOCKS = 64 }; /* cells of a list; what the size of a block is a multiple of */
+
+/* Whether the ends of runs are found by vectors in place of the innermost loop. */
+static bool can_list_ends(const KernelInfo *k, Nest *n)
+{
+    const Equation *e = k->e;
     const RunEnds *r = &n->ends;
     int level = n->n - 1;
-    if (!equation_run_ends(k->e, &n->ends) || n->order[level] != r->letter || r->letter == k->item ||
-        r->letter == k->scan || !scalar_is_safe(k->e, r->step) || !lanes_can(r->step->args[0], r->letter)) {
+    if (e->dst->elem != ELEM_I32 || e->letters[equation_rank_letter(e)].axis->size > MOST_LISTED ||
+        !equation_run_ends(e, &n->ends) || n->order[level] != r->letter || r->letter == k->item ||
+        r->letter == k->scan || !scalar_is_safe(e, r->step) || !lanes_can(r->step->args[0], r->letter) ||
+        !scalar_is_safe(e, e->body) || !lanes_can_knowing(e->body, r->letter, r->step)) {
         return false;
+    }
+    for (int i = 0; i < n->ntests; i++) {
+        const Test *t = &n->tests[i];
+        if (nest_tests_ends(e, n, t) && !(scalar_is_safe(e, t->s) && lanes_can_knowing(t->s, r->letter, r->step))) {
+            return false;
+        }
     }
     for (int i = 0; i < r->nothers; i++) {
         int64_t block = block_of(r->others[i], r->letter);
         Test t = {.s = r->others[i], .level = level, .bound = -1};
         find_bound(k, n, &t);
-        if (block > 0 && (n->block == 0 || n->block == block)) {
+        if (block > 0 && block % BLOCKS == 0 && (n->block == 0 || n->block == block)) {
             n->block = block;
         } else if (t.bound == level && t.lower && scalar_is_safe(k->e, t.s)) {
             n->tails[n->ntails++] = t;
@@ -236,7 +252,7 @@ static bool can_visit_ends(const KernelInfo *k, Nest *n)
 }
 
 /* A list: the letter that counts is no loop. */
-static void choose_list(const KernelInfo *k, Nest *n)
+static void choose_list(const KernelInfo *k, bool plain, Nest *n)
 {
     const Equation *e = k->e;
     int rank = equation_rank_letter(e), deepest = -1;
@@ -253,7 +269,11 @@ static void choose_list(const KernelInfo *k, Nest *n)
     for (int i = 0; i < e->nconds; i++) {
         add_test(k, n, e->conds[i], &deepest);
     }
-    n->by_runs = can_visit_ends(k, n);
+    n->covers = plain && k->sole && !e->dst->is_output; /* all cells that are looked at: nobody reads behind a list */
+    for (int i = 0; i < n->ntests; i++) {
+        n->covers = n->covers && n->tests[i].level >= n->nouter;
+    }
+    n->by_runs = can_list_ends(k, n);
 }
 
 bool loops_by_rows(const KernelInfo *k)
@@ -279,7 +299,7 @@ void nest_choose(const KernelInfo *k, Nest *n)
         }
     }
     if (e->op == RED_NTH) {
-        choose_list(k, n);
+        choose_list(k, plain, n);
         return;
     }
     unsigned all = (1u << e->nletters) - 1;

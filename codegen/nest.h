@@ -38,8 +38,8 @@ typedef struct {
     int ntests;
     Test tests[MAX_TESTS];
     bool too_many; /* more than MAX_TESTS conditions */
-    /* LIST: the innermost loop visits the ends of the runs of ends.step alone; ends.cond, which is tested there as
-     * always, holds nowhere else. */
+    /* LIST: in place of the innermost loop, ends_emit.c lists the ends of the runs of ends.step, which is where
+     * ends.cond holds. */
     bool by_runs;
     RunEnds ends;
     int64_t block; /* it holds at the last position of every block of so many, too; 0: there are none */
@@ -51,6 +51,8 @@ typedef struct {
  * example is then the outermost loop. */
 bool loops_by_rows(const KernelInfo *k);
 void nest_choose(const KernelInfo *k, Nest *n);
+bool nest_tests_ends(const Equation *e, const Nest *n,
+                     const Test *t); /* by_runs: of what is listed, a test is asked, too */
 void rows_choose(const KernelInfo *k, bool plain, Nest *n);
 
 #endif

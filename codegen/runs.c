@@ -46,8 +46,7 @@ const Scalar *runs_find(const Emit *x, int letter)
     return found;
 }
 
-/* table[c - 1] and table[c], unbounded at the ends. */
-static LLVMValueRef threshold(Emit *x, const Scalar *step, LLVMValueRef c, int beyond)
+LLVMValueRef runs_threshold(Emit *x, const Scalar *step, LLVMValueRef c, int beyond)
 {
     int64_t n = step->ntable, *v = malloc((size_t)(n + 2) * sizeof *v);
     if (!v) {
@@ -63,7 +62,7 @@ static LLVMValueRef threshold(Emit *x, const Scalar *step, LLVMValueRef c, int b
     return t;
 }
 
-static LLVMValueRef value_at(Emit *x, const Scalar *s, int letter, LLVMValueRef at)
+LLVMValueRef runs_value_at(Emit *x, const Scalar *s, int letter, LLVMValueRef at)
 {
     int mark = scope_enter(x);
     x->letter[letter] = at;
@@ -109,18 +108,19 @@ static LLVMValueRef next_count(Runs *r, LLVMValueRef count, LLVMValueRef least)
     LLVMBasicBlockRef from[3];
     LLVMValueRef value[3] = {count};
     from[0] = LLVMGetInsertBlock(x->b);
-    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, r->end, r->size, ""), look, known);
+    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, r->end, r->hi, ""), look, known);
     LLVMPositionBuilderAtEnd(x->b, look);
-    LLVMValueRef v = value_at(x, r->step->args[0], r->letter, r->end);
+    LLVMValueRef v = runs_value_at(x, r->step->args[0], r->letter, r->end);
     LLVMValueRef below = LLVMBuildICmp(x->b, LLVMIntSLT, v, least, "");
     LLVMValueRef step = LLVMBuildSelect(x->b, below, emit_i64(x, -1), emit_i64(x, 1), "");
     value[1] = emit_min(x, LLVMBuildNSWAdd(x->b, count, step, ""), emit_i64(x, r->step->ntable));
-    LLVMValueRef in = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, v, threshold(x, r->step, value[1], 0), ""),
-                                   LLVMBuildICmp(x->b, LLVMIntSLT, v, threshold(x, r->step, value[1], 1), ""), "");
+    LLVMValueRef in =
+        LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, v, runs_threshold(x, r->step, value[1], 0), ""),
+                     LLVMBuildICmp(x->b, LLVMIntSLT, v, runs_threshold(x, r->step, value[1], 1), ""), "");
     from[1] = LLVMGetInsertBlock(x->b);
     LLVMBuildCondBr(x->b, in, known, search);
     LLVMPositionBuilderAtEnd(x->b, search);
-    value[2] = value_at(x, r->step, r->letter, r->end);
+    value[2] = runs_value_at(x, r->step, r->letter, r->end);
     from[2] = LLVMGetInsertBlock(x->b);
     LLVMBuildBr(x->b, known);
     LLVMPositionBuilderAtEnd(x->b, known);
@@ -129,16 +129,15 @@ static LLVMValueRef next_count(Runs *r, LLVMValueRef count, LLVMValueRef least)
     return phi;
 }
 
-void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef size,
-                int64_t block)
+void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi)
 {
-    *r = (Runs){.x = x, .step = step, .letter = letter, .hi = hi, .size = size};
+    *r = (Runs){.x = x, .step = step, .letter = letter, .hi = hi};
     LLVMBasicBlockRef first = emit_block(x, "first"), body = emit_block(x, "run.begin");
     r->head = LLVMCreateBasicBlockInContext(x->ctx, "runs");
     r->exit = LLVMCreateBasicBlockInContext(x->ctx, "runs.end");
     LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, lo, hi, ""), first, r->exit);
     LLVMPositionBuilderAtEnd(x->b, first);
-    LLVMValueRef searched = value_at(x, step, letter, lo);
+    LLVMValueRef searched = runs_value_at(x, step, letter, lo);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b);
     LLVMBuildBr(x->b, r->head);
     LLVMAppendExistingBasicBlock(x->fn, r->head);
@@ -149,13 +148,8 @@ void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef l
     LLVMAddIncoming(r->count, &searched, &before, 1);
     LLVMBuildBr(x->b, body);
     LLVMPositionBuilderAtEnd(x->b, body);
-    if (block > 0) {
-        LLVMValueRef number = LLVMBuildUDiv(x->b, r->lo, emit_i64(x, block), "");
-        LLVMValueRef after = LLVMBuildNSWAdd(x->b, number, emit_i64(x, 1), "");
-        hi = emit_min(x, hi, LLVMBuildNSWMul(x->b, after, emit_i64(x, block), ""));
-    }
     LLVMValueRef from = LLVMBuildNSWAdd(x->b, r->lo, emit_i64(x, 1), "");
-    LLVMValueRef least = threshold(x, step, r->count, 0), most = threshold(x, step, r->count, 1);
+    LLVMValueRef least = runs_threshold(x, step, r->count, 0), most = runs_threshold(x, step, r->count, 1);
     r->end = end_of_run(r, from, hi, least, most);
     r->next = next_count(r, r->count, least);
     r->mark = scope_enter(x);

@@ -10,7 +10,7 @@ typedef struct {
     const Scalar *step;
     int letter;
     LLVMValueRef lo, end; /* of the run at hand */
-    LLVMValueRef hi, size;
+    LLVMValueRef hi;
     LLVMValueRef count, next; /* the function's value in it, and at its end */
     LLVMBasicBlockRef head, exit;
     int mark;
@@ -18,11 +18,12 @@ typedef struct {
 
 /* The step function for whose sake the loop over `letter` is worth cutting, or NULL. */
 const Scalar *runs_find(const Emit *x, int letter);
-/* Leaves the builder where the loop from r->lo to r->end belongs, the function's value known there. Runs end at hi and
- * with every block of so many positions (0: there are none); r->next is the value at r->end where that is below size.
- */
-void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef size,
-                int64_t block);
+/* Leaves the builder where the loop from r->lo to r->end belongs, the function's value known there. */
+void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi);
 void runs_end(Runs *r);
+
+/* table[c - 1] (beyond: 0) and table[c] (1), unbounded at the ends. */
+LLVMValueRef runs_threshold(Emit *x, const Scalar *step, LLVMValueRef c, int beyond);
+LLVMValueRef runs_value_at(Emit *x, const Scalar *s, int letter, LLVMValueRef at);
 
 #endif

@@ -23,7 +23,7 @@ static bool are_ancestors(const Equation *e, int n, Scalar *const *args)
 }
 
 /* Values that an integer expression can take, as far as ranges of tensors and axes tell; false: not known. Absent cells
- * hold 0, so a tensor's range is widened to it. */
+ * hold 0, so a tensor's range is widened to it; cells behind a list hold anything. */
 static bool range_of(const Equation *e, const Scalar *s, int64_t *lo, int64_t *hi)
 {
     int64_t a, b, c, d;
@@ -38,7 +38,7 @@ static bool range_of(const Equation *e, const Scalar *s, int64_t *lo, int64_t *h
     case OP_LOAD:
         *lo = s->tensor->lo < 0 ? s->tensor->lo : 0;
         *hi = s->tensor->hi > 0 ? s->tensor->hi : 0;
-        return s->type == TYPE_INT && s->tensor->lo <= s->tensor->hi;
+        return s->type == TYPE_INT && s->tensor->lo <= s->tensor->hi && !s->tensor->is_list;
     case OP_STEP:
         *lo = 0;
         *hi = s->ntable;
@@ -128,20 +128,6 @@ void emit_analyse(Emit *x)
         }
         x->letters[i] = set;
         x->safe[i] = safe && node_is_safe(k->e, s);
-    }
-}
-
-void emit_assume_safe(Emit *x, const Scalar *s)
-{
-    const KernelInfo *k = x->k;
-    int known = kernel_node(k, s);
-    x->safe[known] = true;
-    for (int i = known + 1; i < k->nnodes; i++) { /* users stand behind */
-        bool safe = node_is_safe(k->e, k->nodes[i]);
-        for (int j = 0; j < k->nodes[i]->nargs; j++) {
-            safe = safe && x->safe[kernel_node(k, k->nodes[i]->args[j])];
-        }
-        x->safe[i] = safe;
     }
 }
 
@@ -300,7 +286,8 @@ static LLVMValueRef emit_floor_div(Emit *x, LLVMValueRef a, LLVMValueRef d, bool
 static bool is_counted(const Emit *x, const Scalar *s)
 {
     int64_t lo, hi;
-    return range_of(x->k->e, s, &lo, &hi) && lo >= 0;
+    bool is_listed = s->op == OP_LOAD && s->tensor->is_list; /* what is made of anything else is not looked at */
+    return is_listed ? s->tensor->lo >= 0 : range_of(x->k->e, s, &lo, &hi) && lo >= 0;
 }
 
 static bool is_number(Type t)

@@ -79,6 +79,16 @@ static bool is_extremum(const Interp *in, const Tensor *t)
     return false;
 }
 
+/* Cells that may hold anything (Tensor.is_list). */
+static bool is_behind_list(Interp *in, const Tensor *t, const int64_t *index)
+{
+    int64_t first[MAX_DIMS + 1], cell;
+    int rank = t->dims[0]->kind == AXIS_BATCH;
+    memcpy(first, index, (size_t)t->ndim * sizeof *first);
+    first[rank] = 0;
+    return interp_locate(in, t, first, &cell) && index[rank] > in->cells[t->id].values[cell].inum;
+}
+
 static Value load(Interp *in, Frame *f, const Scalar *s)
 {
     const Tensor *t = s->tensor;
@@ -106,6 +116,10 @@ static Value load(Interp *in, Frame *f, const Scalar *s)
     }
     if (c->owner[cell] == CELL_COMPUTING) {
         interp_fail(in, "%s depends on itself", t->name);
+        return nothing;
+    }
+    if (t->is_list && is_behind_list(in, t, index)) {
+        interp_fail(in, "%s is read behind the last of a list", t->name);
         return nothing;
     }
     bool present = c->owner[cell] > 0 || c->owner[cell] == CELL_GIVEN;
@@ -294,10 +308,14 @@ static void reduce(Frame *f, Value v, Value *result, bool present, Value *best)
         if (!present) {
             result->inum = 0;
         }
-        if (seen == f->letter[equation_rank_letter(e)]) {
+        int rank = equation_rank_letter(e);
+        int64_t at = f->letter[rank], room = e->letters[rank].axis->size - 1;
+        best->inum = ++seen;
+        if (at == 0) {
+            result->inum = seen < room ? seen : room;
+        } else if (at == seen) {
             *result = v;
         }
-        best->inum = seen + 1;
         break;
     }
     case RED_ANY:

@@ -190,7 +190,8 @@ struct Tensor {
     /* VALUE of a cluster (see Equation): the dim that is worked on a tile of positions at a time, so that only a tile
      * of its cells exists at any moment; 0: all of it does. */
     int tile_dim;
-    bool in_order; /* VALUE: its dims lie in memory in the order in which they are declared */
+    bool is_list; /* VALUE that an NTH defines: its dims lie in memory in the order in which they are declared, and
+                     nobody reads cells behind the last of a list, which may hold anything */
     int ndim;
     Axis *dims[MAX_DIMS];
     Init *init;              /* PARAM, STATE */
@@ -214,8 +215,9 @@ int64_t tensor_cells(const Tensor *t, int but);
 typedef enum { RED_NONE, RED_SUM, RED_MAX, RED_MIN, RED_ARGMAX, RED_ANY, RED_NTH } Reduce;
 /* ARGMAX yields the first reduced index (INT) that attains the maximum of the body; one reduced letter only.
  * NTH lists: with r the letter that stands first on the left (behind the example's), alone and nowhere else, the cell
- * gets the body (INT) at the r-th tuple, from 0, that satisfies the conds; one reduced letter only, in ascending order.
- * Cells behind the last hold 0. (First, so that in memory the lists of neighbours lie side by side.)
+ * gets the body (INT) at the r-th tuple, from 1, that satisfies the conds; one reduced letter only, in ascending order.
+ * Cell 0 holds how many are listed: those for which there is a cell. dst is a list. (First, so that in memory the lists
+ * of neighbours lie side by side.)
  *
  * mean is a sum divided by a count, count a sum of 1, draw a RAND or an ARGMAX: they are gone in the graph. */
 extern const char *const reduce_name[];

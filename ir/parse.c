@@ -232,8 +232,8 @@ static void parse_attributes(File *f, Tensor *t, Link *link)
             t->is_ascending = true;
         } else if (parse_accept(p, "carried")) {
             t->is_carried = true;
-        } else if (parse_accept(p, "in_order")) {
-            t->in_order = true;
+        } else if (parse_accept(p, "list")) {
+            t->is_list = true;
         } else if (parse_accept(p, "tile")) {
             t->tile_dim = (int)parse_integer(p, "a dimension");
         } else if (parse_accept(p, "vocab")) {

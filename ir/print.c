@@ -502,7 +502,7 @@ static void print_tensor(Printer *p, Text *out, const Tensor *t)
     text_printf(out, "%s : %s", t->ndim > 0 ? "]" : "", elem_names[t->elem]);
     text_printf(out, "%s%s%s%s%s", t->per_example ? " per_example" : "", t->is_ascending ? " ascending" : "",
                 t->is_output ? " output" : "", t->is_draw ? " draw" : "", t->is_carried ? " carried" : "");
-    text_printf(out, "%s", t->in_order ? " in_order" : "");
+    text_printf(out, "%s", t->is_list ? " list" : "");
     if (t->tile_dim > 0) {
         text_printf(out, " tile %d", t->tile_dim);
     }

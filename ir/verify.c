@@ -286,7 +286,8 @@ static bool verify_letter(const Graph *g, const Equation *e, int k, Text *why)
 static bool verify_rank(const Equation *e, Text *why)
 {
     int rank = equation_rank_letter(e), n = 0;
-    bool ok = rank >= 0 && e->letters[rank].parent < 0 && !sc_uses_letter(e->body, rank);
+    bool ok = rank >= 0 && e->letters[rank].axis->kind == AXIS_FIXED && e->letters[rank].axis->size > 0 &&
+              e->letters[rank].parent < 0 && !sc_uses_letter(e->body, rank);
     for (int d = 0; ok && d < e->dst->ndim; d++) {
         n += sc_uses_letter(e->lhs[d], rank);
     }
@@ -329,6 +330,9 @@ static bool verify_lhs(const Graph *g, const Equation *e, Text *why)
     }
     if ((e->op == RED_ARGMAX || e->op == RED_NTH) && e->nletters - next != 1) {
         BROKEN("%s over %d letters", reduce_name[e->op], e->nletters - next);
+    }
+    if ((e->op == RED_NTH) != e->dst->is_list) {
+        BROKEN("nth defines lists, and nothing else does");
     }
     return e->op != RED_NTH || verify_rank(e, why);
 }

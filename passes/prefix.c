@@ -8,13 +8,12 @@
  *
  *     sum over j: w(j) * v[j]  =  sum over ends of runs j: (w(j) - w(j + 1)) * Q[j]
  *
- * which is n times as many terms as there are runs instead of n * n / 2. The equations that are made, the first two
- * once for all layers, as they depend on no param:
+ * which is n times as many terms as there are runs instead of n * n / 2. The equations that are made, the first
+ * once for all layers, as it depends on no param:
  *
- *     runs[b,u,i]  nth= (j + 1) * K + step(..)                  the ends of runs, one behind the other
- *     count[b,i]   sum= 1                                       where 0 < runs[b,u,i]
+ *     runs[b,u,i]  nth= (j + 1) * K + step(..)                  the ends of runs, from u = 1; u = 0: how many
  *     Q[b,j,f]     = v[b,j,f] + select(0 < j, Q[b,j-1,f], 0)
- *     o[b,i,f]     sum= (w(u) - w(u + 1)) * Q[b,end of run u,f]  where u < count[b,i]
+ *     o[b,i,f]     sum= (w(u + 1) - w(u + 2)) * Q[b,end of run u + 1,f]  where u < runs[b,0,i]
  *
  * Sums start again after every BLOCK positions (then w(j + 1) counts as 0), so that differences of them stay as exact
  * as the sums that they replace, and a NaN in v reaches nobody whose domain ends before its block.
@@ -139,8 +138,8 @@ static int64_t code_width(const Sum *s)
     return width;
 }
 
-/* The lists of ends and their lengths; *most: ends there may be. Returns false if they are too many to number. */
-static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most)
+/* The lists of ends; *most: ends there may be. NULL: they are too many to number. */
+static Tensor *make_runs(const Sum *s, int64_t *most)
 {
     Graph *g = s->p->g;
     const Equation *e = s->e;
@@ -148,16 +147,16 @@ static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most
     *most = s->pieces * (s->step->ntable + 1) + (has_blocks(s) ? (bound + BLOCK - 1) / BLOCK : 0);
     *most = *most < bound ? *most : bound;
     if (bound >= INT32_MAX / width - 1) {
-        return false;
+        return NULL;
     }
     Axis *dims[MAX_DIMS];
     Scalar *index[MAX_DIMS];
     int n = list_letters(s, s->rows, 1, dims, index);
     unsigned set = 1u << s->example | s->rows;
-    dims[1] = runs_axis(s->p, *most + 1); /* the last cell is always 0 */
-    *runs = prefix_tensor(s, "runs", ELEM_I32, 0, (bound + 1) * width, n, dims);
-    (*runs)->in_order = true; /* neighbours have their ends in the same few places: their lists side by side */
-    Draft d = part_draft(s, *runs, RED_NTH, set | 1u << s->j);
+    dims[1] = runs_axis(s->p, *most + 2); /* how many; and whoever looks at an end names the one behind it, too */
+    Tensor *runs = prefix_tensor(s, "runs", ELEM_I32, 0, (bound + 1) * width, n, dims);
+    runs->is_list = true;
+    Draft d = part_draft(s, runs, RED_NTH, set | 1u << s->j);
     index[1] = sc_letter(g, draft_letter(&d, (Letter){dims[1], "u", -1}));
     memcpy(d.e.lhs, index, (size_t)n * sizeof *index);
     for (int i = 0; i < e->nconds; i++) {
@@ -170,18 +169,7 @@ static bool make_runs(const Sum *s, Tensor **runs, Tensor **count, int64_t *most
     Scalar *next = sc_op(g, OP_add, sc_letter(g, s->j), sc_int(g, 1));
     d.e.body = sc_op(g, OP_add, sc_op(g, OP_mul, next, sc_int(g, width)), g->scalars[s->step->id]);
     draft_commit(&d);
-
-    Axis *longest = dims[1];
-    n = list_letters(s, s->rows, 0, dims, index);
-    *count = prefix_tensor(s, "nruns", ELEM_I32, 0, *most, n, dims);
-    d = part_draft(s, *count, RED_SUM, set);
-    memcpy(d.e.lhs, index, (size_t)n * sizeof *index);
-    n = list_letters(s, s->rows, 1, dims, index);
-    index[1] = sc_letter(g, draft_letter(&d, (Letter){longest, "u", -1}));
-    draft_cond(&d, sc_op(g, OP_lt, sc_int(g, 0), sc_load(g, *runs, n, index)));
-    d.e.body = sc_int(g, 1);
-    draft_commit(&d);
-    return true;
+    return runs;
 }
 
 /* Q: sums of v up to a position, from the beginning of its block. */
@@ -244,9 +232,9 @@ void prefix_keep_other_members(const Sum *s, Equation *e)
 static bool rewrite_sum(const Sum *s, Equation *e)
 {
     Graph *g = s->p->g;
-    Tensor *runs, *count;
     int64_t most;
-    if (!make_runs(s, &runs, &count, &most)) {
+    Tensor *runs = make_runs(s, &most);
+    if (!runs) {
         return false;
     }
     Tensor *sums = make_sums(s);
@@ -256,12 +244,12 @@ static bool rewrite_sum(const Sum *s, Equation *e)
     Scalar *u = sc_letter(g, draft_letter(&d, (Letter){runs_axis(s->p, most), "u", -1}));
     Scalar *after = sc_op(g, OP_add, u, sc_int(g, 1)), *index[MAX_DIMS];
     Axis *dims[MAX_DIMS];
-    int n = list_letters(s, s->rows, 0, dims, index);
-    Scalar *length = sc_load(g, count, n, index);
-    n = list_letters(s, s->rows, 1, dims, index);
-    index[1] = u;
-    Scalar *run = sc_load(g, runs, n, index);
+    int n = list_letters(s, s->rows, 1, dims, index);
+    index[1] = sc_int(g, 0);
+    Scalar *length = sc_load(g, runs, n, index);
     index[1] = after;
+    Scalar *run = sc_load(g, runs, n, index);
+    index[1] = sc_op(g, OP_add, u, sc_int(g, 2));
     Scalar *other = sc_load(g, runs, n, index), *k = sc_int(g, code_width(s));
     Scalar *end = sc_op(g, OP_idiv, run, k), *goes_on = sc_op(g, OP_lt, after, length);
     if (has_blocks(s)) {
