@@ -62,7 +62,7 @@ Model *model_compile(const ModelOptions *o, Form form, Text *why)
     m->diag = diag_new();
     PipelineOptions all = {.training = form != FORM_RANK, .grads_are_outputs = form != FORM_STEP, .verify = true};
     PipelineOptions plain = all;
-    plain.skip = "simplify,split,clean,recompute,resum,contract,fuse-map";
+    plain.skip = "simplify,lookup,split,clean,recompute,resum,contract,fuse-map";
     CodegenOptions co = {.real = o->real, .products = o->products, .cpu = o->cpu, .threads = 1};
     CodegenStats stats;
     Graph *g = model_lower(o, form, m->arena, m->diag);
