@@ -1,6 +1,7 @@
 /* a^b of floats with AVX-512, in floats alone: log2 a as a sum of two floats, exact to 33 bits, because b log2 a may be
- * as large as 128 and its error is the result's relative one. Largest error found: 0.98 units in the last place.
- * Where a polynomial is multiplied by a power of its argument, nodes next to 0 are left out of its interpolation. */
+ * as large as 128 and its error is the result's relative one. Within one unit in the last place
+ * (tests/codegen/math_test.c). Where a polynomial is multiplied by a power of its argument, nodes next to 0 are left
+ * out of its interpolation. */
 #include "num.h"
 
 /* Rounded once, always: the parts below are exact because of it. */

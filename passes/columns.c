@@ -48,10 +48,7 @@ static void make_copies(Copies *x)
     for (int t = 0; t < x->c->ntensors; t++) {
         if (x->reads[t]) {
             Tensor proto = *g->tensors[t];
-            proto.name = arena_printf(g->arena, "%s.cols", g->tensors[t]->name);
-            for (int k = 2; graph_find(g, proto.name); k++) {
-                proto.name = arena_printf(g->arena, "%s.cols%d", g->tensors[t]->name, k);
-            }
+            proto.name = unused_name(g, g->tensors[t]->name, "cols");
             proto.grad = NULL;
             x->copy[t] = graph_tensor(g, proto);
         }

@@ -18,7 +18,7 @@
  * picked from them; no table is both. */
 #include "fault.h"
 #include "intervals.h"
-#include "prefix.h"
+#include "rewrite.h"
 
 #include <string.h>
 
@@ -404,7 +404,7 @@ static bool rewrite(Tables *x, Equation *e)
     sc_walk(e->body, note_load, &loads);
     for (int i = 0; i < loads.n && !done; i++) {
         Scalar *value = look_through(x, e, loads.load[i]);
-        done = value && try_rows(x, e, prefix_swap(x->g, e->body, loads.load[i], value));
+        done = value && try_rows(x, e, fold(x->g, sc_swap(x->g, e->body, loads.load[i], value)));
     }
     return done;
 }

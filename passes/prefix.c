@@ -53,10 +53,7 @@ Tensor *prefix_tensor(const Sum *s, const char *suffix, Elem elem, int64_t lo, i
     Tensor t = {.elem = elem, .role = ROLE_VALUE, .ndim = ndim, .span = s->e->span, .lo = lo, .hi = hi};
     memcpy(t.dims, dims, (size_t)ndim * sizeof *dims);
     t.per_example = dims[0] == g->batch;
-    t.name = arena_printf(g->arena, "%s.%s", s->e->dst->name, suffix);
-    for (int k = 2; graph_find(g, t.name); k++) {
-        t.name = arena_printf(g->arena, "%s.%s%d", s->e->dst->name, suffix, k);
-    }
+    t.name = unused_name(g, s->e->dst->name, suffix);
     return graph_tensor(g, t);
 }
 
@@ -256,8 +253,8 @@ static bool rewrite_sum(const Sum *s, Equation *e)
         Scalar *in_block = sc_op(g, OP_lt, sc_int(g, 0), sc_op(g, OP_mod, end, sc_int(g, BLOCK)));
         goes_on = fold_op2(g, OP_and, goes_on, in_block);
     }
-    Scalar *here = prefix_swap(g, s->weight, s->step, sc_op(g, OP_mod, run, k));
-    Scalar *next = prefix_swap(g, s->weight, s->step, sc_op(g, OP_mod, other, k));
+    Scalar *here = fold(g, sc_swap(g, s->weight, s->step, sc_op(g, OP_mod, run, k)));
+    Scalar *next = fold(g, sc_swap(g, s->weight, s->step, sc_op(g, OP_mod, other, k)));
     Scalar *body = fold_op2(g, OP_sub, here, fold_op3(g, OP_select, goes_on, next, sc_real(g, 0)));
     for (int i = 0; i < s->n; i++) {
         body = i == s->which || sc_uses_letter(s->factor[i], s->j) ? body : fold_op2(g, OP_mul, s->factor[i], body);

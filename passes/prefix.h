@@ -40,8 +40,6 @@ typedef struct {
 bool prefix_find_sum(Prefix *p, const Equation *e, Sum *s);
 /* A condition that differs between rows. */
 bool prefix_is_of_row(const Sum *s, const Scalar *c);
-/* `to` in place of a node of s. */
-Scalar *prefix_swap(Graph *g, Scalar *s, const Scalar *from, Scalar *to);
 
 Prefix prefix_start(Graph *g);
 bool prefix_take_factors(Sum *s, Scalar *x); /* appends those of a product; false: they are too many */

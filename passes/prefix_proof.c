@@ -34,24 +34,6 @@ static Steps steps_of(const Scalar *s, int letter)
     return f;
 }
 
-typedef struct {
-    const Scalar *from;
-    Scalar *to;
-} Swap;
-
-static Scalar *swap_node(Graph *g, Scalar *s, void *ctx)
-{
-    const Swap *w = ctx;
-    (void)g;
-    return s == w->from ? w->to : s;
-}
-
-Scalar *prefix_swap(Graph *g, Scalar *s, const Scalar *from, Scalar *to)
-{
-    Swap w = {from, to};
-    return fold(g, sc_rewrite(g, s, swap_node, &w));
-}
-
 /* Coefficient of j in an integer: -1, 0, 1, or 2 for anything else. */
 static int coefficient(const Scalar *s, int j)
 {
@@ -295,7 +277,8 @@ static bool check_weight(Sum *s, Scalar *weight)
     Graph *g = s->p->g;
     const Equation *e = s->e;
     Steps f = steps_of(weight, s->j);
-    if (f.n != 1 || weight->type != TYPE_REAL || sc_uses_letter(prefix_swap(g, weight, f.step, sc_int(g, 0)), s->j)) {
+    if (f.n != 1 || weight->type != TYPE_REAL ||
+        sc_uses_letter(fold(g, sc_swap(g, weight, f.step, sc_int(g, 0))), s->j)) {
         return false;
     }
     s->weight = weight;

@@ -143,10 +143,7 @@ static void make_in(Remake *x, const Equation *e, int cluster)
 {
     Tensor t = *e->dst;
     t.grad = t.next = NULL;
-    t.name = arena_printf(x->g->arena, "%s.again", e->dst->name);
-    for (int k = 2; graph_find(x->g, t.name); k++) {
-        t.name = arena_printf(x->g->arena, "%s.again%d", e->dst->name, k);
-    }
+    t.name = unused_name(x->g, e->dst->name, "again");
     Tensor *by = graph_tensor(x->g, t);
     Equation copy = *e;
     x->cluster = cluster;

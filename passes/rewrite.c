@@ -347,6 +347,24 @@ Scalar *sc_rewrite(Graph *g, Scalar *s, Rewriter f, void *ctx)
     return out;
 }
 
+typedef struct {
+    const Scalar *from;
+    Scalar *to;
+} Swap;
+
+static Scalar *swap_node(Graph *g, Scalar *s, void *ctx)
+{
+    const Swap *w = ctx;
+    (void)g;
+    return s == w->from ? w->to : s;
+}
+
+Scalar *sc_swap(Graph *g, Scalar *s, const Scalar *from, Scalar *to)
+{
+    Swap w = {from, to};
+    return sc_rewrite(g, s, swap_node, &w);
+}
+
 void equation_rewrite(Graph *g, Equation *e, Rewriter f, void *ctx)
 {
     for (int k = 0; k < e->dst->ndim; k++) {

@@ -53,7 +53,8 @@ Scalar *fold_substitute(Graph *g, Scalar *s, int n, Scalar *const *map);
 /* Rebuilds s bottom-up; f may replace a node whose args are already rebuilt (return it unchanged to keep it). */
 typedef Scalar *(*Rewriter)(Graph *g, Scalar *s, void *ctx);
 Scalar *sc_rewrite(Graph *g, Scalar *s, Rewriter f, void *ctx);
-void equation_rewrite(Graph *g, Equation *e, Rewriter f, void *ctx); /* lhs, conds and body */
+void equation_rewrite(Graph *g, Equation *e, Rewriter f, void *ctx);  /* lhs, conds and body */
+Scalar *sc_swap(Graph *g, Scalar *s, const Scalar *from, Scalar *to); /* `to` in place of a node of s; not folded */
 
 /* Calls f on every load of the equation (lhs, conds, body), each distinct one at least once. */
 void equation_loads(const Equation *e, void (*f)(const Scalar *load, void *ctx), void *ctx);

@@ -18,6 +18,8 @@
 #include "ptrmap.h"
 #include "uses.h"
 
+#include <string.h>
+
 /* Of one cell of a tile that lies in the cache, in twentieths of a cycle as measured on a CPU with AVX-512. Where
  * vectors are shorter functions cost four times as much and the cache no more, so what gains here gains there. A
  * function as cheap as LEAST_FUNCTION is worth sharing. */
@@ -340,10 +342,12 @@ static Shared share_from(const Share *x, const Site *from)
     int nat = 0;
     for (int i = 0; i < x->nsites; i++) {
         const Site *site = &x->sites[i];
-        Scalar **at = arena_alloc(g->arena, MAX_LETTERS * sizeof *at);
+        Scalar *at[MAX_LETTERS] = {0};
         if (is_alike(g, &s.made, site, at) && is_covered(g, &s.made, site, at)) {
+            Scalar **kept = arena_alloc(g->arena, sizeof at);
+            memcpy(kept, at, sizeof at);
             ARENA_PUSH(g->arena, s.readers, s.nreaders, site);
-            ARENA_PUSH(g->arena, s.at, nat, at);
+            ARENA_PUSH(g->arena, s.at, nat, kept);
             s.gain += site->saved - LOAD;
         }
     }
@@ -369,28 +373,6 @@ static bool find_best(const Share *x, Shared *best)
 
 /* ---- carrying it out ---- */
 
-typedef struct {
-    const Scalar *from;
-    Scalar *to;
-} Replacement;
-
-static Scalar *replace(Graph *g, Scalar *s, void *ctx)
-{
-    (void)g;
-    const Replacement *r = ctx;
-    return s == r->from ? r->to : s;
-}
-
-static Tensor *name_tensor(Graph *g, const Tensor *proto, const char *of)
-{
-    Tensor t = *proto;
-    t.name = arena_printf(g->arena, "%s.shared", of);
-    for (int k = 2; graph_find(g, t.name); k++) {
-        t.name = arena_printf(g->arena, "%s.shared%d", of, k);
-    }
-    return graph_tensor(g, t);
-}
-
 static void carry_out(Share *x, Shared *s)
 {
     Graph *g = x->g;
@@ -406,7 +388,9 @@ static void carry_out(Share *x, Shared *s)
         def.lhs[d] = sc_substitute(g, def.lhs[d], MAX_LETTERS, own);
     }
     if (!is_there) {
-        def.dst = name_tensor(g, def.dst, s->from->e->dst->name);
+        Tensor proto = *def.dst;
+        proto.name = unused_name(g, s->from->e->dst->name, "shared");
+        def.dst = graph_tensor(g, proto);
         ARENA_PUSH(g->arena, x->member, x->nmembers, graph_equation(g, def));
     }
     for (int i = 0; i < s->nreaders; i++) {
@@ -415,9 +399,9 @@ static void carry_out(Share *x, Shared *s)
         for (int d = 0; d < def.dst->ndim; d++) {
             args[d] = sc_substitute(g, def.lhs[d], s->made.nletters, s->at[i]);
         }
-        Replacement r = {s->readers[i]->s, sc_load(g, def.dst, def.dst->ndim, args)};
         if (!is_there || s->readers[i] != s->from) {
-            reader->body = sc_rewrite(g, reader->body, replace, &r);
+            Scalar *load = sc_load(g, def.dst, def.dst->ndim, args);
+            reader->body = sc_swap(g, reader->body, s->readers[i]->s, load);
         }
     }
 }

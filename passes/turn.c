@@ -42,10 +42,7 @@ static bool lies_across(const Equation *e, const Contraction *c, const Scalar *w
 static Tensor *make_copy(Graph *g, const Equation *e, const Scalar *w, const Turned *t)
 {
     Tensor proto = {.elem = ELEM_REAL, .role = ROLE_VALUE, .ndim = t->ndim, .span = e->span, .lo = 0, .hi = -1};
-    proto.name = arena_printf(g->arena, "%s.turned", w->tensor->name);
-    for (int k = 2; graph_find(g, proto.name); k++) {
-        proto.name = arena_printf(g->arena, "%s.turned%d", w->tensor->name, k);
-    }
+    proto.name = unused_name(g, w->tensor->name, "turned");
     Draft d = draft_from(g, e);
     d.conds = NULL;
     d.nconds = 0;
