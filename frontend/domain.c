@@ -38,7 +38,7 @@ static bool nonneg_difference(Ctx *c, Scalar *big, Scalar *small, int64_t slack,
 bool follows(Ctx *c, const Scalar *s, const Conds *known)
 {
     if (s->op == OP_CONST) {
-        return s->inum != 0;
+        return s->inum != 0 || (known != NULL && conds_false(known)); /* where nothing is, anything holds */
     }
     if (conds_has(&c->facts, s) || (known != NULL && conds_has(known, s))) {
         return true;
