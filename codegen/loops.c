@@ -562,6 +562,9 @@ static void one_loop(Loops *s, int level, int whole, LLVMValueRef first, LLVMVal
     loop_begin(x, &l, x->k->e->letters[v].name, from, end, 1);
     x->letter[v] = whole ? LLVMBuildNSWAdd(x->b, first, l.i, "") : l.i;
     loops_require(s, level, l.next);
+    if (s->spread) {
+        spread_recall(x, s->spread);
+    }
     if (level < s->n.n - 1) {
         if (level == s->n.n - 2) {
             ahead_of_row(x, s->n.order[level + 1]);
@@ -603,6 +606,32 @@ static LLVMValueRef whole_vectors(Loops *s, int level, LLVMValueRef lo, LLVMValu
     return emit_max(x, lo, LLVMBuildNSWAdd(x->b, lo, n, ""));
 }
 
+/* The innermost loop, or a level's of which nothing more is known: cut into runs, or over rows of what they hold. */
+static void loop_or_runs(Loops *s, int level, LLVMValueRef lo, LLVMValueRef hi)
+{
+    Emit *x = s->x;
+    int v = s->n.order[level];
+    const Scalar *step = level == s->n.n - 1 ? runs_find(x, v) : NULL;
+    Spread spread;
+    if (!step) {
+        one_loop(s, level, 0, whole_vectors(s, level, lo, hi), hi);
+    } else if (s->n.mode == NEST_MAP && spread_can(x, step, v, &spread)) {
+        Loop cells;
+        loop_begin(x, &cells, "cells", lo, hi, SPREAD_CELLS);
+        LLVMValueRef end = emit_min(x, hi, LLVMBuildNSWAdd(x->b, cells.i, emit_i64(x, SPREAD_CELLS), ""));
+        spread_write(x, &spread, cells.i, end);
+        s->spread = &spread;
+        one_loop(s, level, 0, whole_vectors(s, level, cells.i, end), end);
+        s->spread = NULL;
+        loop_end(x, &cells);
+    } else {
+        Runs runs;
+        runs_begin(x, &runs, step, v, lo, hi);
+        one_loop(s, level, 0, runs.lo, runs.end);
+        runs_end(&runs);
+    }
+}
+
 void loops_level(Loops *s, int level)
 {
     Emit *x = s->x;
@@ -632,16 +661,7 @@ void loops_level(Loops *s, int level)
             hi = emit_max(x, hi, lo);
             fill(s, v, from, lo);
         }
-        const Scalar *step = level == s->n.n - 1 ? runs_find(x, v) : NULL;
-        Runs runs;
-        if (step) {
-            runs_begin(x, &runs, step, v, lo, hi);
-        }
-        lo = step ? runs.lo : whole_vectors(s, level, lo, hi);
-        one_loop(s, level, 0, lo, step ? runs.end : hi);
-        if (step) {
-            runs_end(&runs);
-        }
+        loop_or_runs(s, level, lo, hi);
         if (fills) {
             fill(s, v, hi, to);
         }

@@ -3,6 +3,7 @@
 #define HEDDLE_LOOPS_H
 
 #include "nest.h"
+#include "spread.h"
 
 enum { MAX_CHUNKS = 16 }; /* vectors of an innermost loop that is spelled out */
 
@@ -13,6 +14,7 @@ typedef struct {
     int key_level; /* loop in which the key is compared with [lo, hi), or -2 */
     LLVMValueRef acc, reached, best;
     LLVMValueRef first_example, end_example; /* of the rows of the call */
+    const Spread *spread;                    /* of the innermost loop, or NULL */
     /* rows.c */
     int nchunks;
     LLVMValueRef accs[MAX_CHUNKS]; /* MEMORY: the row of the cell, in locals */

@@ -39,6 +39,7 @@ const char *const seen_name[SEEN_COUNT] = {"sum",
                                            "power of pairs that two sums have",
                                            "row of a table, picked in a sum",
                                            "rows of a table, summed",
+                                           "bucket of the time between a pair",
                                            "rows of length 0",
                                            "rows of length 1",
                                            "rows of full length",
@@ -167,6 +168,9 @@ Graph *generate_graph(Arena *arena, Diag *diag, uint64_t seed, int64_t *seen)
     }
     if (chance(r, 12)) {
         looked_up(r);
+    }
+    if (seed % 9 == 7) {
+        bucketed(r);
     }
     loss(r);
     return g;

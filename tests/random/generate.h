@@ -8,7 +8,7 @@
 #include "runtime.h"
 
 /* Bound of axis T, size of the vocabulary: programs and their batches agree on them. */
-enum { BOUND = 6, VOCAB = 7 };
+enum { BOUND = 6, VOCAB = 7, LONG_BOUND = 72, LONG_ROW = 8 };
 
 typedef enum {
     SEEN_SUM,
@@ -48,6 +48,7 @@ typedef enum {
     SEEN_POWERS,
     SEEN_ROW_PICKED,
     SEEN_ROW_SUMMED,
+    SEEN_TIMES,
     SEEN_LENGTH_0,
     SEEN_LENGTH_1,
     SEEN_LENGTH_MAX,

@@ -17,6 +17,29 @@ static Array array(Arena *arena, const char *name, DType type, int ndim, int64_t
     return a;
 }
 
+/* Lists with ascending times, some of them equal; returns how many arrays there are now. */
+static int add_times(Arena *arena, uint64_t *state, int64_t batch, Array *out, int n)
+{
+    Array offsets = array(arena, "L.offsets", DT_I64, 1, batch + 1, 0);
+    int64_t *at = offsets.data;
+    for (int64_t b = 0; b < batch; b++) {
+        at[b + 1] = at[b] + (int64_t)(uniform(state) * (LONG_BOUND + 1));
+    }
+    Array ts = array(arena, "ts", DT_I64, 1, at[batch], 0), h = array(arena, "h", DT_F64, 2, at[batch], LONG_ROW);
+    int64_t now = 0;
+    for (int64_t i = 0; i < at[batch]; i++) {
+        now += (int64_t)(uniform(state) * uniform(state) * 8);
+        ((int64_t *)ts.data)[i] = now;
+    }
+    for (int64_t i = 0; i < at[batch] * LONG_ROW; i++) {
+        ((double *)h.data)[i] = 2 * uniform(state) - 1;
+    }
+    out[n++] = offsets;
+    out[n++] = ts;
+    out[n++] = h;
+    return n;
+}
+
 Batch generate_batch(Arena *arena, const Graph *g, uint64_t seed, int64_t *seen)
 {
     uint64_t state = random_mix(seed ^ UINT64_C(0x5bd1e995));
@@ -61,8 +84,11 @@ Batch generate_batch(Arena *arena, const Graph *g, uint64_t seed, int64_t *seen)
     for (int64_t b = 0; b < batch; b++) {
         ((int32_t *)one.data)[b] = (int32_t)(uniform(&state) * VOCAB);
     }
-    Array all[] = {toff, uoff, yoff, x, yy, item, one, tag};
+    Array all[11] = {toff, uoff, yoff, x, yy, item, one, tag};
     Batch out = {.n = 8, .arrays = arena_alloc(arena, sizeof all), .batch = batch};
     memcpy(out.arrays, all, sizeof all);
+    if (graph_find(g, "ts")) {
+        out.n = add_times(arena, &state, batch, out.arrays, out.n);
+    }
     return out;
 }

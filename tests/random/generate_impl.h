@@ -67,5 +67,6 @@ void shared(Gen *r);
 void powers(Gen *r);
 void double_product(Gen *r);
 void looked_up(Gen *r);
+void bucketed(Gen *r);
 
 #endif

@@ -497,3 +497,42 @@ void looked_up(Gen *r)
     define(r, "seen", &f, is_summed ? 3 : 2, RED_SUM, op2(r, OP_mul, by, sum), false);
     r->seen[is_summed ? SEEN_ROW_SUMMED : SEEN_ROW_PICKED]++;
 }
+
+/* Weights of pairs by the bucket of the time between them, and a sum that they weigh, over a list of its own that is
+ * long enough for whole vectors and for sums by runs. */
+void bucketed(Gen *r)
+{
+    static const int64_t table[] = {-9, -4, -1, 0, 1, 2, 3, 5, 8, 12, 17, 23, 30, 38};
+    enum { THRESHOLDS = sizeof table / sizeof *table };
+    Graph *g = r->g;
+    Axis *list = graph_axis(g, (Axis){.name = "L", .kind = AXIS_RAGGED, .size = LONG_BOUND});
+    Axis *row = graph_axis(g, (Axis){.name = "E", .kind = AXIS_FIXED, .size = LONG_ROW});
+    Tensor times = {.name = "ts", .role = ROLE_INPUT, .elem = ELEM_I64, .ndim = 1, .dims = {list}, .per_example = true};
+    times.hi = -1;
+    times.is_ascending = chance(r, 70);
+    Tensor values = {
+        .name = "h", .role = ROLE_INPUT, .elem = ELEM_REAL, .ndim = 2, .dims = {list, row}, .per_example = true};
+    Axis *buckets = graph_axis(g, (Axis){.name = "K", .kind = AXIS_FIXED, .size = THRESHOLDS + 1});
+    Tensor weights = {.name = "wt", .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = 1, .dims = {buckets}};
+    weights.init = arena_alloc(g->arena, sizeof *weights.init);
+    *weights.init = (Init){.text = "normal(0, 0.5)", .kind = INIT_NORMAL, .a = sc_real(g, 0), .b = sc_real(g, 0.5)};
+    Tensor *ts = graph_tensor(g, times), *h = graph_tensor(g, values), *w = graph_tensor(g, weights);
+    int domain = pick(r, 3);
+    for (int sum = 0; sum < 2; sum++) {
+        Frame f = {0};
+        Scalar *i = sc_letter(g, add_letter(r, &f, list)), *e = sum ? sc_letter(g, add_letter(r, &f, row)) : NULL;
+        Scalar *j = sc_letter(g, add_letter(r, &f, list));
+        if (domain > 0) {
+            add_cond(&f, op2(r, OP_le, j, i));
+        }
+        if (domain > 1) {
+            add_cond(&f, op2(r, OP_lt, op2(r, OP_sub, i, j), sc_int(g, 24)));
+        }
+        Scalar *passed = op2(r, OP_sub, sc_load(g, ts, 1, &i), sc_load(g, ts, 1, &j));
+        Scalar *weight = sc_load(g, w, 1, (Scalar *[]){sc_step(g, THRESHOLDS, table, passed)});
+        Scalar *other = sc_load(g, h, 2, (Scalar *[]){j, sum ? e : sc_int(g, 0)});
+        Scalar *body = sum ? op2(r, OP_mul, weight, other) : op1(r, OP_sigmoid, op2(r, OP_add, weight, other));
+        define(r, sum ? "weighed" : "weight", &f, 2, sum ? RED_SUM : RED_NONE, body, false);
+    }
+    r->seen[SEEN_TIMES]++;
+}

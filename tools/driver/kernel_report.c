@@ -93,31 +93,45 @@ static double weight(const Kernels *k, const Equation *e, const Machine *m)
     return cost * count_tuples(k->g, e, k->batch, k->lengths);
 }
 
-static double seconds_of(double operations, double bytes, const Machine *m)
+/* Bytes per second from where so many lie. */
+static double rate(double bytes, const Machine *m)
 {
-    double rate = bytes > (double)NEAR_BYTES * m->threads ? m->memory : m->near;
-    return fmax(operations / (1e9 * m->gflops), bytes / (1e9 * rate));
+    return 1e9 * (bytes > (double)NEAR_BYTES * m->threads ? m->memory : m->near);
 }
 
-/* Seconds a kernel should take: the slower of its operations, each weighed by what it costs beside a multiply-add, and
- * its bytes. */
+/* Seconds that one equation takes for its operations, in multiply-adds, and for rows that it gathers. */
+static double equation_seconds(const Kernels *k, const Equation *e, double operations, const Machine *m)
+{
+    double table, gathered = kernel_gathered(k, e, &table);
+    return fmax(operations / (1e9 * m->gflops), gathered / rate(table, m));
+}
+
+static double equation_predicted(const Kernels *k, const Equation *e, const Machine *m)
+{
+    return equation_seconds(k, e, weight(k, e, m), m);
+}
+
+/* Seconds a kernel should take: the slower of its equations, each operation weighed by what it costs beside a
+ * multiply-add, and its bytes. */
 static double kernel_predicted(const Kernels *k, const KernelFacts *x, const Machine *m)
 {
-    double operations = 0;
+    double seconds = 0, bytes = kernel_bytes(k, x);
     for (int i = 0; i < x->n; i++) {
-        operations += weight(k, x->members[i], m);
+        seconds += equation_predicted(k, x->members[i], m);
     }
-    return seconds_of(operations, kernel_bytes(k, x), m);
+    return fmax(seconds, bytes / rate(bytes, m));
 }
 
 /* The least that the machine allows, with every operation a multiply-add. */
 static double kernel_limit(const Kernels *k, const KernelFacts *x, const Machine *m)
 {
-    double operations = 0;
+    double seconds = 0, bytes = kernel_bytes(k, x);
     for (int i = 0; i < x->n; i++) {
-        operations += count_equation(k->g, x->members[i], k->batch, k->lengths) * slowness(k, x->members[i], m);
+        const Equation *e = x->members[i];
+        double operations = count_equation(k->g, e, k->batch, k->lengths) * slowness(k, e, m);
+        seconds += equation_seconds(k, e, operations, m);
     }
-    return seconds_of(operations, kernel_bytes(k, x), m);
+    return fmax(seconds, bytes / rate(bytes, m));
 }
 
 /* ---- lines -------------------------------------------------------------------------------------------------- */
@@ -231,7 +245,7 @@ static void print_row(const Kernels *k, const Session *s, const Line *l, const K
     print_lines(l->x, false, run->spec, &with);
     double limit = kernel_limit(k, l->x, &run->machine), predicted = kernel_predicted(k, l->x, &run->machine);
     const char *why = l->x->reason ? l->x->reason : why_in_memory(k, l->x);
-    text_printf(out, "%-12s %-8s %-30s %9.2f %9.3f %9.3f %9.3f %6.1f %% %5.0f %%", where.s, l->x->kind,
+    text_printf(out, "%-12s %-8s %-30s %9.2f %9.3f %9.3f %9.3f %6.1f %% %5.0f %%", where.n ? where.s : "", l->x->kind,
                 together ? along.s : l->label, kernel_flop(k, l->x) / 1e6, kernel_bytes(k, l->x) / 1e6, 1e3 * predicted,
                 1e3 * l->seconds, 100 * l->seconds / run->seconds, 100 * limit / l->seconds);
     text_printf(out, "%s%s%s%s%s", with.n ? "  with " : "", with.n ? with.s : "", why ? "; " : "", why ? why : "",
@@ -249,8 +263,8 @@ static void print_row(const Kernels *k, const Session *s, const Line *l, const K
         kernel_place(e->span, run->spec, &where);
         text_printf(out, "  %-10s %-8s %-30s %9.2f %9s %9.3f %9.3f %6.1f %%%s%s", where.s,
                     kernel_kind(k->g, e, &reason), r->label, kernel_flop(k, &one) / 1e6, "",
-                    1e3 * weight(k, e, &run->machine) / (1e9 * run->machine.gflops),
-                    1e3 * r->seconds / (double)run->steps, 100 * r->seconds / (double)run->steps / run->seconds,
+                    1e3 * equation_predicted(k, e, &run->machine), 1e3 * r->seconds / (double)run->steps,
+                    100 * r->seconds / (double)run->steps / run->seconds,
                     k->is_virtual[e->dst->id] ? "          a tile at a time" : "",
                     runs_as_loops(k, s, r, i) ? "; as loops" : "");
         print_how(k, e, out);

@@ -344,3 +344,40 @@ double kernel_bytes(const Kernels *k, const KernelFacts *x)
     }
     return bytes;
 }
+
+typedef struct {
+    const Kernels *k;
+    unsigned letters; /* all of the equation's */
+    double cells, table;
+} Gathers;
+
+static void find_load(const Scalar *s, void *ctx)
+{
+    *(bool *)ctx |= s->op == OP_LOAD;
+}
+
+static void note_gather(const Scalar *s, void *ctx)
+{
+    enum { FIRST_CACHE = 1 << 15 };
+    Gathers *found = ctx;
+    bool by_data = false;
+    for (int i = 0; i < s->nargs && s->op == OP_LOAD; i++) {
+        sc_walk(s->args[i], find_load, &by_data);
+    }
+    if (!by_data || sc_letters(s) != found->letters) {
+        return;
+    }
+    double bytes = tensor_bytes(found->k, s->tensor);
+    if (bytes > FIRST_CACHE) {
+        found->cells += elem_bytes(s->tensor, found->k->real_bytes);
+        found->table = fmax(found->table, bytes);
+    }
+}
+
+double kernel_gathered(const Kernels *k, const Equation *e, double *table)
+{
+    Gathers found = {.k = k, .letters = (1u << e->nletters) - 1};
+    sc_walk(e->body, note_gather, &found);
+    *table = found.table;
+    return found.cells > 0 ? found.cells * count_tuples(k->g, e, k->batch, k->lengths) : 0;
+}
