@@ -132,7 +132,7 @@ static bool run_one(uint64_t seed, bool everything, const Options *o, Pool *pool
     PipelineOptions plain_options = {.training = true,
                                      .grads_are_outputs = true,
                                      .verify = true,
-                                     .skip = "simplify,lookup,split,clean,recompute,resum,contract,fuse-map"};
+                                     .skip = "simplify,prefix,lookup,split,clean,recompute,resum,contract,fuse-map"};
     PipelineOptions options = {.training = true, .grads_are_outputs = true, .verify = true};
     Schedule *schedule = NULL;
     Plan *plan = NULL;
