@@ -2,8 +2,8 @@
  * is nothing but that. Where each cell is stored for itself, the values that the function alone changes are written
  * out run by run instead, into a row of the stack,
  *
- *     for each run lo .. end:  row[lo ..] = w[c]        whole vectors: the next run overwrites what lies behind its
- * start for i:  cell[i] = f(row[i], i)                    one loop, in whole vectors
+ *     for each run lo .. end:  row[lo ..] = w[c]      whole vectors: the next run overwrites those behind its start
+ *     for i:                   cell[i] = f(row[i], i)
  *
  * so the dear part of the cell runs at the speed of a loop without runs. Rows are short and stay in the first cache. */
 #include "spread.h"
