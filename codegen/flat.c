@@ -142,7 +142,7 @@ bool flat_emit(Emit *x)
         }
     }
     if (k->target->avx512) {
-        int lanes = k->target->vector_bits / (k->real == DT_F64 ? 64 : 32);
+        int lanes = target_lanes(k->target, k->real == DT_F64);
         first = blocks(x, first, &n, BLOCK, lanes);
         first = blocks(x, first, &n, lanes, lanes);
     }

@@ -11,6 +11,7 @@
  *   convolve.c   sums along a list by distance: calls of runtime/convolve.h
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
  *     runs.c   its step functions of an ascending input, run by run      tables.c   params that a step updates by rows
+ *     spread.c   what they pick for each cell of a row, written out before the row
  *     ends_emit.c   lists of where these end, many positions at a time
  *     flat.c   without a sum, all in memory alike: one loop over elements
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values
@@ -260,6 +261,7 @@ extern const Function convolve_functions[];
 
 bool target_init(Target *t, const char *cpu, Text *why);
 void target_free(Target *t);
+int target_lanes(const Target *t, bool is_double);               /* numbers in a vector register */
 LLVMTargetMachineRef target_machine(const Target *t, Text *why); /* one per thread */
 void target_attributes(const Target *t, LLVMContextRef ctx, LLVMValueRef fn);
 

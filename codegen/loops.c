@@ -592,7 +592,7 @@ static LLVMValueRef whole_vectors(Loops *s, int level, LLVMValueRef lo, LLVMValu
     Emit *x = s->x;
     const KernelInfo *k = x->k;
     const Letter *l = &k->e->letters[s->n.order[level]];
-    int lanes = k->target->vector_bits / (k->real == DT_F64 ? 64 : 32);
+    int lanes = target_lanes(k->target, k->real == DT_F64);
     bool is_dear = false;
     if (level == s->n.n - 1 && s->n.mode == NEST_MAP && s->type == TYPE_REAL && axis_static_size(l->axis) < 0) {
         sc_walk(k->e->body, look_for_functions, &is_dear);
@@ -606,7 +606,8 @@ static LLVMValueRef whole_vectors(Loops *s, int level, LLVMValueRef lo, LLVMValu
     return emit_max(x, lo, LLVMBuildNSWAdd(x->b, lo, n, ""));
 }
 
-/* The innermost loop, or a level's of which nothing more is known: cut into runs, or over rows of what they hold. */
+/* The loop of a level over lo .. hi. An innermost one with a step function goes run by run, or over what runs were
+ * spread to. */
 static void loop_or_runs(Loops *s, int level, LLVMValueRef lo, LLVMValueRef hi)
 {
     Emit *x = s->x;

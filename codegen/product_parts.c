@@ -38,7 +38,7 @@ void product_target(GemmTarget *g, const Target *t, LLVMModuleRef module, bool i
     *g = (GemmTarget){.llvm = module ? LLVMGetModuleContext(module) : NULL,
                       .module = module,
                       .is_double = is_double,
-                      .lanes = t->vector_bits / (is_double ? 64 : 32),
+                      .lanes = target_lanes(t, is_double),
                       .registers = t->vector_bits == 512 ? 32 : 16,
                       .has_fma = t->fma,
                       .shares = true};

@@ -75,7 +75,7 @@ void rows_choose(const KernelInfo *k, bool plain, Nest *n)
         const Scalar *key = e->lhs[k->key_dim];
         n->lists_keys = n->order[n->n - 2] != k->scan && depends_first_at(n, key, n->n - 2) && scalar_is_safe(e, key);
     }
-    int lanes = k->target->vector_bits / (k->real == DT_F64 ? 64 : 32);
+    int lanes = target_lanes(k->target, k->real == DT_F64);
     int64_t size = axis_static_size(e->letters[inner].axis);
     int64_t most = (int64_t)lanes * (k->target->avx512 ? MAX_CHUNKS : MAX_CHUNKS / 2);
     if (size < 2 || size > most || e->letters[inner].parent >= 0 || !lanes_can(e->body, inner) ||

@@ -11,73 +11,53 @@
 #include "lanes.h"
 #include "runs.h"
 
-/* Whether the letter changes s other than through the step function. */
-static bool moves(const Spread *p, const Scalar *s)
+/* Takes s, a part of something that the letter changes by itself, too, if the step function alone changes it; false:
+ * then it fits no row. */
+static bool take(const Emit *x, Spread *p, const bool *moves, const Scalar *s)
 {
-    if (s == p->step) {
-        return false;
-    }
-    bool found = (s->op == OP_LETTER && s->inum == p->letter) || (s->at && sc_uses_letter(s, p->letter));
-    for (int i = 0; i < s->nargs && !found; i++) {
-        found = moves(p, s->args[i]);
-    }
-    return found;
-}
-
-/* Finds the greatest parts of s that the step function alone changes; false: one of them fits no row. */
-static bool collect(const Emit *x, Spread *p, const Scalar *s)
-{
-    if (!sc_uses_letter(s, p->letter)) {
+    int node = kernel_node(x->k, s);
+    if (!sc_uses_letter(s, p->letter) || moves[node]) {
         return true;
-    }
-    if (moves(p, s)) {
-        bool ok = true;
-        for (int i = 0; i < s->nargs && ok; i++) {
-            ok = collect(x, p, s->args[i]);
-        }
-        return ok;
     }
     for (int i = 0; i < p->n; i++) {
         if (p->value[i] == s) {
             return true;
         }
     }
-    int node = kernel_node(x->k, s);
-    if (s->type != TYPE_REAL || node < 0 || !x->safe[node] || p->n == SPREAD_ROWS) {
+    if (s->type != TYPE_REAL || !x->safe[node] || p->n == SPREAD_ROWS) {
         return false;
     }
     p->value[p->n++] = s;
     return true;
 }
 
-static void look_for_step(const Scalar *s, void *ctx)
-{
-    const Scalar **step = ctx;
-    *step = s == *step ? NULL : *step;
-}
-
 bool spread_can(const Emit *x, const Scalar *step, int letter, Spread *p)
 {
-    const Equation *e = x->k->e;
+    const KernelInfo *k = x->k;
+    bool *moves = calloc((size_t)k->nnodes + 1, sizeof *moves); /* the letter changes it not by the function alone */
+    bool ok = moves != NULL;
     *p = (Spread){.step = step, .letter = letter};
-    for (int i = 0; i < e->nconds; i++) {
-        const Scalar *left = step;
-        sc_walk(e->conds[i], look_for_step, &left);
-        if (!left) {
-            return false;
+    for (int i = 0; i < k->nnodes && ok; i++) { /* args come before their users */
+        const Scalar *s = k->nodes[i];
+        moves[i] = (s->op == OP_LETTER && s->inum == letter) || (s->at && sc_uses_letter(s, letter));
+        for (int m = 0; m < s->nargs && s != step; m++) {
+            moves[i] |= sc_uses_letter(s->args[m], letter) && moves[kernel_node(k, s->args[m])];
+        }
+        for (int m = 0; m < s->nargs && moves[i]; m++) {
+            ok = ok && take(x, p, moves, s->args[m]);
         }
     }
-    return collect(x, p, e->body) && p->n > 0;
-}
-
-static int lanes_of(const Emit *x)
-{
-    return x->target->vector_bits / (x->k->real == DT_F64 ? 64 : 32);
+    for (int i = 0; i < k->e->nconds && ok; i++) {
+        ok = take(x, p, moves, k->e->conds[i]);
+    }
+    ok = ok && take(x, p, moves, k->e->body) && p->n > 0;
+    free(moves);
+    return ok;
 }
 
 void spread_write(Emit *x, Spread *p, LLVMValueRef lo, LLVMValueRef hi)
 {
-    int lanes = lanes_of(x);
+    int lanes = target_lanes(x->target, x->k->real == DT_F64);
     LLVMTypeRef type = emit_type(x, TYPE_REAL);
     p->first = lo;
     for (int i = 0; i < p->n; i++) {

@@ -87,6 +87,11 @@ bool target_init(Target *t, const char *cpu, Text *why)
     return true;
 }
 
+int target_lanes(const Target *t, bool is_double)
+{
+    return t->vector_bits / (is_double ? 64 : 32);
+}
+
 void target_free(Target *t)
 {
     free(t->features);

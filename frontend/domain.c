@@ -37,8 +37,11 @@ static bool nonneg_difference(Ctx *c, Scalar *big, Scalar *small, int64_t slack,
 
 bool follows(Ctx *c, const Scalar *s, const Conds *known)
 {
+    if (known != NULL && conds_false(known)) {
+        return true; /* where nothing is, anything holds */
+    }
     if (s->op == OP_CONST) {
-        return s->inum != 0 || (known != NULL && conds_false(known)); /* where nothing is, anything holds */
+        return s->inum != 0;
     }
     if (conds_has(&c->facts, s) || (known != NULL && conds_has(known, s))) {
         return true;

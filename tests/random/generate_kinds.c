@@ -2,6 +2,17 @@
 #include "generate_impl.h"
 #include <string.h>
 
+/* A param of a program's own. */
+static Tensor *weights(Gen *r, int ndim, Axis *const *dims)
+{
+    Graph *g = r->g;
+    Tensor t = {.name = fresh(r, "w"), .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = ndim};
+    memcpy(t.dims, dims, (size_t)ndim * sizeof *dims);
+    t.init = arena_alloc(g->arena, sizeof *t.init);
+    *t.init = (Init){.text = "normal(0, 0.5)", .kind = INIT_NORMAL, .a = sc_real(g, 0), .b = sc_real(g, 0.5)};
+    return graph_tensor(g, t);
+}
+
 /* Defines dst over out axes by body; out letters are 0 .. nout-1 of f. Registers the value with its domain. */
 static Value *define(Gen *r, const char *stem, Frame *f, int nout, Reduce op, Scalar *body, bool extra_domain)
 {
@@ -182,10 +193,7 @@ void recurrence(Gen *r)
 {
     Graph *g = r->g;
     bool back = chance(r, 40);
-    Tensor *w = graph_tensor(
-        g, (Tensor){.name = fresh(r, "w"), .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = 2, .dims = {r->A, r->A}});
-    w->init = arena_alloc(g->arena, sizeof *w->init);
-    *w->init = (Init){.text = "normal(0, 0.5)", .kind = INIT_NORMAL, .a = sc_real(g, 0), .b = sc_real(g, 0.5)};
+    Tensor *w = weights(r, 2, (Axis *[]){r->A, r->A});
     Tensor *h = graph_tensor(g, (Tensor){.name = fresh(r, "h"),
                                          .elem = ELEM_REAL,
                                          .role = ROLE_VALUE,
@@ -465,11 +473,7 @@ void looked_up(Gen *r)
 {
     Graph *g = r->g;
     Axis *rows = graph_axis(g, (Axis){.name = fresh(r, "W"), .kind = AXIS_FIXED, .size = 2});
-    Tensor *w = graph_tensor(
-        g,
-        (Tensor){.name = fresh(r, "w"), .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = 3, .dims = {rows, r->A, r->B}});
-    w->init = arena_alloc(g->arena, sizeof *w->init);
-    *w->init = (Init){.text = "normal(0, 0.5)", .kind = INIT_NORMAL, .a = sc_real(g, 0), .b = sc_real(g, 0.5)};
+    Tensor *w = weights(r, 3, (Axis *[]){rows, r->A, r->B});
     bool is_summed = chance(r, 50); /* the position that is looked up */
     Frame f = {0};
     Scalar *i = sc_letter(g, add_letter(r, &f, r->T)), *j = NULL;
@@ -513,10 +517,7 @@ void bucketed(Gen *r)
     Tensor values = {
         .name = "h", .role = ROLE_INPUT, .elem = ELEM_REAL, .ndim = 2, .dims = {list, row}, .per_example = true};
     Axis *buckets = graph_axis(g, (Axis){.name = "K", .kind = AXIS_FIXED, .size = THRESHOLDS + 1});
-    Tensor weights = {.name = "wt", .elem = ELEM_REAL, .role = ROLE_PARAM, .ndim = 1, .dims = {buckets}};
-    weights.init = arena_alloc(g->arena, sizeof *weights.init);
-    *weights.init = (Init){.text = "normal(0, 0.5)", .kind = INIT_NORMAL, .a = sc_real(g, 0), .b = sc_real(g, 0.5)};
-    Tensor *ts = graph_tensor(g, times), *h = graph_tensor(g, values), *w = graph_tensor(g, weights);
+    Tensor *ts = graph_tensor(g, times), *h = graph_tensor(g, values), *w = weights(r, 1, &buckets);
     int domain = pick(r, 3);
     for (int sum = 0; sum < 2; sum++) {
         Frame f = {0};

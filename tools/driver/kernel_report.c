@@ -23,25 +23,16 @@ enum {
 static const double PRODUCT_SHARE = 0.75;  /* of the peak that a blocked product reaches */
 static const double CONVOLVE_SHARE = 0.35; /* and a convolution: half of its operations are sums alone */
 
-static void find_load(const Scalar *s, void *ctx)
-{
-    *(bool *)ctx |= s->op == OP_LOAD;
-}
-
 static void add_cost(const Scalar *s, void *ctx)
 {
     double *cost = ctx;
-    bool gathers = false;
     switch (s->op) {
     case OP_CONST:
     case OP_LETTER:
     case OP_SIZE:
         return;
     case OP_LOAD:
-        for (int i = 0; i < s->nargs; i++) {
-            sc_walk(s->args[i], find_load, &gathers);
-        }
-        *cost += gathers ? COST_GATHER : COST_LOAD;
+        *cost += load_is_by_data(s) ? COST_GATHER : COST_LOAD;
         return;
     case OP_RAND:
         *cost += COST_RANDOM;
@@ -282,9 +273,9 @@ static void print_numbers(const int *v, int n, Text *out)
     }
 }
 
-static void print_json_how(const Kernels *k, const Equation *e, bool alone, Text *out)
+static void print_json_how(const Kernels *k, const Equation *e, Text *out)
 {
-    const PlanCall *call = alone ? call_of(k, e) : NULL;
+    const PlanCall *call = call_of(k, e);
     text_printf(out, call && call->ends ? ",\"transposed\":true" : "");
     if (call && (call->products != PRODUCTS_F32 || call->why_f32)) {
         text_printf(out, ",\"products\":\"%s\"", products_name[call->products]);
@@ -309,15 +300,20 @@ static void print_json_row(const Kernels *k, const Line *l, const KernelRun *run
                     kernel_flop(k, l->x), kernel_bytes(k, l->x), 1e3 * kernel_predicted(k, l->x, &run->machine),
                     1e3 * limit, limit / l->seconds);
         text_printf(out, why ? ",\"unfused\":\"%s\"" : "", why);
-        print_json_how(k, l->x->members[0], l->x->n == 1, out);
+        if (l->x->n == 1) {
+            print_json_how(k, l->x->members[0], out);
+        }
     }
     text_printf(out, ",\"members\":[");
     for (int i = 0; l->n > 1 && i < l->n; i++) {
         const StepProfile *r = &rows[l->first + i];
         text_printf(out, "%s{\"name\":\"%s\",\"line\":%d,\"ms\":%.9g", i ? "," : "", r->label, r->line,
                     1e3 * r->seconds / (double)run->steps);
-        bool known = r->equation >= 0 && r->equation < k->g->nequations;
-        print_json_how(k, known ? k->g->equations[r->equation] : NULL, known, out);
+        if (r->equation >= 0 && r->equation < k->g->nequations) {
+            const Equation *e = k->g->equations[r->equation];
+            text_printf(out, ",\"predicted_ms\":%.9g", 1e3 * equation_predicted(k, e, &run->machine));
+            print_json_how(k, e, out);
+        }
         text_append(out, "}", 1);
     }
     text_printf(out, "]}");

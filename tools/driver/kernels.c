@@ -345,26 +345,31 @@ double kernel_bytes(const Kernels *k, const KernelFacts *x)
     return bytes;
 }
 
+static void find_load(const Scalar *s, void *ctx)
+{
+    *(bool *)ctx |= s->op == OP_LOAD;
+}
+
+bool load_is_by_data(const Scalar *load)
+{
+    bool found = false;
+    for (int i = 0; i < load->nargs; i++) {
+        sc_walk(load->args[i], find_load, &found);
+    }
+    return found;
+}
+
 typedef struct {
     const Kernels *k;
     unsigned letters; /* all of the equation's */
     double cells, table;
 } Gathers;
 
-static void find_load(const Scalar *s, void *ctx)
-{
-    *(bool *)ctx |= s->op == OP_LOAD;
-}
-
 static void note_gather(const Scalar *s, void *ctx)
 {
     enum { FIRST_CACHE = 1 << 15 };
     Gathers *found = ctx;
-    bool by_data = false;
-    for (int i = 0; i < s->nargs && s->op == OP_LOAD; i++) {
-        sc_walk(s->args[i], find_load, &by_data);
-    }
-    if (!by_data || sc_letters(s) != found->letters) {
+    if (s->op != OP_LOAD || !load_is_by_data(s) || sc_letters(s) != found->letters) {
         return;
     }
     double bytes = tensor_bytes(found->k, s->tensor);

@@ -56,6 +56,7 @@ double kernel_stored(const Kernels *k, const KernelFacts *x); /* bytes of what i
 /* Bytes it has to move at least: what it writes, and of what it reads each element once, at most as many as it has
  * tuples where a table is gathered from. */
 double kernel_bytes(const Kernels *k, const KernelFacts *x);
+bool load_is_by_data(const Scalar *load); /* an index of it is loaded, too */
 /* Bytes that an equation asks of tables too large for the first cache, at places that data decides, and where it asks
  * for an element at every tuple: each comes from where the table is. *table: bytes of the largest of them. */
 double kernel_gathered(const Kernels *k, const Equation *e, double *table);
