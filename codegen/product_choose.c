@@ -167,7 +167,7 @@ static bool keeps_operand(const KernelInfo *k, const Product *p)
     GemmTarget g;
     product_target(&g, k->target, NULL, k->real == DT_F64);
     return gemm_packs(&g, p->stride[PRODUCT_B][n->letter[n->n - 1]] == 1, p->stride[PRODUCT_B][sum->letter[sum->n - 1]],
-                      n->is_known ? n->size : 0, false);
+                      n->is_known ? n->size : 0);
 }
 
 /* Whether the last letter of an index lies side by side in a tensor. */

@@ -402,14 +402,14 @@ static void fill_ranges(Block *x, LLVMValueRef row0)
  * few lines of the first cache. Rows that begin anywhere in a line cost a second access for most vectors, and loads of
  * B wait for stores of C that fall into the same place of a page; packing mends both, worth 15 to 25 % at 50 columns
  * and 40 % at 150 (192 x 50 x n), where a panel of all columns fits. */
-bool gemm_packs(const GemmTarget *t, bool columns_lie_side_by_side, long long b_k, long long n, bool few_rows)
+bool gemm_packs(const GemmTarget *t, bool columns_lie_side_by_side, long long b_k, long long n)
 {
     enum { LINE = 64 };
     if (!columns_lie_side_by_side || !gemm_has_masks(t)) { /* padded panels need no masks */
         return true;
     }
     long long size = t->is_double ? 8 : 4, bytes = b_k * size;
-    bool narrow = !few_rows && n > 0 && n <= NC;
+    bool narrow = n > 0 && n <= NC;
     return (bytes >= 1024 && bytes % 512 == 0) || (narrow && bytes % LINE != 0);
 }
 
@@ -437,7 +437,7 @@ void gemm_emit(const GemmTarget *t, LLVMBuilderRef b, const Gemm *given)
         op.a_m = given->b_n, op.a_k = given->b_k, op.b_k = given->a_k, op.b_n = given->a_m;
     }
     GemmBuild g = gemm_build(t, &op);
-    g.packed = op.kept || gemm_packs(t, gemm_is(op.b_n, 1), value_of(op.b_k), value_of(op.n), op.few_rows);
+    g.packed = op.kept || gemm_packs(t, gemm_is(op.b_n, 1), value_of(op.b_k), value_of(op.n));
     int width = op.kept ? op.kept_width : gemm_panel_width(t, value_of(op.n)), nv = width / t->lanes;
     int rows = gemm_tile_rows(t, nv);
     g.b_k = g.packed ? gemm_int(&g, width) : op.b_k;

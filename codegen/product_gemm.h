@@ -43,7 +43,6 @@ typedef struct {
     LLVMValueRef a_list,
         c_list;      /* or NULL: i64 arrays of m entries, the rows' distances from a and c instead of a_m, c_m */
     bool accumulate; /* C += instead of C = */
-    bool few_rows;   /* too few to pay for packing B where it can be read as it lies */
     GemmRange k_range, n_range; /* or NULL; not both, and not with lists */
     bool loose;                 /* columns of C outside n_range may hold anything afterwards */
     void *range_ctx;
@@ -66,7 +65,7 @@ int gemm_panel_width(const GemmTarget *t, long long n);
 LLVMValueRef gemm_kept_size(const GemmTarget *t, LLVMBuilderRef b, LLVMValueRef k, LLVMValueRef n, int width);
 void gemm_keep(const GemmTarget *t, LLVMBuilderRef b, const Gemm *op);
 /* Whether a product packs its B; b_k and n: 0 if not known now. */
-bool gemm_packs(const GemmTarget *t, bool columns_lie_side_by_side, long long b_k, long long n, bool few_rows);
+bool gemm_packs(const GemmTarget *t, bool columns_lie_side_by_side, long long b_k, long long n);
 
 /* Vectors and registers of a CPU by its LLVM feature string ("+avx512f,+fma,..."). */
 void gemm_target_features(GemmTarget *t, const char *features, bool is_double);
