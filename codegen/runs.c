@@ -72,60 +72,75 @@ LLVMValueRef runs_value_at(Emit *x, const Scalar *s, int letter, LLVMValueRef at
     return v;
 }
 
-/* The first position from `from` on, below hi, whose argument is not in [least, most); else hi. */
+/* The first position from `from` on, below hi, whose argument is not in [least, most); else hi. Whole blocks are read,
+ * also behind hi: what a mask would have to wait for is what the next run waits for (TENSOR_SLACK is there). */
 static LLVMValueRef end_of_run(Runs *r, LLVMValueRef from, LLVMValueRef hi, LLVMValueRef least, LLVMValueRef most)
 {
     Emit *x = r->x;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b), body = emit_block(x, "scan"), after = emit_block(x, "run");
+    LLVMValueRef start = lanes_splat(x, least, BLOCK), width = LLVMBuildSub(x->b, most, least, "");
+    width = lanes_splat(x, width, BLOCK);
     LLVMBuildBr(x->b, body);
     LLVMPositionBuilderAtEnd(x->b, body);
-    LLVMValueRef at = LLVMBuildPhi(x->b, x->i64, "at"), left = LLVMBuildNSWSub(x->b, hi, at, "");
+    LLVMValueRef at = LLVMBuildPhi(x->b, x->i64, "at");
     int mark = scope_enter(x);
     x->letter[r->letter] = at;
-    Lanes l = {.letter = r->letter, .lanes = BLOCK, .mask = lanes_below(x, BLOCK, left)};
-    LLVMValueRef v = lanes_value(x, &l, r->step->args[0]);
+    Lanes l = {.letter = r->letter, .lanes = BLOCK};
+    LLVMValueRef v = LLVMBuildSub(x->b, lanes_value(x, &l, r->step->args[0]), start, "");
     x->letter[r->letter] = NULL;
     scope_leave(x, mark);
-    LLVMValueRef in = LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, v, lanes_splat(x, least, BLOCK), ""),
-                                   LLVMBuildICmp(x->b, LLVMIntSLT, v, lanes_splat(x, most, BLOCK), ""), "");
     LLVMTypeRef bits = LLVMIntTypeInContext(x->ctx, BLOCK);
-    LLVMValueRef out = LLVMBuildBitCast(x->b, LLVMBuildNot(x->b, LLVMBuildAnd(x->b, in, l.mask, ""), ""), bits, "");
+    LLVMValueRef out = LLVMBuildBitCast(x->b, LLVMBuildICmp(x->b, LLVMIntUGE, v, width, ""), bits, "");
     LLVMValueRef first = LLVMBuildZExt(x->b, out, x->i64, ""); /* bit i: the run does not hold position at + i */
     first = emit_intrinsic(x, "llvm.cttz", 1, &x->i64, 2, (LLVMValueRef[]){first, LLVMConstInt(x->i1, 0, 0)});
     LLVMValueRef next = LLVMBuildNSWAdd(x->b, at, emit_i64(x, BLOCK), "");
-    LLVMValueRef end = LLVMBuildNSWAdd(x->b, at, first, "");
+    LLVMValueRef end = emit_min(x, LLVMBuildNSWAdd(x->b, at, first, ""), hi);
     LLVMAddIncoming(at, (LLVMValueRef[]){from, next}, (LLVMBasicBlockRef[]){before, LLVMGetInsertBlock(x->b)}, 2);
-    LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntEQ, out, LLVMConstNull(bits), ""), body, after);
+    LLVMValueRef inside = LLVMBuildICmp(x->b, LLVMIntEQ, out, LLVMConstNull(bits), "");
+    LLVMValueRef more = LLVMBuildAnd(x->b, inside, LLVMBuildICmp(x->b, LLVMIntSLT, next, hi, ""), "");
+    LLVMBuildCondBr(x->b, more, body, after);
     LLVMPositionBuilderAtEnd(x->b, after);
     return end;
 }
 
-/* The count at the position where the run ends: a neighbour of the run's own, or else searched for. */
-static LLVMValueRef next_count(Runs *r, LLVMValueRef count, LLVMValueRef least)
+/* Whether v has the count c. */
+static LLVMValueRef counts_to(Runs *r, LLVMValueRef v, LLVMValueRef c)
 {
     Emit *x = r->x;
-    LLVMBasicBlockRef look = emit_block(x, "next"), search = emit_block(x, "search"), known = emit_block(x, "known");
-    LLVMBasicBlockRef from[3];
-    LLVMValueRef value[3] = {count};
+    LLVMValueRef least = runs_threshold(x, r->step, c, 0), most = runs_threshold(x, r->step, c, 1);
+    return LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, v, least, ""),
+                        LLVMBuildICmp(x->b, LLVMIntSLT, v, most, ""), "");
+}
+
+/* The count at the position where the run ends: a neighbour of the run's own, or else searched for. Which of them is a
+ * branch, that the processor foresees: it need not wait for the run's end to know the next run's thresholds. */
+static LLVMValueRef next_count(Runs *r, LLVMValueRef count)
+{
+    Emit *x = r->x;
+    LLVMBasicBlockRef known = LLVMCreateBasicBlockInContext(x->ctx, "known"), look = emit_block(x, "next");
+    LLVMBasicBlockRef up = emit_block(x, "up"), search = emit_block(x, "search"), from[4];
+    LLVMValueRef value[4] = {count};
     from[0] = LLVMGetInsertBlock(x->b);
     LLVMBuildCondBr(x->b, LLVMBuildICmp(x->b, LLVMIntSLT, r->end, r->hi, ""), look, known);
     LLVMPositionBuilderAtEnd(x->b, look);
     LLVMValueRef v = runs_value_at(x, r->step->args[0], r->letter, r->end);
-    LLVMValueRef below = LLVMBuildICmp(x->b, LLVMIntSLT, v, least, "");
-    LLVMValueRef step = LLVMBuildSelect(x->b, below, emit_i64(x, -1), emit_i64(x, 1), "");
-    value[1] = emit_min(x, LLVMBuildNSWAdd(x->b, count, step, ""), emit_i64(x, r->step->ntable));
-    LLVMValueRef in =
-        LLVMBuildAnd(x->b, LLVMBuildICmp(x->b, LLVMIntSGE, v, runs_threshold(x, r->step, value[1], 0), ""),
-                     LLVMBuildICmp(x->b, LLVMIntSLT, v, runs_threshold(x, r->step, value[1], 1), ""), "");
+    value[1] = emit_max(x, LLVMBuildNSWSub(x->b, count, emit_i64(x, 1), ""), emit_i64(x, 0));
+    LLVMValueRef in = counts_to(r, v, value[1]);
     from[1] = LLVMGetInsertBlock(x->b);
+    LLVMBuildCondBr(x->b, in, known, up);
+    LLVMPositionBuilderAtEnd(x->b, up);
+    value[2] = emit_min(x, LLVMBuildNSWAdd(x->b, count, emit_i64(x, 1), ""), emit_i64(x, r->step->ntable));
+    in = counts_to(r, v, value[2]);
+    from[2] = LLVMGetInsertBlock(x->b);
     LLVMBuildCondBr(x->b, in, known, search);
     LLVMPositionBuilderAtEnd(x->b, search);
-    value[2] = runs_value_at(x, r->step, r->letter, r->end);
-    from[2] = LLVMGetInsertBlock(x->b);
+    value[3] = runs_value_at(x, r->step, r->letter, r->end);
+    from[3] = LLVMGetInsertBlock(x->b);
     LLVMBuildBr(x->b, known);
+    LLVMAppendExistingBasicBlock(x->fn, known);
     LLVMPositionBuilderAtEnd(x->b, known);
     LLVMValueRef phi = LLVMBuildPhi(x->b, x->i64, "next");
-    LLVMAddIncoming(phi, value, from, 3);
+    LLVMAddIncoming(phi, value, from, 4);
     return phi;
 }
 
@@ -151,7 +166,7 @@ void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef l
     LLVMValueRef from = LLVMBuildNSWAdd(x->b, r->lo, emit_i64(x, 1), "");
     LLVMValueRef least = runs_threshold(x, step, r->count, 0), most = runs_threshold(x, step, r->count, 1);
     r->end = end_of_run(r, from, hi, least, most);
-    r->next = next_count(r, r->count, least);
+    r->next = next_count(r, r->count);
     r->mark = scope_enter(x);
     int node = kernel_node(x->k, step);
     x->memo[node] = r->count;
