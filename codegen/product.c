@@ -241,13 +241,22 @@ static void attributes(void *ctx, LLVMValueRef fn)
     target_attributes(x->target, x->ctx, fn);
 }
 
-/* Number of rows or columns of B before any condition. */
+/* Number of rows or columns of what is kept: of B those that no condition on them alone leaves out. */
 static LLVMValueRef all_of(Frame *f, int index)
 {
+    Emit *x = f->x;
     const ProductIndex *i = &f->p->index[index];
-    LLVMValueRef n = emit_letter_size(f->x, i->letter[0]);
+    LLVMValueRef n = emit_letter_size(x, i->letter[0]);
+    for (int j = 0; j < f->p->nbounds && !x->k->turns; j++) {
+        const ProductBound *b = &f->p->bound[j];
+        if (b->letter == i->letter[0] && (sc_letters(b->less) | sc_letters(b->more)) == 1u << b->letter) {
+            LLVMValueRef range[2] = {emit_i64(x, 0), n};
+            solve(f, b, range);
+            n = emit_max(x, range[1], emit_i64(x, 0));
+        }
+    }
     for (int j = 1; j < i->n; j++) {
-        n = LLVMBuildMul(f->x->b, n, emit_letter_size(f->x, i->letter[j]), "");
+        n = LLVMBuildMul(x->b, n, emit_letter_size(x, i->letter[j]), "");
     }
     return n;
 }

@@ -340,7 +340,7 @@ static void call_strip(Block *x, int nv, bool masked, LLVMValueRef column, LLVMV
     LLVMBuildCall2(b, x->strip_type, *f, args, S_COUNT, "");
 }
 
-/* One block of rows against all panels of the block of columns. Where n is not known, the rest is two vectors or a
+/* One block of rows against all panels of the block of columns. Where n is not known, the rest is one vector, two or a
  * whole panel under a mask, and all panels use the masked tiles, so that there are few of them to compile. */
 static void all_panels(Block *x, int nv)
 {
@@ -362,22 +362,19 @@ static void all_panels(Block *x, int nv)
     }
     LLVMValueRef rest = LLVMBuildSub(b, x->n, FAULT(31) ? gemm_int(g, 1) : done, "");
     LLVMBasicBlockRef after = gemm_if(g, b, LLVMBuildICmp(b, LLVMIntSGT, rest, gemm_int(g, 0), ""));
-    if (known || nv == 2) {
-        int vectors = known ? (int)((n % width + g->target->lanes - 1) / g->target->lanes) : nv;
-        call_strip(x, vectors, true, done, rest);
-        gemm_end(b, after);
-        return;
-    }
+    int narrow = known ? (int)((n % width + g->target->lanes - 1) / g->target->lanes) : 1;
     LLVMValueRef f = LLVMGetBasicBlockParent(LLVMGetInsertBlock(b));
-    LLVMBasicBlockRef narrow = LLVMAppendBasicBlockInContext(g->target->llvm, f, "narrow");
-    LLVMBasicBlockRef wide = LLVMAppendBasicBlockInContext(g->target->llvm, f, "wide");
-    LLVMValueRef fits = LLVMBuildICmp(b, LLVMIntSLE, rest, gemm_int(g, 2LL * g->target->lanes), "");
-    LLVMBuildCondBr(b, fits, narrow, wide);
-    LLVMPositionBuilderAtEnd(b, narrow);
-    call_strip(x, 2, true, done, rest);
-    LLVMBuildBr(b, after);
-    LLVMPositionBuilderAtEnd(b, wide);
-    call_strip(x, nv, true, done, rest);
+    for (; !known && narrow <= 2 && narrow < nv; narrow++) {
+        LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(g->target->llvm, f, "fits");
+        LLVMBasicBlockRef wider = LLVMAppendBasicBlockInContext(g->target->llvm, f, "wider");
+        LLVMValueRef width_of = gemm_int(g, (long long)narrow * g->target->lanes);
+        LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLE, rest, width_of, ""), fits, wider);
+        LLVMPositionBuilderAtEnd(b, fits);
+        call_strip(x, narrow, true, done, rest);
+        LLVMBuildBr(b, after);
+        LLVMPositionBuilderAtEnd(b, wider);
+    }
+    call_strip(x, known ? narrow : nv, true, done, rest);
     gemm_end(b, after);
 }
 

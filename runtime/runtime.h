@@ -87,8 +87,9 @@ uint64_t session_seed(const Session *s);
 /* Copies params and states that both sessions have (a training and a ranking plan of one spec). */
 bool session_adopt(Session *s, Session *from, Error *e);
 
-/* Where the time went: one row per step of the plan, per call in steps of tiles, added up over all runs since the last
- * reset. The rows of a step of tiles share the step's time as the threads spent theirs. */
+/* Where the time went: one row per step of the plan, per call in steps of tiles, added up over all runs since
+ * session_profile_begin, before which nothing is timed (to read the clock for each tile and call of it takes 1 % of a
+ * step). The rows of a step of tiles share the step's time as the threads spent theirs. */
 typedef struct {
     const char *label; /* the equation's name; a scan has that of its first call */
     int line;
@@ -98,7 +99,7 @@ typedef struct {
     double seconds, least, flop; /* least: the fastest run, which other work on the machine disturbed least */
 } StepProfile;
 int session_profile(const Session *s, const StepProfile **rows);
-void session_profile_reset(Session *s);
+void session_profile_begin(Session *s);
 
 /* ---- safetensors (safetensors.c) --------------------------------------------------------------------------- */
 

@@ -323,8 +323,9 @@ int session_profile(const Session *s, const StepProfile **rows)
     return s->nrows;
 }
 
-void session_profile_reset(Session *s)
+void session_profile_begin(Session *s)
 {
+    s->is_profiled = true;
     for (int k = 0; k < s->nrows; k++) {
         s->profile[k].runs = 0;
         s->profile[k].seconds = s->profile[k].least = s->profile[k].flop = 0;

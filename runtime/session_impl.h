@@ -71,6 +71,7 @@ struct Session {
     Extern *externs;    /* per step; only those of STEP_EXTERN are used */
     int *row_of, nrows; /* of the profile: per step its first row; steps of tiles have one per call, others one */
     StepProfile *profile;
+    bool is_profiled;
     int64_t *levels, nlevels; /* where the examples of each level begin, nlevels + 1 entries */
     int64_t from, to;         /* the examples that the steps now running work on */
     bool is_fresh;            /* they are the first to: results have not been zeroed yet */

@@ -28,6 +28,7 @@ static void values_of_one_step(Pool *pool)
     CHECK(session_set_scalar(s, "lr", 0.5));
     CHECK(!session_set_scalar(s, "item", 1));
     Batch b = small_batch();
+    session_profile_begin(s);
     bool good = session_run(s, &b, 3, &e);
     if (!good) {
         printf("%s\n", e.text);
@@ -107,6 +108,8 @@ static void draws(Pool *pool)
     b.arrays = arrays;
     b.n = 5;
     CHECK(session_run(s, &b, 11, &e));
+    const StepProfile *profile;
+    CHECK(session_profile(s, &profile) > 0 && profile[0].runs == 0);
     Array a;
     fetch(s, "neg", &a);
     const int64_t *neg = a.data;

@@ -31,7 +31,7 @@ static double cpu_seconds(void)
            1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
 }
 
-static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training, StepTime *out, Error *e)
+static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training, bool profile, StepTime *out, Error *e)
 {
     double *t = calloc((size_t)steps * 2, sizeof *t), *cpu = t ? t + steps : NULL;
     bool ok = t || error_set(e, EXIT_RESOURCES, "out of memory");
@@ -44,7 +44,9 @@ static bool time_steps(Session *s, const Batch *b, int64_t steps, bool training,
         double spent = seconds_now() - start;
         if (i < 0) {
             out->first = spent;
-            session_profile_reset(s);
+            if (profile) {
+                session_profile_begin(s);
+            }
         } else {
             t[i] = spent;
             cpu[i] = cpu_seconds() - used;
@@ -105,7 +107,7 @@ static bool measure(Project *p, ProgramKind kind, const Load *load, int64_t step
     Session *s = prog && load_fits(prog->plan, load, e) ? session_new(prog->plan, pool, seed, e) : NULL;
     Batch b = {0};
     bool ok = s && batch_generate(prog->plan, load->batch, load->lengths, seed, &b, e) &&
-              time_steps(s, &b, steps, kind == PROGRAM_TRAIN, time, e);
+              time_steps(s, &b, steps, kind == PROGRAM_TRAIN, profile > 0, time, e);
     if (ok && profile > 0) {
         print_profile(s, profile);
     }

@@ -37,7 +37,7 @@ static bool run_steps(Session *s, const Batch *b, int64_t steps, bool training, 
             session_set_scalar(s, "opt.lr", 1e-3);
         }
         if (i == 1) {
-            session_profile_reset(s);
+            session_profile_begin(s);
             start = step_clock(pool);
         }
         if (!session_run(s, b, (uint64_t)i, e)) {
