@@ -1,5 +1,6 @@
 /* One call per equation: whether it is the only one that writes its tensor, where the scan around it stands, who
  * zeroes first; and for params that an update cannot overwrite in place, a copy at the end of the step. */
+#include "fault.h"
 #include "plan_build.h"
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,7 @@ static int count_equations(const Schedule *s)
 }
 
 /* letter: of the scan, or of a cluster's example; -1: neither. */
-static void choose(Build *b, Call *c, int writers, bool unread, int letter)
+static void choose(Build *b, Call *c, int writers, int adders, bool unread, int letter)
 {
     KernelInfo *k = &c->info;
     if (equation_is_extern(c->e)) {
@@ -88,10 +89,16 @@ static void choose(Build *b, Call *c, int writers, bool unread, int letter)
     k->tile = c->e->cluster && !c->e->by_rows ? c->e->tile : NULL;
     k->row = c->e->by_rows ? equation_tile_letter(c->e) : -1;
     k->sole = writers == 1;
+    k->alone = writers - adders == 1;
     k->unread = unread;
     k->item = k->key_dim = -1;
     if (!convolve_choose(k) && !product_choose(k)) {
         loops_choose(k);
+    }
+    k->adds_tiles = k->tile && k->accumulate;
+    if (c->e->adds) {
+        k->accumulate = !FAULT(54);
+        k->zero = false;
     }
 }
 
@@ -138,11 +145,13 @@ bool build_calls(Build *b, Text *why)
     Graph *g = s->graph;
     int n = count_equations(s), ntensors = g->ntensors;
     int *writers = arena_alloc(b->arena, (size_t)(ntensors + 1) * sizeof *writers);
+    int *adders = arena_alloc(b->arena, (size_t)(ntensors + 1) * sizeof *adders);
     const Equation **writer = arena_alloc(b->arena, (size_t)(ntensors + 1) * sizeof *writer);
     for (int i = 0; i < s->ngroups; i++) {
         for (int j = 0; j < s->groups[i].n; j++) {
             const Equation *e = s->groups[i].equations[j];
             writers[e->dst->id]++;
+            adders[e->dst->id] += e->adds;
             writer[e->dst->id] = e;
         }
     }
@@ -183,7 +192,8 @@ bool build_calls(Build *b, Text *why)
             Call *c = &b->calls[b->ncalls++];
             c->e = group->equations[j];
             const Tensor *t = c->e->dst;
-            choose(b, c, writers[t->id], is_unread(g, group, t, unread), group->scan_letter[j]);
+            bool skips = adders[t->id] == 0 && is_unread(g, group, t, unread);
+            choose(b, c, writers[t->id], adders[t->id], skips, group->scan_letter[j]);
             wants[t->id] = wants[t->id] || c->info.zero;
         }
         if (!describe(group, calls, touched, b->target, why)) {
@@ -194,7 +204,7 @@ bool build_calls(Build *b, Text *why)
         Call *c = &b->calls[b->ncalls++];
         c->e = copies[i];
         memset(touched, 0, (size_t)g->ntensors * sizeof *touched);
-        choose(b, c, 1, false, -1);
+        choose(b, c, 1, 0, false, -1);
         if (!kernel_describe(&c->info, touched, b->target, why)) {
             return false;
         }

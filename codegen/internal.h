@@ -74,9 +74,11 @@ typedef struct {
     int row;            /* of an equation in a cluster by rows: the letter that counts them; else -1 */
     const Scalar *tile; /* of an equation in a cluster: SPLIT_TILE, item is its letter, scan that of the example */
     bool sole;          /* no other equation writes dst: cells that fail the conds may be set to 0 */
+    bool alone;         /* none but such that add to what this one has written */
     bool unread;        /* nobody looks at cells that no equation defines: they may hold anything */
     bool loose;         /* nor, when the call ends, at any that this one does not: a later one sets those it defines */
-    bool accumulate;    /* adds into dst, which the runtime has zeroed, instead of setting it */
+    bool accumulate;    /* adds into dst, which the runtime has zeroed or another has set, instead of setting it */
+    bool adds_tiles;    /* and several tiles into the same cells */
     bool zero;          /* wants dst zeroed: it does not reach every cell */
     int64_t grain;
     bool keeps;               /* a product in tiles packs an operand once per example: PlanCall.keeps */

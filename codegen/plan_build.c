@@ -222,7 +222,7 @@ static PlanCall build_call(Build *b, const Call *c, void *fn)
                   .rows_of = -1,
                   .grain = k->grain,
                   .zero = c->zero,
-                  .adds = k->tile && k->accumulate,
+                  .adds = k->adds_tiles,
                   .own_rows = writes_own_rows(k),
                   .keeps = k->keeps,
                   .ends = k->turns,

@@ -220,7 +220,7 @@ bool product_choose(KernelInfo *k)
     bool sums_positions = (k->scan >= 0 && !equation_is_output(k->e, k->scan)) ||
                           (k->tile && k->item >= 0 && !equation_is_output(k->e, k->item) && !FAULT(39));
     k->accumulate = k->split == SPLIT_REDUCE || sums_positions || (p.adds && !FAULT(29));
-    k->zero = k->accumulate || ((p.is_partial || !k->sole) && !k->unread);
+    k->zero = k->accumulate || ((p.is_partial || !k->alone) && !k->unread);
     if (k->asked != PRODUCTS_F32) {
         k->why_f32 = why_f32(k, &p);
         k->products = k->why_f32 ? PRODUCTS_F32 : k->asked;

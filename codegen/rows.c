@@ -369,7 +369,11 @@ void rows_dots(Loops *s, int level)
     } else if (holds) {
         mask = LLVMBuildAnd(x->b, mask, holds, "");
     }
-    lanes_store(x, 0, sums, loops_destination(s), mask);
+    LLVMValueRef cells = loops_destination(s);
+    if (x->k->accumulate) {
+        sums = LLVMBuildFAdd(x->b, lanes_load(x, 0, x->real, cells, lanes, mask), sums, "");
+    }
+    lanes_store(x, 0, sums, cells, mask);
     loop_end(x, &block);
     x->letter[row] = NULL;
 }

@@ -341,7 +341,7 @@ static bool target(Interp *in, Frame *f, int64_t *cell)
 static bool owns(Interp *in, const Frame *f, int64_t cell)
 {
     int32_t owner = in->cells[f->e->dst->id].owner[cell];
-    if (owner > 0 && owner != f->e->id + 1) {
+    if (owner > 0 && owner != f->e->id + 1 && !f->e->adds) {
         interp_fail(in, "a cell of %s is defined by two equations", f->e->dst->name);
     } else if (owner > 0 && f->e->op == RED_NONE) {
         interp_fail(in, "a cell of %s is defined twice", f->e->dst->name);

@@ -251,8 +251,14 @@ struct Equation {
      * `tile` the letter that counts them, with the example's letter as its parent, or that letter itself.
      * pass_fuse_rows. */
     bool by_rows;
+    /* Adds to what the other equations of its tensor, those that do not, have set; they come first, in the same
+     * cluster. A SUM. pass_add_up. */
+    bool adds;
     Span span;
 };
+
+/* An equation that adds depends on another one of its tensor. */
+bool equation_adds_to(const Equation *e, const Equation *other);
 
 /* The letter stands bare on the left-hand side, or alone inside an inject there. */
 bool equation_is_output(const Equation *e, int letter);

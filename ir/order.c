@@ -18,21 +18,27 @@ typedef struct {
 
 static void visit(Order *o, int e);
 
+static void depend(Order *o, int self, int on)
+{
+    if (o->index[on] == 0) {
+        visit(o, on);
+        o->low[self] = o->low[on] < o->low[self] ? o->low[on] : o->low[self];
+    } else if (o->component[on] < 0) {
+        o->low[self] = o->index[on] < o->low[self] ? o->index[on] : o->low[self];
+    }
+}
+
 static void follow(const Scalar *s, void *ctx)
 {
     Visit *v = ctx;
-    if (s->op != OP_LOAD) {
-        return;
+    for (int d = s->op == OP_LOAD ? v->o->first[s->tensor->id] : -1; d >= 0; d = v->o->following[d]) {
+        depend(v->o, v->self, d);
     }
-    Order *o = v->o;
-    for (int d = o->first[s->tensor->id]; d >= 0; d = o->following[d]) {
-        if (o->index[d] == 0) {
-            visit(o, d);
-            o->low[v->self] = o->low[d] < o->low[v->self] ? o->low[d] : o->low[v->self];
-        } else if (o->component[d] < 0) {
-            o->low[v->self] = o->index[d] < o->low[v->self] ? o->index[d] : o->low[v->self];
-        }
-    }
+}
+
+bool equation_adds_to(const Equation *e, const Equation *other)
+{
+    return e->adds && e->dst == other->dst && (!other->adds || other->id < e->id);
 }
 
 void equation_walk(const Equation *e, void (*f)(const Scalar *, void *), void *ctx)
@@ -52,6 +58,11 @@ static void visit(Order *o, int e)
     o->stack[o->nstack++] = e;
     Visit v = {o, e};
     equation_walk(o->g->equations[e], follow, &v);
+    for (int d = o->first[o->g->equations[e]->dst->id]; d >= 0; d = o->following[d]) {
+        if (equation_adds_to(o->g->equations[e], o->g->equations[d])) {
+            depend(o, e, d);
+        }
+    }
     if (o->low[e] == o->index[e]) {
         int top;
         do {

@@ -447,7 +447,7 @@ static void parse_with(File *f)
     } while (parse_accept(p, ","));
 }
 
-/* tile i of cluster 2; tile i of rows 3 */
+/* tile i of cluster 2; tile i of rows 3 adds */
 static void parse_tile(File *f, Equation *e)
 {
     Parser *p = &f->p;
@@ -461,6 +461,7 @@ static void parse_tile(File *f, Equation *e)
     if (!p->failed && e->cluster < 1) {
         parse_fail(p, "clusters have numbers from 1");
     }
+    e->adds = parse_accept(p, "adds");
 }
 
 static int find_clause(const Parser *p, const char *word)

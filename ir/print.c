@@ -380,6 +380,7 @@ static void print_equation(Printer *p, Text *out, const Equation *e)
         text_printf(&clauses[4], "tile ");
         print_scalar(p, &clauses[4], e->tile, 0);
         text_printf(&clauses[4], " of %s %d", e->by_rows ? "rows" : "cluster", e->cluster);
+        text_printf(&clauses[4], "%s", e->adds ? " adds" : "");
     }
     join_clauses(out, clauses, 5);
     for (int k = 0; k < 5; k++) {

@@ -441,6 +441,9 @@ static bool verify_cluster(const Equation *e, Text *why)
     if (e->cluster < 0 || (e->cluster > 0 && (!cut || equation_example_letter(e) < 0))) {
         BROKEN("cluster %d cuts no letter of it", e->cluster);
     }
+    if (e->adds && (e->op != RED_SUM || e->cluster == 0)) {
+        BROKEN("it adds to its tensor, but is no sum in a cluster");
+    }
     return true;
 }
 

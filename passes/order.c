@@ -68,6 +68,11 @@ static void enter(Tarjan *t, Equation *e)
     t->edges.to = NULL;
     t->edges.nto = 0;
     equation_loads(e, add_edges, &t->edges);
+    for (Equation **other = t->edges.defs[e->dst->id]; *other; other++) {
+        if (equation_adds_to(e, *other)) {
+            ARENA_PUSH(t->edges.g->arena, t->edges.to, t->edges.nto, *other);
+        }
+    }
     t->frames[t->nframes++] = (Frame){e, t->edges.to, t->edges.nto, 0};
 }
 

@@ -2,7 +2,7 @@
  *
  *   lower (front end) ─► infer ─► simplify ─► batch ─► gather ─► members ─► prefix ─► convolve ─► lookup
  *        ─► differentiate ─► optimize ─► clean ─► split ─► recompute ─► resum ─► contract ─► fuse-map
- *        ─► fuse-stream ─► fuse-sums ─► fuse-rows ─► remake ─► share ─► plan ─► code generation
+ *        ─► fuse-stream ─► fuse-sums ─► fuse-rows ─► remake ─► share ─► add-up ─► plan ─► code generation
  *
  * A pass never frees a node; it rewrites equations in place or appends. Rewrites go one way: front passes expand,
  * later ones shrink. pipeline.c is the table of them. */
@@ -82,6 +82,9 @@ void pass_remake(Graph *g);
 
 /* share: what several equations of one cluster compute alike is computed once, by an equation of its own in it. */
 void pass_share(Graph *g);
+
+/* add-up: values of a cluster that nobody reads but added to one another add to the cells of the first of them. */
+void pass_add_up(Graph *g);
 
 /* A result of a cluster that is a sum over the batch: whether it is larger than what is kept once per group of
  * examples. Then the cluster's tiles go through all examples, each adding to the cells at its positions. */

@@ -32,6 +32,7 @@ const Pass pipeline[] = {
     {"fuse-rows", pass_fuse_rows, "after fuse-stream: what its clusters leave between them"},
     {"remake", pass_remake, "after fuse-rows: what its clusters can make again"},
     {"share", pass_share, "after remake: clusters are what they stay, and what they compute alike is seen"},
+    {"add-up", pass_add_up, "last: what adds to another's cells is no value by itself"},
 };
 const int npasses = (int)(sizeof pipeline / sizeof *pipeline);
 
