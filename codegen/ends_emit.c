@@ -52,11 +52,6 @@ static LLVMValueRef bits_of(Ends *n, LLVMValueRef mask)
     return LLVMBuildBitCast(n->s->x->b, mask, n->bits, "");
 }
 
-static LLVMValueRef any(Ends *n, LLVMValueRef mask)
-{
-    return LLVMBuildICmp(n->s->x->b, LLVMIntNE, bits_of(n, mask), LLVMConstNull(n->bits), "");
-}
-
 static LLVMValueRef args_at(Ends *n, LLVMValueRef at, LLVMValueRef mask)
 {
     Emit *x = n->s->x;
@@ -78,37 +73,28 @@ static LLVMValueRef changes(Ends *n, LLVMValueRef args)
     LLVMValueRef least = runs_threshold(x, step, c, 0), most = runs_threshold(x, step, c, 1);
     LLVMValueRef v = LLVMBuildSub(x->b, args, lanes_splat(x, least, LANES), "");
     LLVMValueRef width = lanes_splat(x, LLVMBuildSub(x->b, most, least, ""), LANES);
-    return any(n, LLVMBuildICmp(x->b, LLVMIntUGE, v, width, ""));
+    return runs_any(x, LLVMBuildICmp(x->b, LLVMIntUGE, v, width, ""));
 }
 
-/* Moves the counts of the lanes whose args lie beyond the thresholds on one side of a count; returns the count on this
- * side of the last of these. */
-static LLVMValueRef pass_thresholds(Ends *n, LLVMValueRef args, LLVMValueRef mask, LLVMValueRef count, bool up)
+/* Moves the counts of the lanes whose args lie beyond a threshold. */
+static void move_down(void *ctx, LLVMValueRef beyond, LLVMValueRef next)
 {
-    Emit *x = n->s->x;
-    const Scalar *step = n->s->n.ends.step;
-    LLVMTypeRef type = LLVMVectorType(x->i32, LANES);
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b), head = emit_block(x, "threshold");
-    LLVMBasicBlockRef body = emit_block(x, "pass"), done = emit_block(x, "passed");
-    LLVMBuildBr(x->b, head);
-    LLVMPositionBuilderAtEnd(x->b, head);
-    LLVMValueRef c = LLVMBuildPhi(x->b, x->i64, "count");
-    LLVMValueRef t = lanes_splat(x, runs_threshold(x, step, c, up), LANES);
-    LLVMValueRef beyond = LLVMBuildICmp(x->b, up ? LLVMIntSGE : LLVMIntSLT, args, t, "");
-    beyond = mask ? LLVMBuildAnd(x->b, beyond, mask, "") : beyond;
-    LLVMValueRef more = any(n, beyond);
-    if (up) { /* the largest number is beyond all there is */
-        more = LLVMBuildAnd(x->b, more, LLVMBuildICmp(x->b, LLVMIntSLT, c, emit_i64(x, step->ntable), ""), "");
-    }
-    LLVMBuildCondBr(x->b, more, body, done);
-    LLVMPositionBuilderAtEnd(x->b, body);
-    LLVMValueRef by = up ? LLVMBuildZExt(x->b, beyond, type, "") : LLVMBuildSExt(x->b, beyond, type, "");
-    LLVMBuildStore(x->b, LLVMBuildAdd(x->b, load_local(n, type, n->counts), by, ""), n->counts);
-    LLVMValueRef next = LLVMBuildNSWAdd(x->b, c, emit_i64(x, up ? 1 : -1), "");
-    LLVMAddIncoming(c, (LLVMValueRef[]){count, next}, (LLVMBasicBlockRef[]){before, body}, 2);
-    LLVMBuildBr(x->b, head);
-    LLVMPositionBuilderAtEnd(x->b, done);
-    return c;
+    Ends *n = ctx;
+    LLVMBuilderRef b = n->s->x->b;
+    LLVMTypeRef type = LLVMVectorType(n->s->x->i32, LANES);
+    (void)next;
+    LLVMBuildStore(b, LLVMBuildAdd(b, load_local(n, type, n->counts), LLVMBuildSExt(b, beyond, type, ""), ""),
+                   n->counts);
+}
+
+static void move_up(void *ctx, LLVMValueRef beyond, LLVMValueRef next)
+{
+    Ends *n = ctx;
+    LLVMBuilderRef b = n->s->x->b;
+    LLVMTypeRef type = LLVMVectorType(n->s->x->i32, LANES);
+    (void)next;
+    LLVMBuildStore(b, LLVMBuildAdd(b, load_local(n, type, n->counts), LLVMBuildZExt(b, beyond, type, ""), ""),
+                   n->counts);
 }
 
 /* Of the lanes where a run starts, those that are looked at, and those behind positions that are listed in any case. */
@@ -218,7 +204,9 @@ static void look_at_block(Ends *n, LLVMValueRef at, LLVMValueRef args, LLVMValue
     LLVMTypeRef type = LLVMVectorType(x->i32, LANES);
     LLVMValueRef c = load_local(n, x->i64, n->base), last = load_local(n, type, n->counts), lane[LANES];
     LLVMBuildStore(x->b, lanes_splat(x, LLVMBuildTrunc(x->b, c, x->i32, ""), LANES), n->counts);
-    LLVMValueRef down = pass_thresholds(n, args, mask, c, false), up = pass_thresholds(n, args, mask, c, true);
+    const Scalar *step = n->s->n.ends.step;
+    LLVMValueRef down = runs_pass(x, step, args, mask, c, false, move_down, n);
+    LLVMValueRef up = runs_pass(x, step, args, mask, c, true, move_up, n);
     LLVMValueRef counts = load_local(n, type, n->counts);
     for (int i = 0; i < LANES; i++) {
         lane[i] = LLVMConstInt(x->i32, (unsigned)(LANES + i - 1), 0);
@@ -227,8 +215,7 @@ static void look_at_block(Ends *n, LLVMValueRef at, LLVMValueRef args, LLVMValue
     LLVMValueRef found = LLVMBuildICmp(x->b, LLVMIntNE, counts, earlier, "");
     append(n, at, is_plain ? found : with_special(n, at, found), earlier);
 
-    /* Where args rise or fall, and that is why this is fast, the last of them passed all there was to pass. */
-    LLVMValueRef base = LLVMBuildSelect(x->b, LLVMBuildICmp(x->b, LLVMIntEQ, up, c, ""), down, up, "");
+    LLVMValueRef base = runs_last(x, c, down, up);
     LLVMValueRef end = LLVMBuildExtractElement(x->b, counts, LLVMConstInt(x->i32, LANES - 1, 0), "");
     LLVMValueRef is_end = LLVMBuildICmp(x->b, LLVMIntEQ, LLVMBuildSExt(x->b, end, x->i64, ""), base, "");
     LLVMValueRef limit = is_plain ? load_local(n, x->i64, n->limit) : plain_until(n, at);

@@ -12,6 +12,7 @@
  *     rows.c   its sums along rows of memory, in vectors (lanes.c)
  *     runs.c   its step functions of an ascending input, run by run      tables.c   params that a step updates by rows
  *     spread.c   what they pick for each cell of a row, written out before the row
+ *     tally.c   sums into cells that they pick
  *     ends_emit.c   lists of where these end, many positions at a time
  *     flat.c   without a sum, all in memory alike: one loop over elements
  *     emit.c       builder context, arguments, loops  address.c   sizes and addresses    scalar.c, math.c  values

@@ -5,6 +5,7 @@
 #include "fault.h"
 #include "flat.h"
 #include "runs.h"
+#include "tally.h"
 #include <math.h>
 #include <string.h>
 
@@ -606,8 +607,8 @@ static LLVMValueRef whole_vectors(Loops *s, int level, LLVMValueRef lo, LLVMValu
     return emit_max(x, lo, LLVMBuildNSWAdd(x->b, lo, n, ""));
 }
 
-/* The loop of a level over lo .. hi. An innermost one with a step function goes run by run, or over what runs were
- * spread to. */
+/* The loop of a level over lo .. hi. An innermost one with a step function goes by vectors that pass its thresholds, or
+ * else run by run. */
 static void loop_or_runs(Loops *s, int level, LLVMValueRef lo, LLVMValueRef hi)
 {
     Emit *x = s->x;
@@ -625,6 +626,8 @@ static void loop_or_runs(Loops *s, int level, LLVMValueRef lo, LLVMValueRef hi)
         one_loop(s, level, 0, whole_vectors(s, level, cells.i, end), end);
         s->spread = NULL;
         loop_end(x, &cells);
+    } else if (tally_can(s, step, v)) {
+        tally_level(s, step, v, lo, hi);
     } else {
         Runs runs;
         runs_begin(x, &runs, step, v, lo, hi);

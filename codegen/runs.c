@@ -72,6 +72,62 @@ LLVMValueRef runs_value_at(Emit *x, const Scalar *s, int letter, LLVMValueRef at
     return v;
 }
 
+bool runs_decide(const Scalar *step, int letter, const Scalar *s)
+{
+    if (s == step || !sc_uses_letter(s, letter)) {
+        return true;
+    }
+    bool only = s->op != OP_LETTER && !s->at;
+    for (int i = 0; i < s->nargs && only; i++) {
+        only = runs_decide(step, letter, s->args[i]);
+    }
+    return only;
+}
+
+void runs_know(Emit *x, const Scalar *step, LLVMValueRef c)
+{
+    int node = kernel_node(x->k, step);
+    x->memo[node] = c;
+    x->memo_log[x->nlog++] = node;
+}
+
+LLVMValueRef runs_any(Emit *x, LLVMValueRef mask)
+{
+    LLVMTypeRef bits = LLVMIntTypeInContext(x->ctx, LLVMGetVectorSize(LLVMTypeOf(mask)));
+    return LLVMBuildICmp(x->b, LLVMIntNE, LLVMBuildBitCast(x->b, mask, bits, ""), LLVMConstNull(bits), "");
+}
+
+LLVMValueRef runs_pass(Emit *x, const Scalar *step, LLVMValueRef args, LLVMValueRef mask, LLVMValueRef count, bool up,
+                       RunsPass *pass, void *ctx)
+{
+    int lanes = (int)LLVMGetVectorSize(LLVMTypeOf(args));
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b), head = emit_block(x, "threshold");
+    LLVMBasicBlockRef body = emit_block(x, "pass"), done = emit_block(x, "passed");
+    LLVMBuildBr(x->b, head);
+    LLVMPositionBuilderAtEnd(x->b, head);
+    LLVMValueRef c = LLVMBuildPhi(x->b, x->i64, "count");
+    LLVMValueRef t = lanes_splat(x, runs_threshold(x, step, c, up), lanes);
+    LLVMValueRef beyond = LLVMBuildICmp(x->b, up ? LLVMIntSGE : LLVMIntSLT, args, t, "");
+    beyond = mask ? LLVMBuildAnd(x->b, beyond, mask, "") : beyond;
+    LLVMValueRef more = runs_any(x, beyond);
+    if (up) { /* the largest number is beyond all there is */
+        more = LLVMBuildAnd(x->b, more, LLVMBuildICmp(x->b, LLVMIntSLT, c, emit_i64(x, step->ntable), ""), "");
+    }
+    LLVMBuildCondBr(x->b, more, body, done);
+    LLVMPositionBuilderAtEnd(x->b, body);
+    LLVMValueRef next = LLVMBuildNSWAdd(x->b, c, emit_i64(x, up ? 1 : -1), "");
+    pass(ctx, beyond, next);
+    LLVMAddIncoming(c, (LLVMValueRef[]){count, next}, (LLVMBasicBlockRef[]){before, LLVMGetInsertBlock(x->b)}, 2);
+    LLVMBuildBr(x->b, head);
+    LLVMPositionBuilderAtEnd(x->b, done);
+    return c;
+}
+
+LLVMValueRef runs_last(Emit *x, LLVMValueRef c, LLVMValueRef down, LLVMValueRef up)
+{
+    return LLVMBuildSelect(x->b, LLVMBuildICmp(x->b, LLVMIntEQ, up, c, ""), down, up, "");
+}
+
 /* The first position from `from` on, below hi, whose argument is not in [least, most); else hi. Whole blocks are read,
  * also behind hi: what a mask would have to wait for is what the next run waits for (TENSOR_SLACK is there). */
 static LLVMValueRef end_of_run(Runs *r, LLVMValueRef from, LLVMValueRef hi, LLVMValueRef least, LLVMValueRef most)
@@ -168,9 +224,7 @@ void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef l
     r->end = end_of_run(r, from, hi, least, most);
     r->next = next_count(r, r->count);
     r->mark = scope_enter(x);
-    int node = kernel_node(x->k, step);
-    x->memo[node] = r->count;
-    x->memo_log[x->nlog++] = node;
+    runs_know(x, step, r->count);
 }
 
 void runs_end(Runs *r)

@@ -1,6 +1,6 @@
-/* A loop that is cut into runs (runs.c) ends each run with a masked vector, and looks for the next one only then: runs of
- * a few cells are nothing but that. Where each cell is stored for itself, the values that the step function alone changes
- * are written out ahead of the loop instead, into a row of the stack, a vector of cells at a time:
+/* A loop that is cut into runs (runs.c) ends each run with a masked vector, and looks for the next one only then: runs
+ * of a few cells are nothing but that. Where each cell is stored for itself, the values that the step function alone
+ * changes are written out ahead of the loop instead, into a row of the stack, a vector of cells at a time:
  *
  *     c = step(arg(lo))                                     one search
  *     for each vector of cells:
@@ -61,72 +61,45 @@ bool spread_can(const Emit *x, const Scalar *step, int letter, Spread *p)
     return ok;
 }
 
-/* At hand while rows are written: what a vector of cells holds, and the step function of its last lanes. */
+/* Writes the values where the step function is c in the lanes of a mask, or in all. */
 typedef struct {
     Emit *x;
     const Spread *p;
     int lanes;
-    LLVMValueRef args, mask, value[SPREAD_ROWS];
+    LLVMValueRef value[SPREAD_ROWS]; /* locals */
 } Cells;
 
-/* The values where the step function is c, in all lanes. */
-static void values_at(Cells *v, LLVMValueRef c, LLVMValueRef out[SPREAD_ROWS])
+static void write_values(Cells *v, LLVMValueRef c, LLVMValueRef mask)
 {
     Emit *x = v->x;
-    int node = kernel_node(x->k, v->p->step), mark = scope_enter(x);
-    x->memo[node] = c;
-    x->memo_log[x->nlog++] = node;
+    int scope = scope_enter(x);
+    runs_know(x, v->p->step, c);
     for (int i = 0; i < v->p->n; i++) {
-        out[i] = lanes_splat(x, emit_scalar(x, v->p->value[i]), v->lanes);
+        LLVMValueRef w = lanes_splat(x, emit_scalar(x, v->p->value[i]), v->lanes);
+        if (mask) {
+            w = LLVMBuildSelect(x->b, mask, w, LLVMBuildLoad2(x->b, LLVMTypeOf(w), v->value[i], ""), "");
+        }
+        LLVMBuildStore(x->b, w, v->value[i]);
     }
-    scope_leave(x, mark);
+    scope_leave(x, scope);
 }
 
-/* Passes the thresholds on one side of a count as long as some arg lies beyond; returns the count there. */
-static LLVMValueRef pass_thresholds(Cells *v, LLVMValueRef count, bool up)
+static void pass(void *ctx, LLVMValueRef beyond, LLVMValueRef next)
 {
-    Emit *x = v->x;
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(x->b), head = emit_block(x, "threshold");
-    LLVMBasicBlockRef body = emit_block(x, "pass"), done = emit_block(x, "passed");
-    LLVMBuildBr(x->b, head);
-    LLVMPositionBuilderAtEnd(x->b, head);
-    LLVMValueRef c = LLVMBuildPhi(x->b, x->i64, "count"), value[SPREAD_ROWS], beyond_value[SPREAD_ROWS];
-    for (int i = 0; i < v->p->n; i++) {
-        value[i] = LLVMBuildPhi(x->b, LLVMTypeOf(v->value[i]), "row");
-        LLVMAddIncoming(value[i], &v->value[i], &before, 1);
-    }
-    LLVMValueRef t = lanes_splat(x, runs_threshold(x, v->p->step, c, up), v->lanes);
-    LLVMValueRef beyond = LLVMBuildICmp(x->b, up ? LLVMIntSGE : LLVMIntSLT, v->args, t, "");
-    beyond = LLVMBuildAnd(x->b, beyond, v->mask, "");
-    LLVMTypeRef bits = LLVMIntTypeInContext(x->ctx, (unsigned)v->lanes);
-    LLVMValueRef any = LLVMBuildBitCast(x->b, beyond, bits, "");
-    LLVMValueRef more = LLVMBuildICmp(x->b, LLVMIntNE, any, LLVMConstNull(bits), "");
-    if (up) { /* the largest number is beyond all there is */
-        more = LLVMBuildAnd(x->b, more, LLVMBuildICmp(x->b, LLVMIntSLT, c, emit_i64(x, v->p->step->ntable), ""), "");
-    }
-    LLVMBuildCondBr(x->b, more, body, done);
-    LLVMPositionBuilderAtEnd(x->b, body);
-    LLVMValueRef next = LLVMBuildNSWAdd(x->b, c, emit_i64(x, up ? 1 : -1), "");
-    values_at(v, FAULT(52) ? c : next, beyond_value);
-    LLVMBasicBlockRef latch = LLVMGetInsertBlock(x->b);
-    LLVMAddIncoming(c, (LLVMValueRef[]){count, next}, (LLVMBasicBlockRef[]){before, latch}, 2);
-    for (int i = 0; i < v->p->n; i++) {
-        LLVMValueRef passed = LLVMBuildSelect(x->b, beyond, beyond_value[i], value[i], "");
-        LLVMAddIncoming(value[i], &passed, &latch, 1);
-        v->value[i] = value[i];
-    }
-    LLVMBuildBr(x->b, head);
-    LLVMPositionBuilderAtEnd(x->b, done);
-    return c;
+    Cells *v = ctx;
+    LLVMValueRef one = emit_i64(v->x, FAULT(52));
+    write_values(v, LLVMBuildNSWAdd(v->x->b, next, one, ""), beyond);
 }
 
 void spread_write(Emit *x, Spread *p, LLVMValueRef lo, LLVMValueRef hi)
 {
     int lanes = target_lanes(x->target, x->k->real == DT_F64);
-    LLVMTypeRef type = emit_type(x, TYPE_REAL);
+    LLVMTypeRef type = emit_type(x, TYPE_REAL), vector = LLVMVectorType(type, (unsigned)lanes);
+    Cells v = {.x = x, .p = p, .lanes = lanes};
     p->first = lo;
     for (int i = 0; i < p->n; i++) {
         p->row[i] = emit_local(x, LLVMArrayType2(type, SPREAD_CELLS + (unsigned)lanes), "row");
+        v.value[i] = emit_local(x, vector, "value");
     }
     LLVMValueRef count = emit_local(x, x->i64, "count");
     LLVMBuildStore(x->b, runs_value_at(x, p->step, p->letter, lo), count);
@@ -134,17 +107,18 @@ void spread_write(Emit *x, Spread *p, LLVMValueRef lo, LLVMValueRef hi)
     loop_begin(x, &l, "spread", lo, hi, lanes);
     x->letter[p->letter] = l.i;
     /* Whole vectors are read, also behind hi (TENSOR_SLACK is there); what stands there passes nothing. */
-    Cells v = {.x = x, .p = p, .lanes = lanes, .mask = lanes_below(x, lanes, LLVMBuildNSWSub(x->b, hi, l.i, ""))};
-    v.args = lanes_value(x, &(Lanes){.letter = p->letter, .lanes = lanes}, p->step->args[0]);
+    LLVMValueRef mask = lanes_below(x, lanes, LLVMBuildNSWSub(x->b, hi, l.i, ""));
+    LLVMValueRef args = lanes_value(x, &(Lanes){.letter = p->letter, .lanes = lanes}, p->step->args[0]);
     LLVMValueRef c = LLVMBuildLoad2(x->b, x->i64, count, "");
-    values_at(&v, c, v.value);
-    LLVMValueRef down = pass_thresholds(&v, c, false), up = pass_thresholds(&v, c, true);
-    LLVMValueRef went_up = LLVMBuildICmp(x->b, LLVMIntSGT, up, c, "");
-    LLVMBuildStore(x->b, LLVMBuildSelect(x->b, went_up, up, down, ""), count);
+    write_values(&v, c, NULL);
+    LLVMValueRef down = runs_pass(x, p->step, args, mask, c, false, pass, &v);
+    LLVMValueRef up = runs_pass(x, p->step, args, mask, c, true, pass, &v);
+    LLVMBuildStore(x->b, runs_last(x, c, down, up), count);
     LLVMValueRef at = LLVMBuildNSWSub(x->b, l.i, p->first, "");
     for (int i = 0; i < p->n; i++) {
-        LLVMValueRef store = LLVMBuildStore(x->b, v.value[i], LLVMBuildGEP2(x->b, type, p->row[i], &at, 1, ""));
-        LLVMSetAlignment(store, emit_bytes(x, type));
+        LLVMValueRef cells = LLVMBuildGEP2(x->b, type, p->row[i], &at, 1, "");
+        LLVMSetAlignment(LLVMBuildStore(x->b, LLVMBuildLoad2(x->b, vector, v.value[i], ""), cells),
+                         emit_bytes(x, type));
     }
     x->letter[p->letter] = NULL;
     loop_end(x, &l);
