@@ -4,8 +4,9 @@
 #include "fault.h"
 #include "product_amx.h"
 #include "product_turned.h"
+#include "units.h"
 
-enum { REDUCE_ROWS = 512, LARGE_OUTPUT = 1 << 18, ITEM_FLOP = 4000000 };
+enum { REDUCE_ROWS = 512, LARGE_OUTPUT = 1 << 18, ITEM_FLOP = 4000000, MANY_COLUMNS = 2048, COLUMNS = 512 };
 
 bool product_bounds(const Product *p, int letter)
 {
@@ -49,6 +50,16 @@ static int64_t clamp(double x, int64_t lo, int64_t hi)
     return x < (double)lo ? lo : x > (double)hi ? hi : (int64_t)x;
 }
 
+/* Scores of a catalogue for each example: a few rows, which one task would do, against so many columns that each task
+ * has enough of them, and packs them alone. */
+static bool cuts_columns(const KernelInfo *k, const Product *p)
+{
+    const ProductIndex *m = &p->index[INDEX_M], *n = &p->index[INDEX_N];
+    bool by_example = m->n == 1 && k->e->letters[m->letter[0]].axis->kind == AXIS_BATCH;
+    return by_example && k->row < 0 && k->scan < 0 && n->n == 1 && n->nrows == 0 && n->is_known &&
+           n->size >= MANY_COLUMNS && !product_bounds(p, n->letter[0]) && !runs_in_levels(k->g);
+}
+
 static void choose_split(KernelInfo *k, const Product *p)
 {
     const ProductIndex *m = &p->index[INDEX_M], *n = &p->index[INDEX_N], *sum = &p->index[INDEX_K];
@@ -66,7 +77,10 @@ static void choose_split(KernelInfo *k, const Product *p)
             batch = l;
         }
     }
-    if (m->is_listed && k->e->letters[m->letter[0]].axis->kind == AXIS_BATCH) {
+    if (cuts_columns(k, p)) {
+        k->split = SPLIT_FIXED;
+        k->item = n->letter[0];
+    } else if (m->is_listed && k->e->letters[m->letter[0]].axis->kind == AXIS_BATCH) {
         k->split = SPLIT_BATCH;
         k->item = m->letter[0];
     } else if (m->nrows > 0 || n->nrows > 0) {
@@ -236,7 +250,9 @@ bool product_choose(KernelInfo *k)
                          : m->nrows > 0                          ? 48
                                                                  : 1,
                          1536);
-        k->grain = k->grain > 48 ? k->grain / 48 * 48 : k->grain;
+        k->grain = k->split == SPLIT_FIXED && k->item == n->letter[0] ? COLUMNS
+                   : k->grain > 48                                    ? k->grain / 48 * 48
+                                                                      : k->grain;
     }
     k->is_product = true;
     k->turns = product_turns(k, &p, &turned);
