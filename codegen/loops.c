@@ -594,8 +594,9 @@ static LLVMValueRef whole_vectors(Loops *s, int level, LLVMValueRef lo, LLVMValu
     const KernelInfo *k = x->k;
     const Letter *l = &k->e->letters[s->n.order[level]];
     int lanes = target_lanes(k->target, k->real == DT_F64);
-    bool is_dear = false;
-    if (level == s->n.n - 1 && s->n.mode == NEST_MAP && s->type == TYPE_REAL && axis_static_size(l->axis) < 0) {
+    bool is_dear = false, sums = s->n.mode == NEST_REGISTER && k->e->op == RED_SUM;
+    if (level == s->n.n - 1 && (s->n.mode == NEST_MAP || sums) && s->type == TYPE_REAL &&
+        axis_static_size(l->axis) < 0) {
         sc_walk(k->e->body, look_for_functions, &is_dear);
     }
     if (!is_dear || !k->target->avx512) {
