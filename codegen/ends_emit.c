@@ -76,25 +76,20 @@ static LLVMValueRef changes(Ends *n, LLVMValueRef args)
     return runs_any(x, LLVMBuildICmp(x->b, LLVMIntUGE, v, width, ""));
 }
 
-/* Moves the counts of the lanes whose args lie beyond a threshold. */
-static void move_down(void *ctx, LLVMValueRef beyond, LLVMValueRef next)
-{
-    Ends *n = ctx;
-    LLVMBuilderRef b = n->s->x->b;
-    LLVMTypeRef type = LLVMVectorType(n->s->x->i32, LANES);
-    (void)next;
-    LLVMBuildStore(b, LLVMBuildAdd(b, load_local(n, type, n->counts), LLVMBuildSExt(b, beyond, type, ""), ""),
-                   n->counts);
-}
+typedef struct {
+    Ends *n;
+    bool up;
+} Move;
 
-static void move_up(void *ctx, LLVMValueRef beyond, LLVMValueRef next)
+/* Moves the counts of the lanes whose args lie beyond a threshold. */
+static void move(void *ctx, LLVMValueRef beyond, LLVMValueRef next)
 {
-    Ends *n = ctx;
-    LLVMBuilderRef b = n->s->x->b;
-    LLVMTypeRef type = LLVMVectorType(n->s->x->i32, LANES);
+    const Move *m = ctx;
+    LLVMBuilderRef b = m->n->s->x->b;
+    LLVMTypeRef type = LLVMVectorType(m->n->s->x->i32, LANES);
+    LLVMValueRef by = m->up ? LLVMBuildZExt(b, beyond, type, "") : LLVMBuildSExt(b, beyond, type, "");
     (void)next;
-    LLVMBuildStore(b, LLVMBuildAdd(b, load_local(n, type, n->counts), LLVMBuildZExt(b, beyond, type, ""), ""),
-                   n->counts);
+    LLVMBuildStore(b, LLVMBuildAdd(b, load_local(m->n, type, m->n->counts), by, ""), m->n->counts);
 }
 
 /* Of the lanes where a run starts, those that are looked at, and those behind positions that are listed in any case. */
@@ -205,8 +200,8 @@ static void look_at_block(Ends *n, LLVMValueRef at, LLVMValueRef args, LLVMValue
     LLVMValueRef c = load_local(n, x->i64, n->base), last = load_local(n, type, n->counts), lane[LANES];
     LLVMBuildStore(x->b, lanes_splat(x, LLVMBuildTrunc(x->b, c, x->i32, ""), LANES), n->counts);
     const Scalar *step = n->s->n.ends.step;
-    LLVMValueRef down = runs_pass(x, step, args, mask, c, false, move_down, n);
-    LLVMValueRef up = runs_pass(x, step, args, mask, c, true, move_up, n);
+    LLVMValueRef down = runs_pass(x, step, args, mask, c, false, move, &(Move){n, false});
+    LLVMValueRef up = runs_pass(x, step, args, mask, c, true, move, &(Move){n, true});
     LLVMValueRef counts = load_local(n, type, n->counts);
     for (int i = 0; i < LANES; i++) {
         lane[i] = LLVMConstInt(x->i32, (unsigned)(LANES + i - 1), 0);
