@@ -5,6 +5,7 @@
  *     rows of the batch are rows of C    ROWS      its rows, all columns
  *     rows of the batch are summed       REDUCE    A' B over its chunk of rows, added into a private copy of C
  *       and C is large                   FIXED     its rows of C, summed over all rows of the batch
+ *     few rows, many columns             FIXED     its columns of all rows
  *     the example is a loop              BATCH     the products of its examples
  *
  * A row of C comes out the same to the bit wherever it stands: product_gemm.h.

@@ -72,16 +72,21 @@ LLVMValueRef runs_value_at(Emit *x, const Scalar *s, int letter, LLVMValueRef at
     return v;
 }
 
-bool runs_decide(const Scalar *step, int letter, const Scalar *s)
+bool *runs_moves(const Emit *x, const Scalar *step, int letter)
 {
-    if (s == step || !sc_uses_letter(s, letter)) {
-        return true;
+    const KernelInfo *k = x->k;
+    bool *moves = calloc((size_t)k->nnodes + 1, sizeof *moves);
+    if (!moves) {
+        bug("out of memory while emitting a loop");
     }
-    bool only = s->op != OP_LETTER && !s->at;
-    for (int i = 0; i < s->nargs && only; i++) {
-        only = runs_decide(step, letter, s->args[i]);
+    for (int i = 0; i < k->nnodes; i++) { /* args come before their users */
+        const Scalar *s = k->nodes[i];
+        moves[i] = (s->op == OP_LETTER && s->inum == letter) || (s->at && sc_uses_letter(s, letter));
+        for (int m = 0; m < s->nargs && s != step; m++) {
+            moves[i] |= sc_uses_letter(s->args[m], letter) && moves[kernel_node(k, s->args[m])];
+        }
     }
-    return only;
+    return moves;
 }
 
 void runs_know(Emit *x, const Scalar *step, LLVMValueRef c)

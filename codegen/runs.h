@@ -22,8 +22,8 @@ const Scalar *runs_find(const Emit *x, int letter);
 void runs_begin(Emit *x, Runs *r, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi);
 void runs_end(Runs *r);
 
-/* Whether the function alone changes s along the letter. */
-bool runs_decide(const Scalar *step, int letter, const Scalar *s);
+/* Per node of the kernel: whether the letter changes it otherwise than by the function alone. To be freed. */
+bool *runs_moves(const Emit *x, const Scalar *step, int letter);
 
 /* Passes the thresholds on one side of a count, one after another, as long as some arg lies beyond, in the lanes of a
  * mask (NULL: all): pass() makes what becomes of these when the count goes from c to `next`. Returns the last count. */

@@ -40,17 +40,11 @@ static bool take(const Emit *x, Spread *p, const bool *moves, const Scalar *s)
 bool spread_can(const Emit *x, const Scalar *step, int letter, Spread *p)
 {
     const KernelInfo *k = x->k;
-    bool *moves = calloc((size_t)k->nnodes + 1, sizeof *moves); /* the letter changes it not by the function alone */
-    bool ok = moves != NULL;
+    bool *moves = runs_moves(x, step, letter), ok = true;
     *p = (Spread){.step = step, .letter = letter};
-    for (int i = 0; i < k->nnodes && ok; i++) { /* args come before their users */
-        const Scalar *s = k->nodes[i];
-        moves[i] = (s->op == OP_LETTER && s->inum == letter) || (s->at && sc_uses_letter(s, letter));
-        for (int m = 0; m < s->nargs && s != step; m++) {
-            moves[i] |= sc_uses_letter(s->args[m], letter) && moves[kernel_node(k, s->args[m])];
-        }
-        for (int m = 0; m < s->nargs && moves[i]; m++) {
-            ok = ok && take(x, p, moves, s->args[m]);
+    for (int i = 0; i < k->nnodes; i++) {
+        for (int m = 0; m < k->nodes[i]->nargs && moves[i]; m++) {
+            ok = ok && take(x, p, moves, k->nodes[i]->args[m]);
         }
     }
     for (int i = 0; i < k->e->nconds && ok; i++) {

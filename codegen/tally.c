@@ -18,7 +18,6 @@
 typedef struct {
     Loops *s;
     const Scalar *step;
-    int letter, lanes;
     LLVMTypeRef vector;
     LLVMValueRef sum, count, left; /* locals: of the cell at hand; its count; lanes that are in no sum yet */
     LLVMValueRef terms;
@@ -29,9 +28,12 @@ bool tally_can(const Loops *s, const Scalar *step, int letter)
     const Equation *e = s->x->k->e;
     bool can = s->n.mode == NEST_KEYED && e->op == RED_SUM && s->type == TYPE_REAL && e->body->type == TYPE_REAL &&
                e->dst->elem == ELEM_REAL && lanes_can(e->body, letter) && s->key_level < s->n.n - 1;
+    bool *moves = runs_moves(s->x, step, letter);
     for (int d = 0; d < e->dst->ndim && can; d++) {
-        can = runs_decide(step, letter, e->lhs[d]);
+        int node = kernel_node(s->x->k, e->lhs[d]);
+        can = !sc_uses_letter(e->lhs[d], letter) || (node >= 0 && !moves[node]);
     }
+    free(moves);
     for (int i = 0; i < s->n.ntests && can; i++) { /* bounds are in lo and hi */
         can = s->n.tests[i].level < s->n.n - 1 || s->n.tests[i].bound >= 0;
     }
@@ -73,13 +75,12 @@ static void pass(void *ctx, LLVMValueRef beyond, LLVMValueRef next)
 }
 
 /* The terms of the lanes of a mask, from the count at which the vector begins. */
-static LLVMValueRef one_way(Tally *t, LLVMValueRef args, LLVMValueRef mask, LLVMValueRef c, bool up)
+static void one_way(Tally *t, LLVMValueRef args, LLVMValueRef mask, LLVMValueRef c, bool up)
 {
     Emit *x = t->s->x;
     LLVMBuildStore(x->b, mask, t->left);
-    LLVMValueRef last = runs_pass(x, t->step, args, mask, c, up, pass, t);
+    runs_pass(x, t->step, args, mask, c, up, pass, t);
     add_lanes(t, LLVMBuildLoad2(x->b, LLVMTypeOf(mask), t->left, ""));
-    return last;
 }
 
 void tally_level(Loops *s, const Scalar *step, int letter, LLVMValueRef lo, LLVMValueRef hi)
@@ -87,7 +88,7 @@ void tally_level(Loops *s, const Scalar *step, int letter, LLVMValueRef lo, LLVM
     Emit *x = s->x;
     int lanes = target_lanes(x->target, x->k->real == DT_F64);
     LLVMTypeRef vector = LLVMVectorType(x->real, (unsigned)lanes), mask = LLVMVectorType(x->i1, (unsigned)lanes);
-    Tally t = {.s = s, .step = step, .letter = letter, .lanes = lanes, .vector = vector};
+    Tally t = {.s = s, .step = step, .vector = vector};
     t.sum = emit_local(x, vector, "sum");
     t.count = emit_local(x, x->i64, "count");
     t.left = emit_local(x, mask, "left");

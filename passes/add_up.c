@@ -15,8 +15,7 @@ typedef struct {
     Equation ***defs;
     const Tensor **partner; /* by tensor id: what it is added to where it is read; NULL: nobody has read it yet */
     bool *apart;            /* by tensor id: or read otherwise */
-    /* at hand */
-    Tensor *to, *from;
+    const Tensor **into;    /* by tensor id: the tensor to whose cells its own are added; NULL: it stands for itself */
 } AddUp;
 
 /* x + y of the same cell of two tensors. */
@@ -93,7 +92,7 @@ static bool is_set_before(const Equation *set, const Equation *adds)
     if (d >= 0) {
         return tile_dim(adds) == d;
     }
-    return d >= 0 || (set->op == RED_SUM && letter >= 0 && !equation_is_output(set, letter));
+    return set->op == RED_SUM && letter >= 0 && !equation_is_output(set, letter);
 }
 
 static bool can_take(const AddUp *x, const Tensor *to, const Tensor *from)
@@ -123,7 +122,7 @@ static Scalar *read_sum(Graph *g, Scalar *s, void *ctx)
         return s;
     }
     for (int i = 0; i < 2; i++) {
-        if (s->args[i]->tensor == x->to && s->args[1 - i]->tensor == x->from) {
+        if (x->into[s->args[1 - i]->tensor->id] == s->args[i]->tensor) {
             return s->args[i];
         }
     }
@@ -136,11 +135,7 @@ static void take(AddUp *x, Tensor *to, Tensor *from)
         (*e)->dst = to;
         (*e)->adds = true;
     }
-    x->to = to;
-    x->from = from;
-    for (int i = 0; i < x->g->nequations; i++) {
-        equation_rewrite(x->g, x->g->equations[i], read_sum, x);
-    }
+    x->into[from->id] = to;
 }
 
 /* One round: a sum of three is one of two after it. */
@@ -150,6 +145,7 @@ static bool add_pairs(Graph *g)
     bool found = false;
     x.partner = arena_alloc(g->arena, (size_t)(g->ntensors + 1) * sizeof *x.partner);
     x.apart = arena_alloc(g->arena, (size_t)(g->ntensors + 1) * sizeof *x.apart);
+    x.into = arena_alloc(g->arena, (size_t)(g->ntensors + 1) * sizeof *x.into);
     for (int i = 0; i < g->nequations; i++) {
         const Equation *e = g->equations[i];
         equation_walk(e, note_reads, &x);
@@ -173,6 +169,9 @@ static bool add_pairs(Graph *g)
             continue;
         }
         found = true;
+    }
+    for (int i = 0; i < g->nequations && found; i++) {
+        equation_rewrite(g, g->equations[i], read_sum, &x);
     }
     return found;
 }

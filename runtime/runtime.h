@@ -88,8 +88,8 @@ uint64_t session_seed(const Session *s);
 bool session_adopt(Session *s, Session *from, Error *e);
 
 /* Where the time went: one row per step of the plan, per call in steps of tiles, added up over all runs since
- * session_profile_begin, before which nothing is timed (to read the clock for each tile and call of it takes 1 % of a
- * step). The rows of a step of tiles share the step's time as the threads spent theirs. */
+ * session_profile_begin, before which nothing is timed: the clock is read for each tile and call of it. The rows of a
+ * step of tiles share the step's time as the threads spent theirs. */
 typedef struct {
     const char *label; /* the equation's name; a scan has that of its first call */
     int line;
